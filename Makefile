@@ -1,0 +1,57 @@
+# Sitekeeper. Two commands: `make demo` and `make test`. Nothing else is needed on a Debian with Python 3.11 or newer.
+PY ?= 3
+VENV := .venv$(if $(filter-out 3,$(PY)),-$(PY))
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := sitekeeper drivers edge cloud_sync office simulators
+DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev
+
+.PHONY: demo check test faults bench mutants release schema lock debian clean
+.DEFAULT_GOAL := check
+
+$(STAMP): requirements.lock pyproject.toml
+	python$(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)  ## a day in the life of one lift, in under two minutes
+	$(BIN)/sk demo
+
+check: $(STAMP)  ## format, lint, types, imports, licences, unit tests: one minute
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --strict $(addprefix -p ,$(CODE))
+	$(BIN)/lint-imports
+	$(BIN)/python tests/licences.py
+	$(BIN)/pytest -q tests/unit
+
+test: check debian  ## everything but full counts: what the integration machine runs
+	$(BIN)/pytest -q -m "not faults" tests/contract tests/integration tests/acceptance tests/faults tests/docs tests/mutants
+
+faults: $(STAMP) debian  ## the fault tests with their full counts
+	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults
+
+bench: $(STAMP)  ## one table of all promises, and build/bench.json
+	$(BIN)/python -m benchmarks
+
+mutants: $(STAMP) debian  ## deliberately broken variants: each must turn a named test red
+	$(BIN)/pytest -q tests/mutants
+
+release: test faults bench  ## everything
+
+schema: $(STAMP)  ## regenerate config/schema
+	$(BIN)/sk config schema --write
+
+lock:  ## resolve pyproject.toml anew (needs uv); hashes, no URLs
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--extra dev pyproject.toml --output-file requirements.lock
+
+debian:  ## Debian packages that tests hold us against
+	@missing="$$(for p in $(DEBIAN); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done)"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	elif [ -n "$$missing" ]; then echo "not installed, tests that need them are skipped:" $$missing; fi
+
+clean:
+	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .run

@@ -1,0 +1,241 @@
+"""The ingest's shell: receives on two lanes, commits, answers; `ingest_machine` decides.
+
+The lanes are two sessions, so that samples filling one cannot hold up what comes on the other: `urgent` (alarms,
+events, catalogues, status) and `bulk` (samples). Each lane connects again by itself. Order of every transaction:
+commit, listener, receipts, acknowledgement to the broker; a kill between any two leads to a repeat, to nothing worse.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import structlog
+
+from cloud_sync import wire
+from cloud_sync.ingest_machine import IngestMachine
+from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Batch, Heard, IngestLimits, Output
+from cloud_sync.session import Connect, Session
+from cloud_sync.store.base import IngestStore, Outcome, StoredTransition
+from cloud_sync.wire import ROOT, down_topic
+from sitekeeper.model.clock import MS, SECOND, Clock, Micros
+from sitekeeper.model.errors import PeerUnreachable, Refused, StorageError
+
+log = structlog.get_logger()
+
+Lane = Literal["urgent", "bulk"]
+TOPICS: dict[Lane, tuple[str, ...]] = {
+    "urgent": ("status", "catalogue", "alarms", "events"),
+    "bulk": ("samples",),
+}
+
+
+class Listener(Protocol):
+    """Who wants to know what came in. Called on the event loop; must return at once."""
+
+    def applied(self, transitions: Sequence[StoredTransition]) -> None:
+        """These transitions are committed, and new."""
+
+    def heard(self, site: str, *, online: bool) -> None:
+        """A site gave a sign of life, or (`online` false) its last will says that it is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """Times in microseconds.
+
+    Attributes:
+        linger, quiet: samples wait for company before they are committed: at most `linger`, and no longer than `quiet`
+            after the last one came.
+        ack_every: between two repeats of an office acknowledgement that the site has not answered.
+        retry: after a failed commit.
+    """
+
+    linger: Micros = 200 * MS
+    quiet: Micros = 20 * MS
+    ack_every: Micros = 5 * SECOND
+    retry: Micros = 1 * SECOND
+    backoff_first: Micros = 250 * MS
+    backoff_most: Micros = 5 * SECOND
+    limits: IngestLimits = field(default_factory=IngestLimits)
+
+
+class Ingest:
+    """The office's receiving half. `run` works until it is cancelled."""
+
+    def __init__(
+        self,
+        connect: Mapping[Lane, Connect],
+        store: IngestStore,
+        listener: Listener,
+        *,
+        clock: Clock,
+        settings: IngestSettings | None = None,
+    ) -> None:
+        self._connect = connect
+        self._store = store
+        self._listener = listener
+        self._clock = clock
+        self._settings = settings or IngestSettings()
+        self._machine = IngestMachine(store.known(), self._settings.limits)
+        self._sessions: dict[Lane, tuple[int, Session]] = {}
+        self._connections = 0
+        self._work = asyncio.Event()
+        self._bulk_since: Micros | None = None
+        self._bulk_last: Micros = 0
+        self.problem = ""
+        self.store_problem = ""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return how many entries came to what since the start, for status."""
+        return self._machine.counts
+
+    def connected(self) -> dict[Lane, str]:
+        """Return the protocol of each lane that is connected at present."""
+        return {lane: session.protocol for lane, (_, session) in self._sessions.items()}
+
+    async def run(self) -> None:
+        """Receive and commit until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for lane in TOPICS:
+                tasks.create_task(self._keep_lane(lane), name=f"ingest-{lane}")
+            tasks.create_task(self._commit_for_ever(), name="ingest-commit")
+            tasks.create_task(self._repeat_acks(), name="ingest-acks")
+
+    async def send_acks(self) -> None:
+        """Send the pending acknowledgements now; to be called after `add_ack`, so that the site hears of it at once."""
+        for pending in self._store.pending_acks():
+            await self._publish(down_topic(pending.site, "ack"), wire.encode_ack(pending.ack))
+
+    # receiving
+
+    async def _keep_lane(self, lane: Lane) -> None:
+        delay = self._settings.backoff_first
+        while True:
+            try:
+                session = await self._connect[lane]()
+            except (PeerUnreachable, Refused) as err:
+                self._lost(lane, str(err))
+            else:
+                delay = self._settings.backoff_first
+                try:
+                    await self._receive(lane, session)
+                except (PeerUnreachable, Refused) as err:
+                    self._lost(lane, str(err))
+                finally:
+                    self._sessions.pop(lane, None)
+                    await session.close()
+            await asyncio.sleep(delay / SECOND)
+            delay = min(2 * delay, self._settings.backoff_most)
+
+    async def _receive(self, lane: Lane, session: Session) -> None:
+        self._connections += 1
+        number = self._connections
+        self._sessions[lane] = (number, session)
+        for kind in TOPICS[lane]:
+            await session.subscribe(f"{ROOT}/+/up/{kind}")
+        log.info("ingest connected", lane=lane, protocol=session.protocol)
+        self.problem = ""
+        while True:
+            delivery = await session.receive()
+            now = self._clock.monotonic()
+            if lane == "bulk":
+                self._bulk_last = now
+            await self._do(self._machine.accept(Arrival(lane, number, delivery), now))
+            self._work.set()
+
+    def _lost(self, lane: Lane, why: str) -> None:
+        if why != self.problem:
+            log.warning("ingest lost its broker", lane=lane, why=why)
+        self.problem = why
+
+    # committing
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            batch = None if await self._should_wait() else self._machine.batch(self._clock.wall())
+            if batch is None:
+                continue
+            outcome = await self._commit(batch)
+            if outcome.transitions:
+                self._listener.applied(outcome.transitions)
+            await self._do(self._machine.committed(batch, outcome))
+
+    async def _should_wait(self) -> bool:
+        """Tell whether nothing is to be committed yet, after having waited for something new to happen."""
+        urgent, bulk = self._machine.pending()
+        if urgent or (bulk and self._machine.full()):
+            return False
+        now = self._clock.monotonic()
+        until = now + self._settings.linger
+        if not bulk:
+            self._bulk_since = None
+        else:
+            self._bulk_since = now if self._bulk_since is None else self._bulk_since
+            until = min(self._bulk_since + self._settings.linger, self._bulk_last + self._settings.quiet)
+        if until <= now:
+            self._bulk_since = None
+            return False
+        self._work.clear()
+        try:
+            async with asyncio.timeout((until - now) / SECOND):
+                await self._work.wait()
+        except TimeoutError:
+            pass  # the linger is over, or it was time to look
+        return True
+
+    async def _commit(self, batch: Batch) -> Outcome:
+        """Commit until it is durable. Repeating is harmless, also where the outcome of the first attempt is unknown."""
+        while True:
+            try:
+                outcome = await asyncio.wrap_future(self._store.commit(batch.transaction))
+            except StorageError as err:
+                self._store_failed(err)
+                await asyncio.sleep(self._settings.retry / SECOND)
+            else:
+                self.store_problem = ""
+                return outcome
+
+    def _store_failed(self, err: StorageError) -> None:
+        if self.store_problem != str(err):
+            log.warning("central store failed, trying again", why=str(err), unknown=err.unknown)
+        self.store_problem = str(err)
+
+    # answering
+
+    async def _do(self, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Answer(site, receipt):
+                    await self._publish(down_topic(site, "receipt"), wire.encode_receipt(receipt))
+                case Ask(site, request):
+                    await self._publish(down_topic(site, "request"), wire.encode_request(request))
+                case Heard(site, online):
+                    self._listener.heard(site, online=online is not False)
+                case Acknowledge(arrival):
+                    self._acknowledge(arrival)
+
+    async def _publish(self, topic: str, payload: bytes) -> None:
+        """Publish on the urgent lane. What cannot be sent is lost and will be asked for by a repeat of the block."""
+        connection = self._sessions.get("urgent")
+        if connection is None:
+            return
+        try:
+            await connection[1].publish(topic, payload)
+        except PeerUnreachable as err:
+            self._lost("urgent", str(err))
+
+    def _acknowledge(self, arrival: Arrival) -> None:
+        lane: Lane = "urgent" if arrival.lane == "urgent" else "bulk"
+        connection = self._sessions.get(lane)
+        if connection is not None and connection[0] == arrival.connection:
+            connection[1].ack(arrival.delivery)
+
+    async def _repeat_acks(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.ack_every / SECOND)
+            try:
+                await self.send_acks()
+            except StorageError as err:
+                self._store_failed(err)

@@ -1,0 +1,80 @@
+"""What goes into and comes out of `ingest_machine`: plain values."""
+
+from dataclasses import dataclass
+
+from cloud_sync.session import Delivery
+from cloud_sync.store.base import Transaction
+from cloud_sync.wire import Receipt, Request
+from sitekeeper.model.clock import SECOND, Micros
+
+Key = tuple[str, str]
+"""(site, epoch)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestLimits:
+    """Bounds of one transaction and of what is parked.
+
+    Attributes:
+        blocks, size: most blocks and most encoded bytes of one transaction: what a waiting alarm waits for at most.
+        parked: most blocks parked, over all sites.
+        ask_every: between two requests for the same thing.
+        give_up: missing alarms that the site says it cannot send any more are waited for this long.
+    """
+
+    blocks: int = 64
+    size: int = 64 * 1024
+    parked: int = 256
+    ask_every: Micros = 5 * SECOND
+    give_up: Micros = 30 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A delivery and the connection that it came on, so that it is acknowledged there and nowhere else."""
+
+    lane: str
+    connection: int
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Publish this request on the site's `down/request`."""
+
+    site: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Publish this receipt on the site's `down/receipt`."""
+
+    site: str
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Acknowledge this delivery to the broker."""
+
+    arrival: Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A site gave a sign of life; `online` is its own word, None if it was not a status."""
+
+    site: str
+    online: bool | None
+
+
+Output = Ask | Answer | Acknowledge | Heard
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One transaction under way, with what it takes to answer for it."""
+
+    transaction: Transaction
+    arrivals: tuple[Arrival | None, ...]

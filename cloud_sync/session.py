@@ -1,0 +1,65 @@
+"""What both ends of the sync need of an MQTT connection, so that a real broker and one in memory look the same.
+
+A session is one connection: it is made by a `Connect`, used, closed, and never used again. Connecting again is the
+business of whoever owns the session (`uplink.Uplink`, `ingest.Ingest`), and of nobody else.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+MQTT_SUCCESS = 0
+NO_MATCHING_SUBSCRIBERS = 16
+NOT_AUTHORISED = 135
+"""Reason codes of MQTT 5, section 2.4. With 3.1.1 a broker cannot say no, and every publish answers 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message as it arrived, with what is needed to acknowledge it on the connection that delivered it."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    mid: int
+    qos: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Will:
+    """What the broker publishes, retained, when this connection dies."""
+
+    topic: str
+    payload: bytes
+
+
+class Session(Protocol):
+    """One open connection to a broker. Every method but `ack` raises PeerUnreachable once the connection is gone."""
+
+    @property
+    def protocol(self) -> str:
+        """Return the protocol in use, `5` or `3.1.1`."""
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        """Publish with QoS 1, wait for the broker's acknowledgement and return its reason code (128 and up: refused).
+
+        An acknowledgement says that the broker has the message. It does not say that anybody committed it.
+        """
+
+    async def subscribe(self, topic: str) -> None:
+        """Subscribe with QoS 1. Raises Refused if the broker does not allow it."""
+
+    async def receive(self) -> Delivery:
+        """Return the next message; it stays unacknowledged until `ack`."""
+
+    def ack(self, delivery: Delivery) -> None:
+        """Acknowledge to the broker. Does nothing once the connection is gone: the broker will deliver again."""
+
+    async def close(self) -> None:
+        """End the connection in good order; the will is not published."""
+
+
+class Connect(Protocol):
+    """Makes a new session each time it is called."""
+
+    async def __call__(self, will: Will | None = None) -> Session:
+        """Connect. Raises PeerUnreachable, or Refused if the broker does not let us in."""

@@ -1,0 +1,182 @@
+"""Reading the central store, on a read-only connection: for ingest's start, the office, and `sk`."""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cloud_sync.store.alarms import COLUMNS, RECORD, record, stored
+from cloud_sync.store.base import Known, PendingAck, Push, Shape, StoredTransition
+from sitekeeper.catalogue import Catalogue, decode
+from sitekeeper.model.alarm import AlarmRecord
+from sitekeeper.model.clock import Micros
+from sitekeeper.model.command import Ack
+from sitekeeper.model.errors import StorageError
+from sitekeeper.model.quality import Q
+from sitekeeper.model.sample import Value
+
+PUSH_COLUMNS = (
+    "id, occurrence, event_id, recipient, channel, attempt, state, started, finished, latency_ms, answer,"
+    " possible_repeat, reason"
+)
+
+
+class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A site as the office knows it; times are the office's wall times, except `status_at`, which is the site's."""
+
+    site: str
+    names: dict[str, str]
+    timezone: str
+    catalogue: str | None
+    online: bool
+    epoch: str | None
+    boot: str | None
+    version: str | None
+    clock_trusted: bool | None
+    window: int | None
+    unsent: dict[str, int]
+    status_at: Micros | None
+    first_seen: Micros
+    last_seen: Micros
+
+
+class LatestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest sample of a point. Booleans come as SQLite holds them, 0 and 1; `type` tells."""
+
+    site: str
+    point: str
+    type: str
+    unit: str
+    at: Micros
+    value: Value
+    q: Q
+
+
+class AckRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An acknowledgement made at the office: `pending`, `done` (the site's transition came) or `moot`."""
+
+    id: str
+    occurrence: str
+    who: str
+    note: str
+    made: Micros
+    state: str
+    settled: Micros | None
+
+
+class StoreReader:
+    """Reads one store. Belongs to the thread that made it. Every method raises StorageError if the file fails."""
+
+    def __init__(self, path: Path) -> None:
+        self._sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+        self._sql.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._sql.close()
+
+    def known(self) -> Known:
+        """Return what an ingest starts from."""
+        catalogues = self._rows("SELECT hash, payload FROM catalogues")
+        positions = self._rows(
+            "SELECT site, epoch, max(sequence) FROM blocks WHERE stream = 'alarms' GROUP BY site, epoch"
+        )
+        return Known(
+            catalogues={row[0]: Shape.of(decode(row[1])) for row in catalogues},
+            alarms={(row[0], row[1]): row[2] for row in positions},
+        )
+
+    def pending_acks(self) -> list[PendingAck]:
+        """Return the acknowledgements that the site has not answered yet."""
+        rows = self._rows(
+            "SELECT site, id, occurrence, who, note, made FROM acks WHERE state = 'pending' ORDER BY made"
+        )
+        return [PendingAck(site=row[0], ack=Ack(row[1], row[2], row[3], row[4], row[5])) for row in rows]
+
+    def acks(self, occurrence: str) -> list[AckRow]:
+        """Return the acknowledgements made here of one occurrence, oldest first."""
+        columns = "id, occurrence, who, note, made, state, settled"
+        rows = self._rows(f"SELECT {columns} FROM acks WHERE occurrence = ? ORDER BY made", occurrence)  # noqa: S608
+        return [msgspec.convert(dict(row), AckRow) for row in rows]
+
+    def undecided(self) -> list[StoredTransition]:
+        """Return the transitions about which notify has not decided, in order of arrival."""
+        return stored(self._rows(f"SELECT {COLUMNS} FROM transitions WHERE decision IS NULL ORDER BY id"))  # noqa: S608
+
+    def story(self, occurrence: str) -> list[StoredTransition]:
+        """Return the moves of one occurrence, as the site made them."""
+        sql = f"SELECT {COLUMNS} FROM transitions WHERE occurrence = ? ORDER BY epoch, sequence, position"  # noqa: S608
+        return stored(self._rows(sql, occurrence))
+
+    def alarms(self, *, site: str | None = None, open_only: bool = True) -> list[AlarmRecord]:
+        """Return alarm records, the most urgent and oldest first; open means anything but normal."""
+        where = ["1"] + (["state <> 'A'"] if open_only else []) + (["site = ?"] if site is not None else [])
+        rows = self._rows(
+            f"SELECT {RECORD} FROM alarms WHERE {' AND '.join(where)} ORDER BY priority, raised",  # noqa: S608
+            *([site] if site is not None else []),
+        )
+        return [record(row) for row in rows]
+
+    def alarm(self, key: str) -> AlarmRecord | None:
+        """Return the alarm of a key, or of an occurrence's key."""
+        rows = self._rows(f"SELECT {RECORD} FROM alarms WHERE key = ?", key.partition("@")[0])  # noqa: S608
+        return record(rows[0]) if rows else None
+
+    def next_sequence(self, site: str, epoch: str) -> int:
+        """Return the sequence that `SqliteStore.add_transitions` will give next under an office's own epoch."""
+        rows = self._rows(
+            "SELECT coalesce(max(sequence), 0) + 1 FROM transitions WHERE site = ? AND epoch = ?", site, epoch
+        )
+        return int(rows[0][0])
+
+    def sites(self) -> list[SiteRow]:
+        """Return all sites."""
+        return [_site(row) for row in self._rows("SELECT * FROM sites ORDER BY site")]
+
+    def catalogue(self, site: str) -> Catalogue | None:
+        """Return the newest catalogue of a site."""
+        rows = self._rows(
+            "SELECT payload FROM catalogues WHERE hash = (SELECT catalogue FROM sites WHERE site = ?)", site
+        )
+        return decode(rows[0][0]) if rows else None
+
+    def latest(self, site: str, device: str | None = None) -> list[LatestRow]:
+        """Return the newest sample of every point of a site, or of one device."""
+        sql = (
+            "SELECT p.site, p.point, p.type, p.unit, l.at, l.value, l.q FROM latest l JOIN points p ON p.id = l.point"
+            " WHERE p.site = ? AND (? IS NULL OR p.device = ?) ORDER BY p.point"
+        )
+        return [msgspec.convert(dict(row), LatestRow) for row in self._rows(sql, site, device, device)]
+
+    def latest_value(self, site: str, point: str) -> LatestRow | None:
+        """Return the newest sample of one point."""
+        return next((row for row in self.latest(site, point.partition("/")[0]) if row.point == point), None)
+
+    def pushes(self, occurrence: str | None = None, *, limit: int = 1_000) -> list[Push]:
+        """Return pushes, of one occurrence or the newest of all, in the order in which they were made."""
+        sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE ? IS NULL OR occurrence = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+        return _pushes(self._rows(sql, occurrence, occurrence, limit))[::-1]
+
+    def unfinished_pushes(self) -> list[Push]:
+        """Return the pushes that were planned or begun and not finished, in order."""
+        sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE state IN ('planned', 'sending') ORDER BY id"  # noqa: S608
+        return _pushes(self._rows(sql))
+
+    def _rows(self, sql: str, *arguments: object) -> list[sqlite3.Row]:
+        try:
+            return self._sql.execute(sql, arguments).fetchall()
+        except sqlite3.Error as err:
+            raise StorageError(f"central store: {err}") from None
+
+
+def _pushes(rows: Iterable[sqlite3.Row]) -> list[Push]:
+    return [msgspec.convert(dict(row), Push, strict=False) for row in rows]
+
+
+def _site(row: sqlite3.Row) -> SiteRow:
+    found: dict[str, Any] = dict(row)
+    found["names"] = msgspec.json.decode(found["names"])
+    found["unsent"] = msgspec.json.decode(found["unsent"] or "{}")
+    return msgspec.convert(found, SiteRow, strict=False)

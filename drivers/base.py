@@ -1,0 +1,224 @@
+"""What every driver is, whatever its protocol: what it is asked to read, what it gives back, and how it fails.
+
+A driver owns one link and the devices on it. It never retries, never reconnects and never reports by silence:
+`Driver.read` gives one outcome for every point, and raises only when the whole link failed. When to read, when to
+back off and when to open again is the poller's business.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from sitekeeper.model.clock import Clock, Micros
+from sitekeeper.model.errors import FieldError
+from sitekeeper.model.point import PointType
+from sitekeeper.model.quality import Q
+from sitekeeper.model.sample import Value
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What came of reading one point.
+
+    Attributes:
+        index: the point's position in `ReadGroup.points`.
+        received: monotonic time of the answer that carried it, or at which the failure was known.
+        value: in the point's unit; None goes with bad quality only.
+        q: packed quality byte.
+        source: wall time given by the device itself, if it gives one.
+    """
+
+    index: int
+    received: Micros
+    value: Value
+    q: Q
+    source: Micros | None = None
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading of one scan group. The outcomes hold good whether or not the whole group answered.
+
+    Attributes:
+        group: id of the scan group. device: id of its device.
+        asked: monotonic time at which the first request was sent.
+        received: monotonic time of the last answer; without any, of the moment at which silence was certain.
+        outcomes: every point whose value or quality differs from the previous scan of this group, in order of
+            index. A point that is not listed is as it was then, and that is confirmed by this scan.
+        complete: every point is listed: the first scan after `open`, and the one after any scan not answered.
+        answered: every request got a reply that belongs to it. An exception reply counts, unless it says that the
+            device behind a gateway did not answer (Modbus codes 10 and 11).
+        errors: what went wrong, one for each request that failed; empty in the usual case.
+    """
+
+    group: str
+    device: str
+    asked: Micros
+    received: Micros
+    outcomes: list[Outcome]
+    complete: bool
+    answered: bool
+    errors: tuple[FieldError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointRead:
+    """One point to read.
+
+    Attributes:
+        handle: its place in the catalogue. name: its name within the device.
+        type, unit, members: as its class says; `members` are the words of an enumeration.
+        address: what `DriverKind.bind` returned for it.
+    """
+
+    handle: int
+    name: str
+    type: PointType
+    address: object
+    unit: str = ""
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadGroup:
+    """Points of one device that are read together every `period`; outcomes refer to `points` by index."""
+
+    id: str
+    device: str
+    period: Micros
+    points: tuple[PointRead, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRead:
+    """One device on the link. `options` is an instance of the kind's `device_model`."""
+
+    id: str
+    options: "BaseModel"
+    groups: tuple[ReadGroup, ...]
+
+
+class ScanMemory:
+    """What was last said about each point of one group, so that a scan repeats nothing. One place for all drivers.
+
+    Between `begin` and `finish`, `note` every point that was read or that failed; while `complete` is true, all of
+    them. A scan that was begun and never finished (cancelled, link lost) makes the next one complete.
+    """
+
+    def __init__(self, group: ReadGroup) -> None:
+        self.group = group
+        self.complete = True
+        self._last: list[tuple[Value, Q] | None] = []
+        self._outcomes: list[Outcome] = []
+        self._asked: Micros | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Make the next scan a complete one."""
+        self.complete = True
+        self._last = [None] * len(self.group.points)
+        self._asked = None
+
+    def begin(self, asked: Micros) -> None:
+        if self._asked is not None:
+            self.forget()
+        self._asked = asked
+        self._outcomes = []
+
+    def note(self, index: int, value: Value, q: Q, received: Micros, source: Micros | None = None) -> None:
+        """Say what came of point `index`; it is listed if that is news."""
+        said = (value, q)
+        if self._last[index] != said:
+            self._last[index] = said
+            self._outcomes.append(Outcome(index, received, value, q, source))
+
+    def finish(self, received: Micros, *, answered: bool, errors: Sequence[FieldError] = ()) -> Scan:
+        """Return the scan; after one that was not answered the next is complete."""
+        self._outcomes.sort(key=lambda outcome: outcome.index)
+        scan = Scan(
+            group=self.group.id,
+            device=self.group.device,
+            asked=received if self._asked is None else self._asked,
+            received=received,
+            outcomes=self._outcomes,
+            complete=self.complete,
+            answered=answered,
+            errors=tuple(errors),
+        )
+        self.complete = False
+        self._asked = None
+        if not answered:
+            self.forget()
+        return scan
+
+
+class Driver(Protocol):
+    """One link, open or not, and the devices on it. Calls from several tasks are served one after the other."""
+
+    async def open(self) -> None:
+        """Open the link; every group's next scan is complete.
+
+        Raises:
+            LinkDown: it could not be opened; says why.
+        """
+
+    async def read(self, group_id: str) -> Scan:
+        """Read one scan group.
+
+        Raises:
+            LinkDown: the whole link failed, or is not open. Nothing on it can be read until `open` succeeds.
+            NotFound: this link has no such group.
+        """
+
+    async def close(self) -> None:
+        """Close the link; a second time does nothing."""
+
+
+class DriverKind(Protocol):
+    """One protocol over one kind of link: what people may write for it, and how a driver is made from that.
+
+    Attributes:
+        name: the word after `driver:` of a link, for example `modbus-tcp`.
+        family: kinds of one family read the same profiles.
+        link_model, device_model, point_model: pydantic models of the keys that this kind adds to a link, to a device
+            and to a profile's point; unknown keys are refused by them.
+        marker_keys: keys of a profile's point that show it to be of this family.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def link_model(self) -> "type[BaseModel]": ...
+    @property
+    def device_model(self) -> "type[BaseModel]": ...
+    @property
+    def point_model(self) -> "type[BaseModel]": ...
+    @property
+    def marker_keys(self) -> frozenset[str]: ...
+
+    def bind(
+        self,
+        point: "BaseModel",
+        *,
+        point_type: PointType,
+        members: tuple[str, ...],
+        parameters: Mapping[str, int | str],
+    ) -> object:
+        """Return `PointRead.address` for a profile's point on one device: expressions resolved, everything checked.
+
+        Args:
+            point: an instance of `point_model`.
+            point_type: the point's type by its class. members: the words of its enumeration.
+            parameters: the device's `with:`.
+
+        Raises:
+            ValueError: it cannot be read so; the message says what is wrong and what was expected.
+        """
+
+    def create(self, link_id: str, options: "BaseModel", devices: Sequence[DeviceRead], clock: Clock) -> Driver:
+        """Return a driver, not yet open. `options` is an instance of `link_model`."""

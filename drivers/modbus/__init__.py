@@ -1,0 +1,50 @@
+"""Modbus: what may be written for it, and how a driver is made. The protocol library is loaded only by `create`.
+
+Another kind of link (serial, serial frames over TCP) is another row here with its own link model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel
+
+from drivers.base import DeviceRead, Driver
+from drivers.modbus.codec import check
+from drivers.modbus.options import ModbusDevice, ModbusPoint, TcpLink
+from sitekeeper.model.clock import Clock
+from sitekeeper.model.point import PointType
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusKind:
+    """A `drivers.base.DriverKind`."""
+
+    name: str
+    link_model: type[BaseModel]
+    family: str = "modbus"
+    device_model: type[BaseModel] = ModbusDevice
+    point_model: type[BaseModel] = ModbusPoint
+    marker_keys: frozenset[str] = frozenset({"coil", "discrete", "input", "holding"})
+
+    def bind(
+        self,
+        point: BaseModel,
+        *,
+        point_type: PointType,
+        members: tuple[str, ...],
+        parameters: Mapping[str, int | str],
+    ) -> ModbusPoint:
+        assert isinstance(point, ModbusPoint)
+        check(point, point_type, members)
+        return point.resolved(parameters)
+
+    def create(self, link_id: str, options: BaseModel, devices: Sequence[DeviceRead], clock: Clock) -> Driver:  # noqa: ARG002 - the endpoint names itself
+        from drivers.modbus.driver import ModbusDriver
+        from drivers.modbus.link import Link
+
+        assert isinstance(options, TcpLink)
+        return ModbusDriver(Link(options), devices, clock)
+
+
+TCP: Final = ModbusKind(name="modbus-tcp", link_model=TcpLink)

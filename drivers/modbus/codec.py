@@ -1,0 +1,202 @@
+"""From the bytes of a reply to values. Pure; everything that can be decided beforehand is decided in `decoder`.
+
+A raw value either has a meaning by the profile or the point is bad: nothing is clipped, guessed or carried over.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Final, assert_never
+
+from drivers.modbus.options import WORDS, ModbusPoint
+from sitekeeper.model.point import PointType
+from sitekeeper.model.quality import GOOD, Q, Reason, bad
+from sitekeeper.model.sample import Value
+
+Read = tuple[Value, Q]
+Decoder = Callable[[bytes], Read]
+"""Takes exactly the point's own bytes of a reply (for coils and discrete inputs, the one byte with its bit)."""
+
+_Raw = Callable[[bytes], float | str | None]
+
+NO_MEANING: Final[Read] = (None, bad(Reason.UNMAPPED))
+INVALID: Final[Read] = (None, bad(Reason.DEVICE_FLAGGED))
+NOT_FINITE: Final[Read] = (None, bad(Reason.OUT_OF_RANGE))
+
+
+def check(point: ModbusPoint, point_type: PointType, members: tuple[str, ...]) -> None:
+    """Make sure that the registers can give a value of the class's type.
+
+    Raises:
+        ValueError: they cannot; says what is missing.
+    """
+    raw = point.raw_type
+    boolean = point.bit is not None or point.bool_map is not None or (point.bits and point.enum is None)
+    numeric = not boolean and point.enum is None and raw != "string"
+    match point_type:
+        case "bool":
+            if not boolean:
+                raise ValueError("the point is a bool: say which raw values mean true and false (bool:), or which bit")
+        case "enum":
+            _check_words(point.enum, members)
+        case "int":
+            if not numeric or raw.startswith("float"):
+                raise ValueError(f"the point is a whole number, which {_written(point)} does not give")
+            if not (point.scale.is_integer() and point.offset.is_integer()):
+                raise ValueError("the point is a whole number, but scale or offset is not")
+        case "float":
+            if not numeric:
+                raise ValueError(f"the point is a number, which {_written(point)} does not give")
+        case "text":
+            if raw != "string":
+                raise ValueError(f"the point is a text: type string is needed, not {_written(point)}")
+        case _:
+            assert_never(point_type)
+    decoder(point, point_type)  # finds raw values that do not fit
+
+
+def _written(point: ModbusPoint) -> str:
+    parts = [f"type {point.raw_type}"] + [key for key in ("bit", "enum") if getattr(point, key) is not None]
+    return " with ".join(parts + (["bool"] if point.bool_map is not None else []))
+
+
+def _check_words(enum: Mapping[int, str] | None, members: tuple[str, ...]) -> None:
+    if enum is None:
+        raise ValueError(f"the point is one of {', '.join(members)}: say by enum: which raw value means which")
+    for word in enum.values():
+        if word not in members:
+            near = get_close_matches(word, members, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(members)}"
+            raise ValueError(f"{word!r} is not a word of this point; {hint}")
+
+
+def decoder(point: ModbusPoint, point_type: PointType, shift: int = 0) -> Decoder:
+    """Return the function that decodes `point`, which `check` has passed.
+
+    Args:
+        shift: for coils and discrete inputs, the place of its bit within its byte of the reply.
+    """
+    if point.bits:
+        return _meaning(lambda chunk: chunk[0] >> shift & 1, point, point_type)
+    return _meaning(_raw(point), point, point_type)
+
+
+def _raw(point: ModbusPoint) -> _Raw:
+    kind = point.raw_type
+    arrange = _arrange(point)
+    if kind == "string":
+        return lambda chunk: _text(arrange(chunk))
+    if kind.startswith("bcd"):
+        return lambda chunk: _bcd(arrange(chunk))
+    if kind.startswith("float"):
+        unpack = struct.Struct(">f" if kind == "float32" else ">d").unpack
+        return lambda chunk: float(unpack(arrange(chunk))[0])
+    signed = kind.startswith("int")
+    part = {"high": slice(0, 1), "low": slice(1, 2), None: slice(None)}[point.byte]
+    return lambda chunk: int.from_bytes(arrange(chunk)[part], "big", signed=signed)
+
+
+def _arrange(point: ModbusPoint) -> Callable[[bytes], bytes]:
+    """Return what puts the bytes into the order A, B, C, D; of a string, it also cuts off a padding byte."""
+    size = 2 * point.size
+    match point.order:
+        case "ABCD":
+            places = list(range(size))
+        case "CDAB":
+            places = [at for word in range(size - 2, -2, -2) for at in (word, word + 1)]
+        case "BADC":
+            places = [at ^ 1 for at in range(size)]
+        case "DCBA":
+            places = list(range(size - 1, -1, -1))
+    places = places[: point.length or size]
+    if places == list(range(size)):
+        return lambda chunk: chunk
+    return lambda chunk: bytes([chunk[at] for at in places])
+
+
+def _text(data: bytes) -> str | None:
+    """Return the text up to the first NUL without blanks around it; None if it is not printable UTF-8."""
+    try:
+        text = data.partition(b"\0")[0].decode().strip()
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() else None
+
+
+def _bcd(data: bytes) -> int | None:
+    digits = data.hex()
+    return int(digits) if digits.isdecimal() else None
+
+
+def _canonical(point: ModbusPoint, raw: float) -> float:
+    """Return a raw value as people write it (0x8000, -32768) the way that the raw function gives it."""
+    kind = point.raw_type
+    if not isinstance(raw, int) or kind.startswith(("float", "bcd")):
+        return raw
+    width = _width(point)
+    if not -(1 << width - 1) <= raw < 1 << width:
+        raise ValueError(f"raw value {raw} does not fit into {width} bit{'s' if width > 1 else ''}")
+    value = raw % (1 << width)
+    return value - (1 << width) if kind.startswith("int") and value >> width - 1 else value
+
+
+def _width(point: ModbusPoint) -> int:
+    return 1 if point.bits else 8 if point.byte else 16 * WORDS.get(point.raw_type, point.size)
+
+
+def _meaning(raw: _Raw, point: ModbusPoint, point_type: PointType) -> Decoder:
+    invalid: dict[float | str | None, Read] = {_canonical(point, value): INVALID for value in point.invalid}
+    table = _table(point)
+    if table is not None:
+        table.update(invalid)
+        return lambda chunk: table.get(raw(chunk), NO_MEANING)
+    number = _number(point, point_type)
+
+    def decode(chunk: bytes) -> Read:
+        value = raw(chunk)
+        if value in invalid:
+            return INVALID
+        return number(value)
+
+    return decode
+
+
+def _table(point: ModbusPoint) -> dict[float | str | None, Read] | None:
+    """Return the meaning of each raw value, where there are few; None for numbers, texts and bits of a register."""
+    if point.enum is not None:
+        return {_canonical(point, raw): (word, GOOD) for raw, word in point.enum.items()}
+    if point.bool_map is not None:
+        return {_canonical(point, raw): (value, GOOD) for value, raw in point.bool_map.items()}
+    return {0: (False, GOOD), 1: (True, GOOD)} if point.bits else None
+
+
+def _number(point: ModbusPoint, point_type: PointType) -> Callable[[float | str | None], Read]:
+    """Return what makes the value of a raw number, text or register of which one bit counts."""
+    if point.bit is not None:
+        bit = point.bit
+        return lambda raw: (bool(int(raw or 0) >> bit & 1), GOOD)
+    if point_type == "text":
+        return lambda raw: NO_MEANING if raw is None else (raw, GOOD)
+    if point_type == "int":
+        factor, plus = int(point.scale), int(point.offset)
+        return lambda raw: NO_MEANING if raw is None else (int(raw) * factor + plus, GOOD)
+    return _scaled(point)
+
+
+def _scaled(point: ModbusPoint) -> Callable[[float | str | None], Read]:
+    """Scale to a float. By 0.1 means divided by 10, so that 3 becomes 0.3 and not 0.30000000000000004."""
+    scale, offset = point.scale, point.offset
+    inverse = round(1 / scale)
+    divide = abs(scale) < 1 and 1 / inverse == scale
+
+    def scaled(raw: float | str | None) -> Read:
+        if raw is None:
+            return NO_MEANING
+        number = float(raw)
+        if math.isnan(number):
+            return INVALID
+        value = (number / inverse if divide else number * scale) + offset
+        return (value, GOOD) if math.isfinite(value) else NOT_FINITE
+
+    return scaled

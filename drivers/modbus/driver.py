@@ -1,0 +1,226 @@
+"""Modbus devices on one link: asks what the plan says, decodes what changed, and has an outcome for every point.
+
+An answer is compared as a whole with the last one; if equal, that is all. If not, only points whose own bytes changed
+are decoded. What went wrong with one request touches the points of that request and no others.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
+from drivers.modbus.codec import Decoder, decoder
+from drivers.modbus.link import Link, Question, question
+from drivers.modbus.options import ModbusDevice, ModbusPoint
+from drivers.modbus.plan import Limits, Request, Span, plan, unbridged
+from sitekeeper.model.clock import Clock, Micros
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, NotFound, ReplyMismatch
+from sitekeeper.model.quality import Reason, bad
+
+GATEWAY: Final = frozenset({10, 11})
+"""Exceptions by which a gateway says that the device itself did not answer."""
+
+_REASONS: Final[dict[type[FieldError], Reason]] = {
+    DeviceRefused: Reason.REFUSED,
+    DeviceSilent: Reason.COMM,
+    ReplyMismatch: Reason.MISMATCH,
+}
+
+
+class _Cell(NamedTuple):
+    """A point within a reply, and which bytes are its own."""
+
+    point: int
+    part: slice
+    decode: Decoder
+
+
+@dataclass(slots=True)
+class _Block:
+    """A planned request with its last answer, as a whole and by point. `parts` cuts an answer into points."""
+
+    request: Request
+    question: Question
+    cells: tuple[_Cell, ...]
+    parts: Callable[[bytes], tuple[bytes, ...]]
+    last: bytes = b""
+    last_parts: tuple[bytes, ...] = ()
+    failures: int = 0
+
+    def forget(self) -> None:
+        """Have the next answer decoded whole."""
+        self.last, self.last_parts = b"", (b"",) * len(self.cells)
+
+
+@dataclass(slots=True)
+class _Group:
+    """A scan group as it is read. `first` is the block to begin with, so that a mute one cannot starve the others."""
+
+    device: str
+    unit: int
+    limits: Limits
+    group: ReadGroup
+    memory: ScanMemory
+    blocks: list[_Block] = field(default_factory=list)
+    first: int = 0
+    last_good: Micros | None = None
+
+    def block(self, request: Request) -> _Block:
+        asked = question(self.unit, request.table, request.address, request.count)
+        cells = tuple(_cell(self.group, request, span) for span in request.spans)
+        block = _Block(request, asked, cells, _cutter([cell.part for cell in cells]))
+        block.forget()
+        return block
+
+
+def _cell(group: ReadGroup, request: Request, span: Span) -> _Cell:
+    read = group.points[span.index]
+    point = read.address
+    assert isinstance(point, ModbusPoint)
+    offset = span.address - request.address
+    if point.bits:
+        return _Cell(span.index, slice(offset // 8, offset // 8 + 1), decoder(point, read.type, offset % 8))
+    return _Cell(span.index, slice(2 * offset, 2 * (offset + span.size)), decoder(point, read.type))
+
+
+def _cutter(parts: list[slice]) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Return what cuts bytes into all `parts` in one go; `itemgetter` does so in C, but gives no tuple for one."""
+    if len(parts) == 1:
+        return lambda data: (data[parts[0]],)
+    return itemgetter(*parts)
+
+
+def _spans(group: ReadGroup) -> list[Span]:
+    found = []
+    for index, read in enumerate(group.points):
+        assert isinstance(read.address, ModbusPoint)
+        found.append(Span(read.address.table, read.address.address, read.address.size, index))
+    return found
+
+
+def _prepare(device: DeviceRead, read: ReadGroup) -> _Group:
+    options = device.options
+    assert isinstance(options, ModbusDevice)
+    limits = Limits(max_registers=options.max_registers, max_bits=options.max_bits, gaps=options.gaps)
+    group = _Group(device.id, options.unit, limits, read, ScanMemory(read))
+    group.blocks = [group.block(request) for request in plan(_spans(read), group.limits)]
+    return group
+
+
+class ModbusDriver:
+    """A `drivers.base.Driver` for all devices on one Modbus link."""
+
+    def __init__(self, link: Link, devices: Sequence[DeviceRead], clock: Clock) -> None:
+        self._link = link
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._groups = {group.id: _prepare(device, group) for device in devices for group in device.groups}
+
+    async def open(self) -> None:
+        for group in self._groups.values():
+            group.memory.forget()
+        await self._link.open()
+
+    async def close(self) -> None:
+        self._link.close()
+
+    def requests(self, group_id: str) -> tuple[Request, ...]:
+        """Return the requests by which a group is read as things stand."""
+        return tuple(block.request for block in self._group(group_id).blocks)
+
+    async def read(self, group_id: str) -> Scan:
+        group = self._group(group_id)
+        async with self._turn:
+            return await self._read(group)
+
+    def _group(self, group_id: str) -> _Group:
+        try:
+            return self._groups[group_id]
+        except KeyError:
+            near = tuple(get_close_matches(group_id, self._groups))
+            raise NotFound(f"scan group {group_id!r}", near=near) from None
+
+    async def _read(self, group: _Group) -> Scan:
+        received = self._clock.monotonic()
+        group.memory.begin(received)
+        if group.memory.complete:
+            for block in group.blocks:
+                block.forget()
+        errors: list[FieldError] = []
+        answered, heard = True, False
+        waiting = deque(group.blocks[group.first :] + group.blocks[: group.first])
+        while waiting:
+            block = waiting.popleft()
+            try:
+                data = await self._link.ask(block.question)
+                received = self._clock.monotonic()
+                heard = True
+                if data != block.last:
+                    _decode(group.memory, block, data, received)
+                block.failures = 0
+            except (DeviceRefused, DeviceSilent, ReplyMismatch) as error:
+                received = self._clock.monotonic()
+                heard = heard or not isinstance(error, DeviceSilent)
+                if _beyond_a_gap(block, error):
+                    waiting.extendleft(reversed(_without_gaps(group, block)))
+                    continue
+                errors.append(error)
+                _failed(group, block, error, received)
+                answered = answered and _counts_as_answer(error)
+                if not heard:
+                    group.first = (group.blocks.index(block) + 1) % len(group.blocks)
+                    break
+        for block in waiting:
+            _unread(group, block, received)
+        if answered:
+            group.last_good = self._clock.wall()
+        return group.memory.finish(received, answered=answered, errors=errors)
+
+
+def _decode(memory: ScanMemory, block: _Block, data: bytes, received: Micros) -> None:
+    parts = block.parts(data)
+    for (point, _, decode), part, last in zip(block.cells, parts, block.last_parts, strict=True):
+        if part != last:
+            value, q = decode(part)
+            memory.note(point, value, q, received)
+    block.last, block.last_parts = data, parts
+
+
+def _failed(group: _Group, block: _Block, error: FieldError, now: Micros) -> None:
+    """Make the points of one request bad, and complete the error with what only the driver knows."""
+    block.failures += 1
+    block.forget()
+    error.device, error.count, error.last_good = group.device, block.failures, group.last_good
+    q = bad(_REASONS[type(error)])
+    for cell in block.cells:
+        group.memory.note(cell.point, None, q, now)
+
+
+def _unread(group: _Group, block: _Block, now: Micros) -> None:
+    """The unit is silent, so the rest was not asked: it would cost its neighbours one time-out for each request."""
+    block.failures += 1
+    block.forget()
+    for cell in block.cells:
+        group.memory.note(cell.point, None, bad(Reason.COMM), now)
+
+
+def _counts_as_answer(error: FieldError) -> bool:
+    return isinstance(error, DeviceRefused) and error.exception_code not in GATEWAY
+
+
+def _beyond_a_gap(block: _Block, error: FieldError) -> bool:
+    """Tell whether the refusal may be due to an address that no point uses."""
+    return block.request.bridged and isinstance(error, DeviceRefused) and error.exception_code == 2
+
+
+def _without_gaps(group: _Group, block: _Block) -> list[_Block]:
+    """Replace a refused request for good by those that read no gaps."""
+    at = group.blocks.index(block)
+    blocks = [group.block(request) for request in unbridged(block.request, group.limits)]
+    group.blocks[at : at + 1] = blocks
+    group.first = 0
+    return blocks

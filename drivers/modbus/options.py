@@ -1,0 +1,171 @@
+"""What people write for Modbus: keys of a link, of a device, and of a profile's point. Checked here, used elsewhere."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from drivers.modbus.address import Table, resolve
+from sitekeeper.model.clock import MS, SECOND
+from sitekeeper.profile import Duration, Written
+
+RawType = Literal[
+    "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string", "bcd16", "bcd32"
+]
+Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+
+WORDS: Final[dict[str, int]] = {
+    "int16": 1, "uint16": 1, "bcd16": 1,
+    "int32": 2, "uint32": 2, "float32": 2, "bcd32": 2,
+    "int64": 4, "uint64": 4, "float64": 4,
+}  # fmt: skip
+"""Registers that a value of each type fills; strings go by their length."""
+
+
+class TcpLink(Written):
+    """A Modbus TCP endpoint; one connection, one request at a time.
+
+    Attributes:
+        timeout: for connecting and for each answer.
+    """
+
+    host: str = Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")
+    port: int = Field(default=502, ge=1, le=65535)
+    timeout: Annotated[Duration, Field(ge=10 * MS, le=60 * SECOND)] = SECOND
+
+
+class ModbusDevice(Written):
+    """A unit on the link and what it can take.
+
+    Attributes:
+        unit: 1 to 247, or 0 or 255 for the device at the endpoint itself.
+        max_registers, max_bits: most that one request may ask for (the protocol's limits: 125 and 2000).
+        gaps: a run of at most this many addresses that no point uses may be read along, to save requests. Off by
+            default, because reading can have effects (counters that clear, queues that advance).
+    """
+
+    unit: int = Field(ge=0, le=255)
+    max_registers: int = Field(default=125, ge=4, le=125)
+    max_bits: int = Field(default=2000, ge=1, le=2000)
+    gaps: int = Field(default=0, ge=0, le=125)
+
+    @model_validator(mode="after")
+    def _unit_exists(self) -> Self:
+        if 247 < self.unit < 255:
+            raise ValueError(f"unit {self.unit} is reserved; units are 1 to 247, 0 or 255")
+        return self
+
+
+def _bool_map(value: object) -> object:
+    """Accept the keys true and false only, however the reader of the file spelt them."""
+    if not isinstance(value, Mapping):
+        return value
+    spelt: dict[object, bool] = {True: True, False: False, "true": True, "false": False}
+    keys = [spelt.get(key) for key in value]
+    if None in keys or sorted(map(bool, keys)) != [False, True]:
+        raise ValueError("needs exactly the keys true and false, each with its raw value")
+    return dict(zip(keys, value.values(), strict=True))
+
+
+class ModbusPoint(Written):
+    """Where a point lies and how its registers are to be understood.
+
+    Attributes:
+        coil, discrete, input, holding: exactly one of them: the zero-based address, or an expression over `with:`.
+        type: of the registers; left out it is bool for coils and discrete inputs, uint16 for registers.
+        length: of a string, in bytes, two to a register.
+        bit: one bit of an integer, 0 the lowest. byte: one byte of a single register.
+        order: of the bytes A (highest) to D on the wire. Longer values go by the same idea: CDAB swaps words, BADC
+            bytes within words, DCBA both.
+        scale, offset: value = raw * scale + offset.
+        enum: raw value -> word. bool: raw value of true and of false. Any other raw value is bad.
+        invalid: raw values by which the device says that it has none; NaN always does.
+    """
+
+    coil: int | str | None = None
+    discrete: int | str | None = None
+    input: int | str | None = None
+    holding: int | str | None = None
+    type: RawType | None = None
+    length: int | None = Field(default=None, ge=1, le=250)
+    bit: int | None = Field(default=None, ge=0, le=63)
+    byte: Literal["high", "low"] | None = None
+    order: Order = "ABCD"
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+    offset: float = Field(default=0.0, allow_inf_nan=False)
+    enum: dict[int, str] | None = Field(default=None, min_length=1, max_length=256)
+    bool_map: Annotated[dict[bool, int] | None, BeforeValidator(_bool_map)] = Field(default=None, alias="bool")
+    invalid: tuple[int | float, ...] = Field(default=(), max_length=16, strict=False)
+
+    @property
+    def table(self) -> Table:
+        return next(name for name in _TABLES if getattr(self, name) is not None)
+
+    @property
+    def address(self) -> int:
+        """The address, once resolved."""
+        written = getattr(self, self.table)
+        assert isinstance(written, int)
+        return written
+
+    @property
+    def bits(self) -> bool:
+        """Whether it lies in a table of single bits."""
+        return self.table in {"coil", "discrete"}
+
+    @property
+    def raw_type(self) -> RawType:
+        """The type of what is on the wire: a bool that lies in a register is read as uint16."""
+        if self.bits:
+            return "bool"
+        return "uint16" if self.type in {None, "bool"} else self.type
+
+    @property
+    def size(self) -> int:
+        """How many addresses it fills."""
+        if self.bits:
+            return 1
+        return (self.length + 1) // 2 if self.length else WORDS[self.raw_type]
+
+    def resolved(self, parameters: Mapping[str, int | str]) -> "ModbusPoint":
+        """Return the same point with its address as an integer.
+
+        Raises:
+            ValueError: no such address.
+        """
+        address = resolve(self.table, getattr(self, self.table), parameters)
+        if address + self.size > 65536:
+            raise ValueError(f"{self.table} {address} to {address + self.size - 1} runs past 65535")
+        return self.model_copy(update={self.table: address})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        tables = [name for name in _TABLES if getattr(self, name) is not None]
+        if len(tables) != 1:
+            raise ValueError(f"exactly one of {', '.join(_TABLES)} is needed, not {len(tables)}")
+        for wrong, message in self._faults():
+            if wrong:
+                raise ValueError(message)
+        return self
+
+    def _faults(self) -> list[tuple[Any, str]]:
+        raw, bits = self.raw_type, self.bits
+        whole = raw.removeprefix("u") in {"int16", "int32", "int64"}
+        width = 8 if self.byte else 16 * WORDS.get(raw, 0)
+        mapless = self.bit is None and self.bool_map is None
+        return [
+            (bits and self.type not in {None, "bool"}, f"a {self.table} is one bit: type {self.type} does not fit"),
+            (not bits and self.type == "bool" and mapless, "a register is a bool only by bit: or bool:"),
+            ((raw == "string") != (self.length is not None), "type string and length belong together"),
+            (self.byte and raw not in {"int16", "uint16"}, f"byte needs type int16 or uint16, not {raw}"),
+            (self.bit is not None and not whole, f"bit needs a whole number, not {raw}"),
+            (self.bit is not None and self.bit >= width, f"bit {self.bit} is not in {width} bits"),
+            (self.bit is not None and (self.enum or self.bool_map), "bit gives true and false: no enum or bool map"),
+            (self.enum and self.bool_map, "enum and bool exclude each other"),
+            (not 1e-12 <= abs(self.scale) <= 1e12, f"scale {self.scale} is no scale"),
+            (self.bool_map and len(set(self.bool_map.values())) == 1, "true and false have the same raw value"),
+            (raw == "string" and self.order in {"CDAB", "DCBA"}, "a string's registers cannot be in reverse order"),
+        ]
+
+
+_TABLES: Final[tuple[Table, ...]] = ("coil", "discrete", "input", "holding")

@@ -1,0 +1,64 @@
+"""Does this answer belong to that question? Pure, and stricter than the library, which takes wrong answers for good.
+
+Modbus TCP (MODBUS Messaging on TCP/IP V1.0b): transaction id (2), protocol 0 (2), length of the rest (2), unit (1),
+function (1), and for a read: byte count (1) and data; for an exception: function with bit 7 set and one code.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+HEAD: Final = 6
+"""Bytes before the unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The one right answer's unit, function and number of data bytes."""
+
+    unit: int
+    function: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is wrong with the bytes. `lost`: the stream cannot be followed any further."""
+
+    what: str
+    lost: bool = False
+
+
+def examine(buffer: bytes, transaction: bytes, expected: Expected) -> bytes | Wrong | None:
+    """Find the answer to `transaction` in what has come in since it was asked.
+
+    Returns:
+        the whole frame of the right answer or of an exception; `Wrong`; or None if it has not come (completely) yet.
+        Answers to other transactions are late ones and are passed over.
+    """
+    start = 0
+    while len(buffer) - start >= HEAD:
+        length = int.from_bytes(buffer[start + 4 : start + 6], "big")
+        if buffer[start + 2 : start + 4] != b"\0\0" or not 2 <= length <= 254:
+            return Wrong("what came is not Modbus TCP", lost=True)
+        end = start + HEAD + length
+        if end > len(buffer):
+            return None
+        if buffer[start : start + 2] == transaction:
+            return judge(buffer[start:end], expected)
+        start = end
+    return None
+
+
+def judge(frame: bytes, expected: Expected) -> bytes | Wrong:
+    """Return the frame if its unit, function and length are those expected; else say what is not."""
+    unit, function = frame[6], frame[7]
+    if unit != expected.unit:
+        return Wrong(f"the answer came from unit {unit}")
+    if function == expected.function | 0x80:
+        return frame if len(frame) == 9 else Wrong(f"an exception of {len(frame) - 7} bytes instead of 2")
+    if function != expected.function:
+        return Wrong(f"the answer is for function {function:02X}")
+    told, there = frame[8] if len(frame) > 8 else None, len(frame) - 9
+    if told != expected.size or there != expected.size:
+        return Wrong(f"{max(there, 0)} data bytes (byte count {told}) instead of {expected.size}")
+    return frame

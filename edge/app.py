@@ -1,0 +1,296 @@
+"""The composition root of the gateway: the only place on the site that names concrete parts, and owns their tasks."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cloud_sync.mqtt import BrokerSettings, connector
+from cloud_sync.session import Connect
+from cloud_sync.uplink import Uplink, UplinkSettings
+from drivers import registry
+from edge import operations
+from edge.alarms import AlarmBook
+from edge.changes import Changes
+from edge.commands import audit
+from edge.commands.door import Door
+from edge.latest import Latest
+from edge.operations import Gateway
+from edge.outbox import Limits, Outbox
+from edge.pipeline import Pipeline
+from edge.poller import Poller
+from edge.recorder import Recorder
+from edge.rules.derives import Derives
+from edge.rules.engine import Engine
+from edge.settings.values import OfficeSettings, Site
+from edge.socket_api import SocketApi
+from sitekeeper import __version__, catalogue
+from sitekeeper.block import STREAMS
+from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
+from sitekeeper.model.command import Ack, Actor, Role
+
+log = structlog.get_logger()
+
+ROLES: Mapping[str, Role] = {
+    "sitekeeper-viewer": "viewer",
+    "sitekeeper-operator": "operator",
+    "sitekeeper-technician": "technician",
+    "sitekeeper-engineer": "engineer",
+}
+"""Unix groups and what their members may do."""
+
+
+DRAIN: Micros = 5 * SECOND
+"""How long a stopping gateway waits for receipts; what the office lacks then, it gets after the next start."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Wiring:
+    """What differs between a real gateway, a test and the virtual site.
+
+    Attributes:
+        connect: makes sessions with the office's broker; None runs without an office.
+        inline: the database writer works on the caller's thread.
+        socket: where the local API listens; None for no local API.
+    """
+
+    connect: Connect | None = None
+    inline: bool = False
+    socket: Path | None = None
+    boot: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+class App:
+    """One gateway: `open`, then `run` until cancelled, then `close`."""
+
+    def __init__(self, site: Site, clock: Clock, wiring: Wiring) -> None:
+        self.site, self.clock, self.wiring = site, clock, wiring
+        self._wake = asyncio.Event()
+        self._scheduled = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._field: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Open the outbox, rebuild state from it, and put the parts together.
+
+        Raises:
+            StorageError: the outbox cannot be used.
+            SitekeeperError: another daemon serves the local socket.
+        """
+        self._loop = asyncio.get_running_loop()
+        settings = self.site.outbox
+        limits = Limits(group=settings.commit / SECOND, history=settings.history, max_size=settings.max_size)
+        self.outbox = Outbox.open(
+            settings.path,
+            site=self.site.id,
+            clock=self.clock,
+            inline=self.wiring.inline,
+            limits=limits,
+            on_commit=self._committed,
+        )
+        payload = catalogue.encode(self.site.catalogue)
+        self.outbox.put_catalogue(payload)
+        self.pipeline = self._pipeline(catalogue.catalogue_hash(payload))
+        self.door = Door(
+            self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(self.outbox.audit_tail())
+        )  # fmt: skip
+        self.pollers = self._pollers()
+        self.uplink = self._uplink(catalogue.catalogue_hash(payload))
+        self._api: SocketApi | None = None
+        if self.wiring.socket is not None:
+            self._api = SocketApi(self.wiring.socket, operations.table(self._gateway()), ROLES)
+            await self._api.open()
+        log.info("gateway open", site=self.site.id, epoch=self.outbox.epoch, boot=self.wiring.boot,
+                 devices=len(self.site.devices), points=len(self.site.points))  # fmt: skip
+
+    async def run(self) -> None:
+        """Poll, decide, record and send until cancelled; a task that dies takes the gateway down, visibly."""
+        async with asyncio.TaskGroup() as tasks:
+            self._field = [tasks.create_task(self._tick(), name="ticker")]
+            for link, poller in self.pollers.items():
+                self._field.append(tasks.create_task(poller.run(), name=f"poller {link}"))
+            if self.uplink is not None:
+                tasks.create_task(self.uplink.run(), name="uplink")
+
+    async def drain(self) -> None:
+        """Stop polling, record what waits, give the uplink a moment to hand it over. To be called before `run` ends."""
+        for task in self._field:
+            task.cancel()
+        await asyncio.wait(self._field)
+        self.pipeline.stop()
+        until = self.clock.monotonic() + DRAIN
+        while self._waiting() and self.clock.monotonic() < until:  # noqa: ASYNC110 - five seconds, once in a life
+            await asyncio.sleep(0.05)
+
+    def _waiting(self) -> bool:
+        """Tell whether a connected office still lacks something."""
+        connected = self.uplink is not None and self.uplink.report().state == "connected"
+        pending = not self.pipeline.last_append.done()
+        return connected and (pending or any(self.outbox.unsent(stream).blocks for stream in STREAMS))
+
+    async def close(self) -> None:
+        """Record what waits, make it durable and let go of everything."""
+        if self._api is not None:
+            await self._api.close()
+        await asyncio.to_thread(self.outbox.close) if not self.wiring.inline else self.outbox.close()
+        log.info("gateway closed", site=self.site.id)
+
+    def _pipeline(self, catalogue_hash: str) -> Pipeline:
+        site, now = self.site, self._now()
+        state = self.outbox.state()
+        as_of = state.as_of.mono if state.as_of is not None else None
+        changes = Changes(site.points, site.groups, site.heartbeats, now=now.mono)
+        recorder = Recorder(
+            site=site.id,
+            epoch=self.outbox.epoch,
+            boot=self.wiring.boot,
+            catalogue=catalogue_hash,
+            groups=[group.id for group in site.groups],
+            ledger=changes,
+            sequences={stream: self.outbox.next_sequence(stream) for stream in STREAMS},
+            covered=state.group_until,
+            start=now,
+        )
+        return Pipeline(
+            boot=self.wiring.boot,
+            changes=changes,
+            derives=Derives(site.derivations, state=state.rule_state, as_of=as_of, now=now.mono),
+            latest=Latest(site.points),
+            engine=Engine(site.rules, state=_rules_only(state.rule_state), as_of=as_of, now=now.mono),
+            book=AlarmBook(site.id, self.outbox.epoch, state.alarms),
+            recorder=recorder,
+            store=self.outbox,
+            clock=self.clock,
+            wake=self._flowed,
+        )
+
+    def _pollers(self) -> dict[str, Poller]:
+        pollers = {}
+        for link in self.site.links.values():
+            devices = self.site.on_link(link.id)
+            if devices:
+                driver = registry.kind(link.kind).create(link.id, link.options, devices, self.clock)
+                names = {device.id for device in devices}
+                groups = tuple(group for group in self.site.groups if group.device in names)
+                pollers[link.id] = Poller(link.id, driver, groups, self.pipeline, self.clock)
+        return pollers
+
+    def _uplink(self, catalogue_hash: str) -> Uplink | None:
+        if self.wiring.connect is None:
+            return None
+        settings = UplinkSettings(
+            site=self.site.id, boot=self.wiring.boot, version=__version__, catalogue=catalogue_hash
+        )
+        return Uplink(self.wiring.connect, self.outbox, _OfficeDoor(self), settings=settings, clock=self.clock)
+
+    def _gateway(self) -> Gateway:
+        return Gateway(
+            site=self.site,
+            outbox_path=self.site.outbox.path,
+            pipeline=self.pipeline,
+            pollers=self.pollers,
+            outbox=self.outbox,
+            uplink=self._uplink_facts,
+            door=self.door,
+            clock=self.clock,
+            boot=self.wiring.boot,
+            started=self.clock.monotonic(),
+        )
+
+    def _uplink_facts(self) -> dict[str, Any]:
+        if self.uplink is None:
+            return {"state": "none", "receipt_age_s": None, "protocol": "", "window": 0, "last_error": ""}
+        report = self.uplink.report()
+        heard = report.last_receipt
+        return {
+            "state": report.state,
+            "receipt_age_s": None if heard is None else round((self.clock.wall() - heard) / SECOND, 1),
+            "protocol": report.protocol,
+            "window": report.window,
+            "in_flight": report.in_flight,
+            "published": report.published,
+            "released": report.released,
+            "last_error": report.last_error,
+        }
+
+    # time and threads
+
+    async def _tick(self) -> None:
+        """Call the pipeline whenever one of its deadlines has come."""
+        while True:
+            self._wake.clear()
+            self._scheduled = self.pipeline.next_deadline()
+            wait = (self._scheduled - self.clock.monotonic()) / SECOND
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(wait, 0)):
+                    await self._wake.wait()
+                    continue
+            self.pipeline.tick()
+
+    def _flowed(self) -> None:
+        """Wake the ticker if a deadline has come nearer than the one it sleeps for."""
+        if self.pipeline.next_deadline() < self._scheduled:
+            self._wake.set()
+
+    def _committed(self, *_: object) -> None:
+        """Tell the uplink, from the writer's thread, that something new is durable."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._nudge)
+
+    def _nudge(self) -> None:
+        uplink = getattr(self, "uplink", None)
+        if uplink is not None:
+            uplink.wake()
+
+    def _now(self) -> Moment:
+        return Moment(wall=self.clock.wall(), mono=self.clock.monotonic(), trusted=self.clock.trusted())
+
+
+class _OfficeDoor:
+    """Hands acknowledgements of the office to the site's one door, and waits until they are durable."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def acknowledge(self, ack: Ack) -> None:
+        actor = Actor(name=ack.who, role="office", origin="office")
+        self._app.door.ack(ack.occurrence, actor, ack.note, ack.id)
+        await asyncio.wrap_future(self._app.pipeline.last_append)
+
+
+def office_connect(site: str, office: OfficeSettings) -> Connect:
+    """Return what connects this site to its office's broker."""
+    settings = BrokerSettings(
+        host=office.host,
+        port=office.port,
+        protocol=office.protocol,
+        username=office.username or None,
+        password=office.password or None,
+    )
+    return connector(settings, f"sitekeeper-{site}")
+
+
+def _rules_only(state: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Leave out what derived points remember: their keys end in `/=<point>`."""
+    return {key: value for key, value in state.items() if "/=" not in key}
+
+
+@contextlib.asynccontextmanager
+async def running(app: App) -> AsyncIterator[App]:
+    """Run an app beside the caller's code, for tests and tools; what its tasks raise is raised at the end."""
+    await app.open()
+    task = asyncio.create_task(app.run(), name=f"gateway {app.site.id}")
+    try:
+        yield app
+    finally:
+        if not task.done():
+            await app.drain()
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await app.close()

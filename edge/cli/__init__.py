@@ -1,0 +1,1 @@
+"""The gateway's side of `sk`: one file per noun, and two shared ones (client, output)."""

@@ -1,0 +1,117 @@
+"""How every reading command prints: a table for a person, TSV for a pipe, an envelope for `--json`."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from sitekeeper.control import ControlError, Problem
+
+Row = Sequence[object]
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every command about a daemon takes."""
+    command = click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")(command)
+    return click.option("--socket", "socket_", metavar="PATH", help="The daemon's socket, if not the usual one.")(
+        command
+    )
+
+
+def envelope(name: str, data: object, problems: Iterable[Problem] = ()) -> str:
+    """Return the JSON that scripts may rely on: schema, ok, at, data, problems."""
+    found = [{"code": p.code, "message": p.message, "hint": p.hint} for p in problems]
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps(
+        {"schema": f"sitekeeper.{name}/1", "ok": not found, "at": at, "data": data, "problems": found},
+        ensure_ascii=False,
+    )
+
+
+def table(header: Row, rows: Iterable[Row]) -> None:
+    """Print aligned columns on a terminal, TSV without truncation elsewhere."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in [[str(h) for h in header], *cells]:
+            click.echo("\t".join(line))
+        return
+    every = [[str(h).upper() for h in header], *cells]
+    widths = [max(_width(line[i]) for line in every) for i in range(len(header))]
+    for line in every:
+        click.echo("  ".join(text + " " * (w - _width(text)) for text, w in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value).replace("\t", " ").replace("\n", " ")
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def report(error: ControlError, name: str, *, as_json: bool) -> int:
+    """Print why a command failed and return its exit code."""
+    from edge.cli.client import EXIT_BY_CODE
+
+    if as_json:
+        click.echo(envelope(name, None, error.problems))
+    for problem in error.problems if not as_json else ():
+        click.echo(
+            f"{problem.code}: {problem.message}" + (f"\n  try: {problem.hint}" if problem.hint else ""), err=True
+        )
+    return EXIT_BY_CODE.get(error.problems[0].code, 1) if error.problems else 1
+
+
+def listing(
+    name: str, op: str, args: dict[str, Any], columns: Sequence[str], *, socket_: str | None, as_json: bool
+) -> int:
+    """Ask the daemon for items and print them by the shared rules; return the exit code."""
+    from edge.cli.client import ask, socket_path
+
+    try:
+        items = list(ask(socket_path(socket_), op, args))
+    except ControlError as error:
+        return report(error, name, as_json=as_json)
+    if as_json:
+        click.echo(envelope(name, items))
+    else:
+        table(columns, ([item.get(column) for column in columns] for item in items))
+    return 0
+
+
+def facts(name: str, op: str, args: dict[str, Any], *, socket_: str | None, as_json: bool) -> int:
+    """Ask the daemon for one thing and print it as `name value` lines; return the exit code."""
+    from edge.cli.client import ask, socket_path
+
+    try:
+        item = next(iter(ask(socket_path(socket_), op, args)))
+    except ControlError as error:
+        return report(error, name, as_json=as_json)
+    if as_json:
+        click.echo(envelope(name, item))
+    else:
+        table(("what", "value"), _flat(item))
+    return 0
+
+
+def _flat(item: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
+    for key, value in item.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, entry in enumerate(value):
+                yield from _flat(entry, f"{prefix}{key}.{entry.get('id', number)}.")
+        else:
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value

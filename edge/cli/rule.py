@@ -1,0 +1,126 @@
+"""`sk rule`: what applies to which device, and the tests written beside the rules. Offline: no daemon is asked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sitekeeper.control import Problem
+from sitekeeper.model.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from edge.rules.testing import Outcome
+
+INVALID = 6
+"""Exit code of rules or site files that cannot be used."""
+
+
+def _lang(command: click.decorators.FC) -> click.decorators.FC:
+    languages = click.Choice(["en", "zh-Hant", "zh-Hans"])
+    return click.option("--lang", default="en", type=languages, help="Language of names and messages.")(command)
+
+
+@click.group()
+def rule() -> None:
+    """Rules: which apply where, and whether their tests pass."""
+
+
+@rule.command("list")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="SITE_DIR")
+@click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")
+@_lang
+def list_(folder: Path, lang: str, *, as_json: bool) -> int:
+    """List the rules of the site folder SITE_DIR, device by device; what a device lacks is named."""
+    from edge.cli.output import envelope, table
+    from edge.settings import load
+    from sitekeeper.texts import pick, text
+
+    try:
+        rules = load(folder, lang=lang).rules
+    except ConfigError as error:
+        return _invalid("rule-list", error.faults, as_json=as_json)
+    names = {known.id: pick(known.names, lang, known.id) for known in rules.rules}
+    rows: list[tuple[str, str, str, str, str, str]] = [
+        (plan.rule.id, plan.device.id, plan.levels[0][0], plan.mode or "live", text("rules.applies", lang), "")
+        for plan in rules.plans
+    ]
+    rows += [
+        (absent.rule, absent.device, "-", "-", text("rules.not-applicable", lang, point=absent.needs), absent.needs)
+        for absent in rules.not_applicable
+    ]
+    rows.sort(key=lambda row: (row[1], row[0]))
+    if as_json:
+        keys = ("rule", "device", "priority", "mode", "applies", "needs")
+        items = [dict(zip(keys, (*row[:4], not row[5], row[5]), strict=True)) | {"name": names[row[0]]} for row in rows]
+        click.echo(envelope("rule-list", items))
+    else:
+        table(("rule", "device", "priority", "mode", "applies", "name"), ((*r[:5], names[r[0]]) for r in rows))
+    return 0
+
+
+@rule.command("test")
+@click.argument("path", type=click.Path(path_type=Path), metavar="SITE_DIR|FILE")
+@click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")
+@_lang
+def test_(path: Path, lang: str, *, as_json: bool) -> int:
+    """Run the tests written beside the rules of a site folder or of one rule file."""
+    from edge.cli.output import envelope, table
+    from sitekeeper.texts import text
+
+    try:
+        outcomes = _outcomes(path, lang)
+    except ConfigError as error:
+        return _invalid("rule-test", error.faults, as_json=as_json)
+    failed = [outcome for outcome in outcomes if outcome.problems]
+    if as_json:
+        items = [{"rule": o.rule, "test": o.name, "problems": list(o.problems)} for o in outcomes]
+        problems = [Problem("rule-test", f"{o.rule}: {o.name}: {'; '.join(o.problems)}", "") for o in failed]
+        click.echo(envelope("rule-test", items, problems))
+    else:
+        passed = text("rules.test-passed", lang)
+        table(
+            ("rule", "test", "result"),
+            (
+                (
+                    o.rule,
+                    o.name,
+                    text("rules.test-failed", lang, problems="; ".join(o.problems)) if o.problems else passed,
+                )
+                for o in outcomes
+            ),
+        )
+        summary = text("rules.test-summary", lang, passed=len(outcomes) - len(failed), failed=len(failed))
+        click.echo(summary if outcomes else text("rules.no-tests", lang), err=True)
+    return 1 if failed or not outcomes else 0
+
+
+def _outcomes(path: Path, lang: str) -> "list[Outcome]":
+    """Run the tests of a folder or file.
+
+    Raises:
+        ConfigError: the rules or their tests cannot be used.
+    """
+    from edge.rules.packs import read_rules, shipped_classes
+    from edge.rules.testing import run_tests
+    from edge.settings import load
+    from sitekeeper.faults import Faults
+
+    faults = Faults(lang)
+    if path.is_dir():
+        texts = tuple(known.text for known in load(path, lang=lang).rules.rules)
+    else:
+        texts = read_rules(path, str(path), faults)
+    outcomes = run_tests(texts, shipped_classes(), faults)
+    faults.stop_if_any()
+    return outcomes
+
+
+def _invalid(name: str, faults: list[Fault], *, as_json: bool) -> int:
+    if as_json:
+        from edge.cli.output import envelope
+
+        click.echo(envelope(name, None, [Problem(fault.code, str(fault), fault.hint) for fault in faults]))
+    else:
+        for fault in faults:
+            click.echo(str(fault), err=True)
+    return INVALID

@@ -1,0 +1,44 @@
+"""`sk status`: one look at this gateway. Exit code 1 if something needs a person."""
+
+import sys
+from typing import Any
+
+import click
+
+from edge.cli.client import ask, socket_path
+from edge.cli.output import envelope, options, report, table
+from sitekeeper.control import ControlError, Problem
+
+
+@click.command()
+@options
+def status(*, socket_: str | None, as_json: bool) -> None:
+    """One look at this gateway: office, devices, alarms, what waits."""
+    try:
+        item = next(iter(ask(socket_path(socket_), "status")))
+    except ControlError as error:
+        sys.exit(report(error, "status", as_json=as_json))
+    problems = [Problem(**problem) for problem in item.pop("problems")]
+    if as_json:
+        click.echo(envelope("status", item, problems))
+    else:
+        _print(item, problems)
+    sys.exit(1 if problems else 0)
+
+
+def _print(item: dict[str, Any], problems: list[Problem]) -> None:
+    alarms, devices, outbox, office = item["alarms"], item["devices"], item["outbox"], item["office"]
+    waiting = ", ".join(f"{n} {stream}" for stream, n in outbox["unsent"].items() if n) or "nothing"
+    table(
+        ("part", "state", "detail"),
+        [
+            ("gateway", "running", f"{item['site']} up {item['uptime_s']} s, version {item['version']}"),
+            ("clock", "trusted" if item["clock_trusted"] else "not synchronised", item["at"]),
+            ("office", office["state"], f"last receipt {office['receipt_age_s']} s ago, waiting: {waiting}"),
+            ("outbox", outbox["state"], f"{outbox['bytes']} bytes, oldest unsent {outbox['oldest_s']} s"),
+            ("devices", f"{devices['online']} of {devices['all']} answer", ", ".join(devices["silent"]) or "-"),
+            ("alarms", f"{alarms['active']} active", f"{alarms['unacked']} to acknowledge"),
+        ],
+    )
+    for problem in problems:
+        click.echo(f"{problem.code}: {problem.message}\n  next: {problem.hint}", err=True)

@@ -1,0 +1,66 @@
+"""One row of the audit: who asked for what, from where, and what came of it. The outbox chains the rows by hash.
+
+Rows are JSON, so that they can be read without us; their fields have a fixed order, so equal rows are equal bytes.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from sitekeeper.model.clock import Micros
+from sitekeeper.model.command import Role
+from sitekeeper.model.errors import FormatError
+
+DONE: Final = "done"
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """One attempt.
+
+    Attributes:
+        at: wall time; trusted: whether the clock was synchronised then.
+        outcome: `done`, or the reason of the refusal (a stable word such as `not-permitted`).
+        note: what the person said or entered. ack_id: the office's idempotency key, if it came with one.
+    """
+
+    at: Micros
+    trusted: bool
+    user: str
+    role: Role
+    origin: str
+    operation: str
+    target: str
+    outcome: str = ""
+    note: str = ""
+    ack_id: str = ""
+
+
+_decoder = msgspec.json.Decoder(AuditRow)
+
+
+def encode(row: AuditRow) -> bytes:
+    """Return the row as it is stored and hashed."""
+    return msgspec.json.encode(row)
+
+
+def decode(record: bytes) -> AuditRow:
+    """Return the row in `record`.
+
+    Raises:
+        FormatError: not an audit row.
+    """
+    try:
+        return _decoder.decode(record)
+    except msgspec.DecodeError as error:
+        msg = f"not an audit row: {error}"
+        raise FormatError(msg) from error
+
+
+def outcomes(records: Iterable[bytes]) -> dict[str, str]:
+    """Return what came of each idempotency key in `records`, oldest first; for a door after a restart.
+
+    Raises:
+        FormatError: as `decode`.
+    """
+    return {row.ack_id: row.outcome for row in map(decode, records) if row.ack_id}

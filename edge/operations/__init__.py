@@ -1,0 +1,20 @@
+"""What can be asked of a running gateway: operations behind `edge.socket_api`, each an async iterator of items.
+
+Items are plain dictionaries of words and numbers, the same that `--json` shows. Ages are in seconds, times RFC 3339.
+"""
+
+from edge.operations import alarms, devices, points, status
+from edge.operations.gateway import Gateway, rfc3339
+from edge.socket_api import Operation
+
+__all__ = ["Gateway", "rfc3339", "table"]
+
+
+def table(gateway: Gateway) -> dict[str, Operation]:
+    """Return all operations on `gateway` by name."""
+    return {
+        **status.operations(gateway),
+        **devices.operations(gateway),
+        **points.operations(gateway),
+        **alarms.operations(gateway),
+    }

@@ -1,0 +1,105 @@
+"""Operations about alarms: list, story, and the three moves that a person may make."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
+from edge.outbox.reader import Reader
+from edge.socket_api import Operation
+from sitekeeper import story
+from sitekeeper.model.alarm import AlarmRecord, AlarmState, Transition, split_key
+from sitekeeper.model.command import Actor
+from sitekeeper.model.errors import Refused, StorageError
+
+DURABLE_WITHIN_S = 8.0
+"""How long a person waits for the disk before being told so; below the command line's own patience."""
+
+
+def operations(gateway: Gateway) -> dict[str, Operation]:
+    """Return `alarm.list`, `alarm.show`, `alarm.ack`, `alarm.unack` and `alarm.clear`; moves answer once durable."""
+    return {
+        "alarm.list": partial(_every, gateway),
+        "alarm.show": partial(_show, gateway),
+        "alarm.ack": partial(_ack, gateway),
+        "alarm.unack": partial(_unack, gateway),
+        "alarm.clear": partial(_clear, gateway),
+    }
+
+
+async def _every(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    for record in sorted(gateway.pipeline.book.records(), key=lambda r: (r.priority, -r.changed)):
+        if args.get("all") or record.state is not AlarmState.NORMAL:
+            yield _alarm(record)
+
+
+async def _show(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    record = _find(gateway, text(args, "id"))
+    moves = await asyncio.to_thread(_transitions, gateway.outbox_path, record.occurrence)
+    names = story.labels(gateway.site.catalogue, record.key, str(args.get("lang", "en")))
+    lines = story.story(moves, (), names) if moves else []
+    yield {"alarm": _alarm(record), "story": lines, "transitions": [named(move) for move in moves]}
+
+
+async def _ack(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
+    occurrence = _find(gateway, text(args, "id")).occurrence
+    yield await _durable(gateway, gateway.door.ack(occurrence, actor, str(args.get("note", ""))))
+
+
+async def _unack(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
+    occurrence = _find(gateway, text(args, "id")).occurrence
+    yield await _durable(gateway, gateway.door.unack(occurrence, actor, str(args.get("note", ""))))
+
+
+async def _clear(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
+    record = _find(gateway, text(args, "id"))
+    _, device, rule = split_key(record.key)
+    false, allowed = gateway.pipeline.standing(rule, device)
+    entered = str(args.get("note", ""))
+    move = gateway.door.clear(record.occurrence, actor, entered, condition_false=false, reset_allowed=allowed)
+    yield await _durable(gateway, move)
+
+
+async def _durable(gateway: Gateway, move: Transition | None) -> Item:
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(gateway.pipeline.last_append), DURABLE_WITHIN_S)
+    except TimeoutError:
+        why = str(gateway.outbox.problem or "the disk is slow")
+        raise StorageError(f"done, but not durable after {DURABLE_WITHIN_S:.0f} s: {why}", unknown=True) from None
+    if move is None:
+        return {}
+    return {"state": move.target, "occurrence": move.occurrence, "by": move.actor.name if move.actor else ""}
+
+
+def _find(gateway: Gateway, wanted: str) -> AlarmRecord:
+    """Return the alarm that a person means: occurrence, key, `device/rule`, or the rule alone if that is clear."""
+    records = gateway.pipeline.book.records()
+    found = [r for r in records if wanted in {r.occurrence, r.key}] or [
+        r for r in records if r.state is not AlarmState.NORMAL and (r.key.endswith(f"/{wanted}") or r.rule == wanted)
+    ]
+    if not found:
+        raise not_found("alarm", wanted, (r.key for r in records))
+    if len(found) > 1:
+        reason = "ambiguous"
+        raise Refused(reason, f"{wanted!r} means {', '.join(r.key for r in found)}; name one")
+    return found[0]
+
+
+def _alarm(record: AlarmRecord) -> Item:
+    item: Item = msgspec.to_builtins(record)
+    return item | {"raised": rfc3339(record.raised), "changed": rfc3339(record.changed)}
+
+
+def named(move: Transition) -> Item:
+    """Return a transition with the names of its fields; on the wire it is an array."""
+    actor = None if move.actor is None else msgspec.structs.asdict(move.actor)
+    item: Item = msgspec.to_builtins(msgspec.structs.asdict(move) | {"actor": actor})
+    return item
+
+
+def _transitions(path: Path, occurrence: str) -> list[Transition]:
+    with Reader(path) as reader:
+        return reader.transitions(occurrence)

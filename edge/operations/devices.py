@@ -1,0 +1,72 @@
+"""Operations about devices."""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from functools import partial
+
+import msgspec
+
+from edge.operations.gateway import Gateway, Item, not_found, text
+from edge.settings.values import Device
+from edge.socket_api import Operation
+from sitekeeper.model.clock import SECOND
+from sitekeeper.model.command import Actor
+from sitekeeper.model.quality import is_good
+
+
+def operations(gateway: Gateway) -> dict[str, Operation]:
+    """Return `device.list` and `device.show`."""
+    return {"device.list": partial(_every, gateway), "device.show": partial(_one, gateway)}
+
+
+async def _every(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
+    for device in gateway.site.devices.values():
+        yield _summary(gateway, device)
+
+
+async def _one(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    wanted = text(args, "id")
+    device = gateway.site.devices.get(wanted)
+    if device is None:
+        raise not_found("device", wanted, gateway.site.devices)
+    poller = gateway.pollers[device.link]
+    yield {
+        **_summary(gateway, device),
+        "names": device.names,
+        "zone": device.zone,
+        "last_error": poller.last_errors.get(wanted) or poller.last_error,
+        "link_counts": asdict(poller.counts),
+        "groups": _groups(gateway, wanted),
+        "asset": msgspec.to_builtins(device.asset),
+    }
+
+
+def _summary(gateway: Gateway, device: Device) -> Item:
+    samples = [sample for point, sample in gateway.pipeline.latest.all() if point.device == device.id]
+    online = gateway.online(device.id)
+    ids = [group.id for group in gateway.site.groups if group.device == device.id]
+    good = max((gateway.pipeline.changes.good_until(group) or 0 for group in ids), default=0)
+    return {
+        "id": device.id,
+        "class": device.cls,
+        "profile": device.profile,
+        "link": device.link,
+        "state": "starting" if online is None else "answers" if online.value else "silent",
+        "since": None if online is None else gateway.when(online.at),
+        "points": len(samples),
+        "good": sum(sample is not None and is_good(sample.q) for sample in samples),
+        "last_good": gateway.when(good) if good else None,
+    }
+
+
+def _groups(gateway: Gateway, device: str) -> list[Item]:
+    return [
+        {
+            "id": group.id,
+            "period_s": group.period / SECOND,
+            "points": len(group.handles),
+            "good_s_ago": gateway.age_s(gateway.pipeline.changes.good_until(group.id)),
+        }
+        for group in gateway.site.groups
+        if group.device == device
+    ]

@@ -1,0 +1,100 @@
+"""Operations about points: as they stand, as they change, as they were."""
+
+import asyncio
+import fnmatch
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
+from edge.outbox.reader import HistoryRow, Reader
+from edge.socket_api import Operation
+from sitekeeper.durations import parse_duration
+from sitekeeper.model.clock import Micros
+from sitekeeper.model.command import Actor
+from sitekeeper.model.errors import Refused
+from sitekeeper.model.point import Point
+from sitekeeper.model.quality import Reason, bad, is_good, words
+from sitekeeper.model.sample import Sample
+
+WATCH_BACKLOG = 1_000
+"""Changes that wait for one watcher who reads slowly; beyond it the oldest are dropped, for him alone."""
+
+
+def operations(gateway: Gateway) -> dict[str, Operation]:
+    """Return `point.list`, `point.read`, `point.watch` and `point.history`."""
+    return {
+        "point.list": partial(_every, gateway),
+        "point.read": partial(_one, gateway),
+        "point.watch": partial(_watch, gateway),
+        "point.history": partial(_history, gateway),
+    }
+
+
+async def _every(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    device = args.get("device")
+    if device is not None and device not in gateway.site.devices:
+        raise not_found("device", str(device), gateway.site.devices)
+    for point, sample in gateway.pipeline.latest.all():
+        if device is None or point.device == device:
+            yield _point(gateway, point, sample)
+
+
+async def _one(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    point = gateway.pipeline.latest.find(text(args, "id"))
+    yield _point(gateway, point, gateway.pipeline.latest.get(point.handle))
+
+
+async def _watch(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    pattern = text(args, "pattern")
+    wanted = {p.handle: p for p in gateway.site.points if fnmatch.fnmatchcase(p.id, pattern)}
+    if not wanted:
+        raise not_found("point", pattern, (p.id for p in gateway.site.points))
+    queue: asyncio.Queue[Sample] = asyncio.Queue(WATCH_BACKLOG)
+
+    def take(samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            if sample.handle in wanted:
+                if queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(sample)
+
+    gateway.pipeline.watchers.add(take)
+    try:
+        while True:
+            sample = await queue.get()
+            yield _point(gateway, wanted[sample.handle], sample)
+    finally:
+        gateway.pipeline.watchers.discard(take)
+
+
+async def _history(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    point = gateway.pipeline.latest.find(text(args, "id"))
+    now = gateway.clock.wall()
+    try:
+        since = now - parse_duration(text(args, "since"))
+    except ValueError as error:
+        reason = "usage"
+        raise Refused(reason, f"--since: {error}") from None
+    for row in await asyncio.to_thread(_recorded, gateway.outbox_path, point.id, since, now):
+        source = None if row.source is None else rfc3339(row.source)
+        yield {"at": rfc3339(row.at), "value": row.value, "quality": words(row.q), "source": source}
+
+
+def _point(gateway: Gateway, point: Point, sample: Sample | None) -> Item:
+    seen = sample or Sample(point.handle, 0, None, bad(Reason.NOT_YET))
+    fresh = gateway.pipeline.changes.good_until(point.group) if point.group and is_good(seen.q) else None
+    return {
+        "id": point.id,
+        "type": point.type,
+        "unit": point.unit,
+        "value": seen.value,
+        "quality": words(seen.q),
+        "age_s": gateway.age_s(max(seen.at, fresh or seen.at)) if sample else None,
+        "at": gateway.when(seen.at) if sample else None,
+    }
+
+
+def _recorded(path: Path, point: str, since: Micros, until: Micros) -> list[HistoryRow]:
+    with Reader(path) as reader:
+        return list(reader.history(point, since, until))

@@ -1,0 +1,200 @@
+"""The writer: takes what waits, commits it as one transaction, tells those who wait; one thread, or none.
+
+While the disk fails everything stays queued in its order and is tried again once a second. Nobody is told that
+something is durable before it is, and nothing is written twice: after a failure the file itself is asked.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final
+
+import structlog
+
+from edge.outbox.pending import Job, Pending
+from edge.outbox.records import Limits
+from edge.outbox.store import Store
+from sitekeeper.block import Stream
+from sitekeeper.model.clock import MINUTE, Clock, Micros
+from sitekeeper.model.errors import StorageError
+
+log = structlog.get_logger()
+
+PURGE_EVERY: Final[Micros] = MINUTE
+
+Committed = Callable[[Sequence[tuple[Stream, int]]], None]
+"""Told the blocks of each commit, on the writer's thread: must neither block nor raise."""
+
+
+class Writer:
+    """Runs the one writing connection. With `inline` every call does its own work and no thread exists."""
+
+    def __init__(
+        self, store: Store, clock: Clock, limits: Limits, *, inline: bool, on_commit: Committed | None
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+        self._on_commit = on_commit
+        self._pending = Pending(limits)
+        self._wake = threading.Condition()
+        self._closing = False
+        self._doubtful = 0  # so many of the oldest jobs were in a commit whose outcome is not known
+        self._failing_since: Micros | None = None
+        self._dead = False
+        self._purge_at: Micros = clock.monotonic()
+        self.problem: StorageError | None = None
+        self._thread = None if inline else threading.Thread(target=self._main, name="outbox-writer", daemon=True)
+        if self._thread is not None:
+            self._thread.start()
+
+    def submit(self, job: Job) -> Future[None]:
+        """Queue an append; its future resolves when it is durable.
+
+        Raises:
+            StorageError: the queue is full, or the outbox is closed or broken; nothing was taken.
+        """
+        with self._wake:
+            if self._closing or self._dead:
+                raise self.problem or StorageError(f"{self._store.path}: the outbox is closed")
+            job.at = time.monotonic()
+            self._pending.add(job)
+            self._wake.notify()
+        if self._thread is None:
+            self._drain()
+        return job.future
+
+    def full(self, *, samples: bool) -> bool:
+        """Tell whether `submit` would refuse."""
+        with self._wake:
+            return self._dead or self._closing or self._pending.full(samples=samples)
+
+    def close(self, timeout: float) -> None:
+        """Commit what waits, with one attempt, and close the file.
+
+        Raises:
+            StorageError: not everything could be made durable; or the thread did not end within `timeout` seconds.
+        """
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is None:
+            self._drain()
+            self._end()
+        else:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                msg = f"{self._store.path}: the disk has not answered for {timeout:g} s"
+                raise StorageError(msg, unknown=True)
+        if self.problem is not None:
+            raise self.problem
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing can write any more."""
+        return self._thread is None or not self._thread.is_alive()
+
+    @property
+    def threaded(self) -> bool:
+        """Tell whether commits happen on another thread."""
+        return self._thread is not None
+
+    # on the writer's thread
+
+    def _main(self) -> None:
+        """The named boundary of the thread: whatever comes out of it ends the outbox visibly."""
+        try:
+            while self._wait():
+                if not self._step() and not self._pause():
+                    break
+        except Exception as error:
+            log.exception("outbox writer died")
+            self._dead = True
+            self.problem = StorageError(f"{self._store.path}: the writer died: {error!r}", unknown=True)
+        finally:
+            self._end()
+
+    def _wait(self) -> bool:
+        """Wait until a commit is due; False when closing and nothing is left."""
+        with self._wake:
+            while not self._closing:
+                due = self._pending.due_in(time.monotonic())
+                if due == 0.0:
+                    return True
+                self._wake.wait(due)
+            return len(self._pending) > 0
+
+    def _pause(self) -> bool:
+        """Wait before the next attempt; False when closing: then the last attempt was the last."""
+        with self._wake:
+            return not self._wake.wait_for(lambda: self._closing, self._limits.retry)
+
+    def _step(self) -> bool:
+        """Commit one batch; False if the disk refused. What came meanwhile waits for its own time."""
+        with self._wake:
+            batch = self._pending.batch()
+        try:
+            self._commit(batch)
+            self._purge()
+        except StorageError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _drain(self) -> None:
+        """Without a thread: commit all that waits, unless the disk refuses."""
+        while len(self._pending) and self._step():
+            continue
+
+    def _commit(self, batch: list[Job]) -> None:
+        if self._failing_since is not None:
+            doubtful = batch[: self._doubtful]
+            landed = self._store.recover(doubtful)
+            self._doubtful = 0
+            if landed:
+                self._finish(doubtful)
+                return
+        self._doubtful = len(batch)
+        self._store.commit(batch)
+        self._doubtful = 0
+        self._finish(batch)
+
+    def _finish(self, batch: list[Job]) -> None:
+        with self._wake:
+            self._pending.done(len(batch))
+        if self._failing_since is not None:
+            seconds = (self._clock.monotonic() - self._failing_since) / 1e6
+            log.info("outbox writes again", failed_for_s=round(seconds, 1))
+            self._failing_since = self.problem = None
+        for job in batch:
+            job.future.set_result(None)
+        blocks = [(block.stream, block.sequence) for job in batch for block in job.blocks]
+        if self._on_commit is not None and blocks:
+            self._on_commit(blocks)
+
+    def _fail(self, error: StorageError) -> None:
+        self.problem = error
+        if self._failing_since is None:
+            self._failing_since = self._clock.monotonic()
+            log.error("outbox cannot write", error=str(error))
+
+    def _purge(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._purge_at:
+            return
+        wall = self._clock.wall() if self._clock.trusted() else None
+        more = self._store.purge(wall, self._limits.history, self._limits.max_size)
+        self._purge_at = now if more else now + PURGE_EVERY
+
+    def _end(self) -> None:
+        """Fail what could not be saved, and close the file."""
+        with self._wake:
+            left = self._pending.done(len(self._pending))
+            doubtful, self._doubtful = self._doubtful, 0
+        for n, job in enumerate(left):
+            job.future.set_exception(StorageError(f"{self._store.path}: never written", unknown=n < doubtful))
+        try:
+            self._store.close(clean=self.problem is None)
+        except StorageError as error:
+            self.problem = self.problem or error

@@ -1,0 +1,139 @@
+"""One poller per link: reads each scan group at its period, one request at a time, and backs off what does not answer.
+
+Times lie on a grid from the group's first reading on; a reading that comes too late skips the missed places and counts
+them, so that a slow link gets behind openly and never piles up. This is the only layer that tries again.
+"""
+
+import asyncio
+import heapq
+import random
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from drivers.base import Driver, Scan
+from sitekeeper.model.clock import SECOND, Clock, Micros
+from sitekeeper.model.errors import LinkDown
+from sitekeeper.model.point import ScanGroup
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackOff:
+    """How long to wait before trying again: doubled from `first` to at most `most`, less a random part of up to a half.
+
+    A device that comes back is found within `most` plus one request, which is why it is short.
+    """
+
+    first: Micros = SECOND // 4
+    most: Micros = 3 * SECOND // 2
+
+    def wait(self, failures: int, rng: random.Random) -> Micros:
+        """Return the wait after `failures` failures in a row (at least one)."""
+        full: Micros = min(self.most, self.first << min(failures - 1, 16))
+        return full - int(full * rng.random() / 2)
+
+
+class Sink(Protocol):
+    """Where readings go: the pipeline."""
+
+    def scanned(self, scan: Scan) -> None: ...
+
+    def link_failed(self, groups: tuple[str, ...], error: LinkDown) -> None: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a poller has done since it started; shown by `sk device show`, never used to judge."""
+
+    scans: int = 0
+    unanswered: int = 0
+    missed: int = 0
+    reconnects: int = 0
+
+
+class Poller:
+    """Owns one link and its driver until cancelled."""
+
+    def __init__(
+        self,
+        link: str,
+        driver: Driver,
+        groups: tuple[ScanGroup, ...],
+        sink: Sink,
+        clock: Clock,
+        *,
+        back_off: BackOff | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.link = link
+        self.counts = Counts()
+        self.last_error: str = ""
+        self.last_errors: dict[str, str] = {}
+        self._driver = driver
+        self._groups = groups
+        self._sink = sink
+        self._clock = clock
+        self._back_off = back_off or BackOff()
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._silent: dict[str, int] = {}
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Keep the link open and its groups read, for ever."""
+        while True:
+            try:
+                await self._driver.open()
+                await self._read_on()
+            except LinkDown as error:
+                self._lost(error)
+            finally:
+                await self._driver.close()
+            await self._sleep(self._back_off.wait(self._failures, self._rng))
+
+    def _lost(self, error: LinkDown) -> None:
+        self._failures += 1
+        self.last_error = str(error)
+        self.counts.reconnects += 1
+        (log.warning if self._failures == 1 else log.debug)("link is down", link=self.link, error=str(error))
+        self._sink.link_failed(tuple(group.id for group in self._groups), error)
+
+    def _answered(self) -> None:
+        if self._failures:
+            log.info("link is back", link=self.link, failures=self._failures)
+            self._failures = 0
+
+    async def _read_on(self) -> None:
+        """Read every group at its period until the link fails."""
+        start = self._clock.monotonic()
+        spread = SECOND // 10 // max(1, len(self._groups))
+        queue = [(start + i * spread, i) for i in range(len(self._groups))]
+        heapq.heapify(queue)
+        while queue:
+            due, index = queue[0]
+            await self._sleep(due - self._clock.monotonic())
+            scan = await self._driver.read(self._groups[index].id)
+            self.counts.scans += 1
+            if scan.errors:
+                self.last_errors[scan.device] = str(scan.errors[-1])
+            self._sink.scanned(scan)
+            heapq.heapreplace(queue, (self._next(due, self._groups[index], scan), index))
+
+    def _next(self, due: Micros, group: ScanGroup, scan: Scan) -> Micros:
+        """Return when to read `group` again; a silent device waits longer each time, up to its back-off."""
+        now = self._clock.monotonic()
+        if not scan.answered:
+            self.counts.unanswered += 1
+            failures = self._silent[group.device] = self._silent.get(group.device, 0) + 1
+            return now + max(group.period, self._back_off.wait(failures, self._rng))
+        self._silent.pop(group.device, None)
+        self._answered()
+        missed = max(0, (now - due) // group.period)
+        self.counts.missed += missed
+        return due + (missed + 1) * group.period
+
+    async def _sleep(self, wait: Micros) -> None:
+        if wait > 0:
+            await asyncio.sleep(wait / SECOND)

@@ -1,0 +1,20 @@
+"""Rules are data in one small language: read, typed, compiled once, evaluated as samples come, with one heap of timers.
+
+    tokens, language  text -> syntax tree, with the place of every word
+    types             the tree against points, enumerations and units
+    nodes, operators  what a tree becomes: small objects that recompute their value when one below changed
+    graph             the nodes of one expression or one rule on one device, evaluated in order, only what is affected
+    decide, instance  a condition in time -> raise, level, clear, note
+    compiling, rule   rule files -> rules for the devices of one site
+    engine, derives   a stream of samples -> verdicts; a stream of samples -> derived samples
+    packs, testing    rule files, and the tests written beside each rule
+
+Semantics (each is a test; `tests/reference_evaluator.py` says it all again, slowly):
+
+- A condition is true, false or unknown. An input that is not good is unknown, by Kleene's strong logic.
+- Every time span counts known time only: unknown stops the watch, the next true goes on, false starts anew.
+- Time is the samples' own receipt time. Timers fire in time order between samples; one due at the very moment of a
+  sample fires before it. Samples of one moment are one step: the rule sees what is true when the moment is over.
+- State is saved as of a moment. The time from there to the restart is no time at all, and all inputs are unknown
+  until heard again.
+"""

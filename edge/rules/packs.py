@@ -1,0 +1,71 @@
+"""Rule files: the shipped packs (`config/rules/*.yaml`) and the classes that their rules speak of."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from edge.rules.places import note
+from edge.rules.rule import RuleText
+from edge.rules.types import Type, type_of
+from sitekeeper.data import data_path
+from sitekeeper.faults import Faults, Place, nearest
+from sitekeeper.located_yaml import Document, Plain, read_document
+from sitekeeper.model.point import PointType
+
+_TYPES: Final[tuple[PointType, ...]] = ("bool", "int", "float", "enum", "text")
+
+
+def shipped() -> list[str]:
+    """Return the names of the packs that come with this software."""
+    return sorted(path.stem for path in data_path("rules").glob("*.yaml"))
+
+
+def load(names: Sequence[tuple[str, Place]], faults: Faults) -> tuple[RuleText, ...]:
+    """Return the rules of the packs called `names`, each with the place where it is asked for."""
+    found: list[RuleText] = []
+    for name, place in names:
+        if name in shipped():
+            found += read_rules(data_path("rules", f"{name}.yaml"), f"config/rules/{name}.yaml", faults)
+        else:
+            note(faults, place, "unknown-pack", near=nearest(name, shipped()), name=name)
+    return tuple(found)
+
+
+def read_rules(path: Path, name: str, faults: Faults) -> tuple[RuleText, ...]:
+    """Return the rules of one file, which is a list of them; `name` is what messages call it."""
+    document = read_document(path, name, faults)
+    return () if document is None else rules_of(document, faults)
+
+
+def rules_of(document: Document, faults: Faults) -> tuple[RuleText, ...]:
+    """Return the rules of a rule file that was read."""
+    if not isinstance(document.data, list):
+        note(faults, document.place(()), "not-a-list")
+        return ()
+    for place, item in enumerate(document.data):
+        if not isinstance(item, dict):
+            note(faults, document.place((place,)), "bad-section", key="-")
+    return tuple(RuleText(document, (place,), document.lines) for place in range(len(document.data)))
+
+
+def shipped_classes() -> Mapping[str, Mapping[str, Type]]:
+    """Return the types of the points of every shipped class, by class and point name."""
+    faults = Faults()
+    found: dict[str, Mapping[str, Type]] = {}
+    for path in sorted(data_path("classes").glob("*.yaml")):
+        document = read_document(path, f"config/classes/{path.name}", faults)
+        if document is not None and isinstance(document.data, dict):
+            found[str(document.data["class"])] = _class_types(document.data["points"])
+    faults.stop_if_any()
+    return found
+
+
+def _class_types(points: Plain) -> Mapping[str, Type]:
+    types: dict[str, Type] = {}
+    for name, meaning in points.items() if isinstance(points, dict) else ():
+        if isinstance(meaning, dict):
+            members = meaning.get("members")
+            words = tuple(str(word) for word in members) if isinstance(members, list) else ()
+            kind = next(kind for kind in _TYPES if kind == meaning["type"])
+            types[str(name)] = type_of(kind, str(meaning.get("unit", "")), words)
+    return types

@@ -1,0 +1,51 @@
+"""A stopwatch of known time: it runs while something is true, stops while that is unknown, starts anew after false."""
+
+from sitekeeper.model.clock import Micros
+
+Saved = tuple[Micros, Micros | None]
+"""Elapsed time before the last start, and that start; None while stopped."""
+
+
+class Stopwatch:
+    """Elapsed time that can be stopped, saved and restored. All times are monotonic microseconds."""
+
+    __slots__ = ("elapsed", "since")
+
+    def __init__(self) -> None:
+        self.elapsed: Micros = 0
+        self.since: Micros | None = None
+
+    def follow(self, value: object, now: Micros) -> None:
+        """Run on true, stop on unknown (None), start anew on false."""
+        if value is None:
+            self.stop(now)
+        elif value:
+            self.run(now)
+        else:
+            self.elapsed, self.since = 0, None
+
+    def run(self, now: Micros) -> None:
+        if self.since is None:
+            self.since = now
+
+    def stop(self, now: Micros) -> None:
+        if self.since is not None:
+            self.elapsed += now - self.since
+            self.since = None
+
+    def read(self, now: Micros) -> Micros:
+        return self.elapsed if self.since is None else self.elapsed + now - self.since
+
+    def due(self, after: Micros) -> Micros | None:
+        """Return when the watch will show `after`; None if it is not running."""
+        return None if self.since is None else self.since + after - self.elapsed
+
+    def save(self) -> Saved:
+        return self.elapsed, self.since
+
+    def restore(self, saved: Saved, as_of: Micros) -> None:
+        """Take up what was saved; `as_of`, on the clock of that time, is when the running ended."""
+        self.elapsed, since = saved
+        if since is not None:
+            self.elapsed += max(0, as_of - since)
+        self.since = None

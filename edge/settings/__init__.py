@@ -1,0 +1,13 @@
+"""A site folder to frozen values, or to every fault in it with file, line and column.
+
+folder     the files, secrets filled in            written    pydantic's findings -> faults with places
+library    classes and profiles                    devices    an entry, its profile and its link -> a draft
+ranges     `for:`                                  overlap    two points at one place
+assemble   drafts -> handles, groups, catalogue    rules      the seam to the rule engine
+load       all of it, in order                     schema     JSON Schema of what may be written
+"""
+
+from edge.settings.load import load
+from edge.settings.values import Device, Link, OfficeSettings, OutboxSettings, Site
+
+__all__ = ["Device", "Link", "OfficeSettings", "OutboxSettings", "Site", "load"]

@@ -1,0 +1,170 @@
+"""One entry of `devices:` with its profile and its link: what is to be read, or every reason why it cannot be."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from drivers import registry
+from drivers.base import DriverKind
+from edge.rules.rule import Setting, Settings
+from edge.settings.library import Declared, Library, Profile, declare
+from edge.settings.models import DeviceSection
+from edge.settings.overlap import overlaps
+from edge.settings.written import Origin, check, fields_of
+from sitekeeper.durations import duration_text
+from sitekeeper.faults import Faults, nearest
+from sitekeeper.profile import Parameters, ProfilePoint
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One device whose points have no handles yet. `addresses` are what the driver's kind bound, by point name."""
+
+    section: DeviceSection
+    profile: Profile
+    kind: DriverKind
+    options: BaseModel
+    points: Mapping[str, Declared]
+    addresses: Mapping[str, object]
+    where: Origin
+
+    def group(self, point: Declared) -> str:
+        """Return the id of the scan group that reads `point`; empty for a derived one."""
+        derived = point.written.derive is not None
+        return "" if derived else f"{self.section.id}@{duration_text(point.written.scan)}"
+
+
+@dataclass(slots=True)
+class Workshop:
+    """Makes drafts. Points that two devices have in common are checked once."""
+
+    library: Library
+    kinds: Mapping[str, DriverKind | None]
+    faults: Faults
+    _models: dict[tuple[str, str, str], BaseModel | None] = field(default_factory=dict)
+
+    def draft(self, data: object, where: Origin) -> Draft | None:
+        """Return the device that `data` describes; None if it is not usable, with the reasons in `faults`."""
+        section = check(DeviceSection, data, where, self.faults, also=self._link_keys(data))
+        if section is None:
+            return None
+        profile = self._profile(section, where)
+        kind = self._kind(section, where)
+        if profile is None or kind is None:
+            return None
+        options = self._options(section, profile, kind, where)
+        points = self._points(section, profile, where)
+        addresses = self._addresses(section, profile, kind, points, where)
+        overlaps(points, addresses, self.faults)
+        if options is None:
+            return None
+        return Draft(section, profile, kind, options, points, addresses, where)
+
+    def unused(self, names: Iterable[str]) -> None:
+        """Check the driver's keys in profiles that no usable device has, as far as that goes without a device."""
+        kinds = [registry.kind(name) for name in registry.names()]
+        for name in names:
+            profile = self.library.profile(name)
+            for point in profile.points.values() if profile else ():
+                for kind in kinds:
+                    if profile and kind.marker_keys & point.keys.keys():
+                        self._model(name, kind, point)
+                        break
+
+    def _link_keys(self, data: object) -> list[str]:
+        kind = self.kinds.get(str(data.get("link"))) if isinstance(data, dict) else None
+        return fields_of(kind.device_model) if kind else []
+
+    def _profile(self, section: DeviceSection, where: Origin) -> Profile | None:
+        known = self.library.names()
+        if section.profile not in known:
+            near = nearest(section.profile, known)
+            self.faults.add(
+                where.place(("profile",)), "unknown-profile", near=near, hint="known-profiles", name=section.profile,
+                known=", ".join(known),
+            )  # fmt: skip
+        return self.library.profile(section.profile)
+
+    def _kind(self, section: DeviceSection, where: Origin) -> DriverKind | None:
+        if section.link not in self.kinds:
+            near = nearest(section.link, self.kinds)
+            self.faults.add(
+                where.place(("link",)), "unknown-link", near=near, hint="known-links", name=section.link,
+                known=", ".join(sorted(self.kinds)) or "-",
+            )  # fmt: skip
+        return self.kinds.get(section.link)
+
+    def _options(self, section: DeviceSection, profile: Profile, kind: DriverKind, where: Origin) -> BaseModel | None:
+        data = {**profile.file.device, **(section.model_extra or {})}
+        both = Origin((*where.layers, (profile.document, ("device",))))
+        if not section.model_extra:
+            both = Origin((*both.layers, *where.layers))  # what is missing is missing at the device
+        return check(kind.device_model, data, both, self.faults, also=fields_of(DeviceSection))
+
+    def _points(self, section: DeviceSection, profile: Profile, where: Origin) -> dict[str, Declared]:
+        """The profile's points with this device's changes laid over them."""
+        points = dict(profile.points)
+        for name, changes in section.points.items():
+            here = where.within("points", name)
+            if name not in profile.file.points:
+                known = profile.file.points
+                self.faults.add(here.place(key=True), "unknown-point", near=nearest(name, known), name=name)
+                continue
+            layers = Origin((*here.layers, (profile.document, ("points", name))))
+            assert isinstance(profile.document.data, dict)
+            written = profile.document.data["points"]
+            assert isinstance(written, dict)
+            base = written[name]
+            assert isinstance(base, dict)  # the profile was checked
+            merged = {str(key): value for key, value in base.items()} | changes
+            model = check(ProfilePoint, merged, layers, self.faults)
+            declared = model and declare(profile.cls, name, model, layers, self.faults)
+            if declared:
+                points[name] = declared
+        return points
+
+    def _addresses(
+        self, section: DeviceSection, profile: Profile, kind: DriverKind, points: Mapping[str, Declared], where: Origin
+    ) -> dict[str, object]:
+        measured = {name: point for name, point in points.items() if point.written.derive is None}
+        if measured and not any(kind.marker_keys & point.keys.keys() for point in measured.values()):
+            keys = ", ".join(sorted(kind.marker_keys))
+            name, link = section.profile, section.link
+            self.faults.add(where.place(("link",)), "wrong-family", name=name, link=link, driver=kind.name, keys=keys)
+            return {}
+        found: dict[str, object] = {}
+        for name, point in measured.items():
+            changed = section.id if name in section.points else profile.file.profile
+            model = self._model(changed, kind, point)
+            if model is None or not point.sound:
+                continue
+            try:
+                found[name] = kind.bind(
+                    model,
+                    point_type=point.meaning.type,
+                    members=tuple(point.meaning.members),
+                    parameters=section.with_,
+                )
+            except ValueError as error:
+                marker = sorted(kind.marker_keys & point.keys.keys())
+                place = point.where.place((marker[0],)) if marker else point.where.place(key=True)
+                reason, _, near = str(error).partition("; did you mean ")
+                self.faults.add(place, "bad-address", near=near.rstrip("?"), name=name, reason=reason)
+        return found
+
+    def _model(self, owner: str, kind: DriverKind, point: Declared) -> BaseModel | None:
+        """Return the driver's keys of `point`, checked once per owner: its profile, or the device that changes it."""
+        key = (owner, kind.family, point.name)
+        if key not in self._models:
+            also = fields_of(ProfilePoint)
+            self._models[key] = check(kind.point_model, point.keys, point.where, self.faults, also=also)
+        return self._models[key]
+
+
+def settings(rules: Mapping[str, Parameters], where: Origin) -> Settings:
+    """Return what one file sets for rules, each value with its place."""
+    return {
+        rule: {name: Setting(value, where.place((rule, name))) for name, value in values.items()}
+        for rule, values in rules.items()
+    }

@@ -1,0 +1,144 @@
+"""From a site folder to a `Site`, or to every fault in it at once. Opens no socket. `sk config check` runs this."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from drivers import registry
+from drivers.base import DriverKind
+from edge.settings import assemble
+from edge.settings.devices import Draft, Workshop
+from edge.settings.folder import SITE, Folder, read_folder
+from edge.settings.library import Library
+from edge.settings.limits import LIMITS
+from edge.settings.models import DevicesFile, LinkSection, RulesSection, SiteFile, SiteSection
+from edge.settings.ranges import expand
+from edge.settings.rules import rule_texts, with_rules
+from edge.settings.values import Link, Site
+from edge.settings.written import Origin, check, fields_of, origin
+from sitekeeper.catalogue import encode
+from sitekeeper.faults import Faults, Place, nearest
+from sitekeeper.located_yaml import Document, Plain, Scalar
+from sitekeeper.model.errors import ConfigError, FormatError, NotFound
+
+Kinds = dict[str, DriverKind | None]
+"""By link; None where the link is wrong, so that its devices are not blamed for it."""
+
+
+def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | None = None) -> Site:
+    """Load the site folder at `folder`.
+
+    Args:
+        lang: language of the faults' messages.
+        environment: where secrets may also come from; the process's own by default.
+
+    Raises:
+        ConfigError: it cannot be used; carries every fault found.
+    """
+    faults = Faults(lang)
+    read = read_folder(folder, os.environ if environment is None else environment, faults)
+    library = Library(folder / "profiles", faults)
+    if read.site is None:
+        raise ConfigError(faults.found)
+    file = check(SiteFile, read.site.data, origin(read.site), faults) or _salvage(read.site, faults)
+    kinds, links = _links(_mapping(read.site.data, "links"), origin(read.site, "links"), faults)
+    workshop = Workshop(library, kinds, faults)
+    drafts = list(_drafts(workshop, read, faults))
+    workshop.unused(set(library.own()) - {draft.section.profile for draft in drafts})
+    _apart(drafts, faults)
+    own = rule_texts(read.rules, faults)
+    site = assemble.site(folder, read, file, links, drafts, faults)
+    site = with_rules(site, file.rules, drafts, own, library.classes(), origin(read.site, "rules"), faults)
+    try:
+        encode(site.catalogue)
+    except FormatError as error:
+        faults.add(Place(SITE), "catalogue", reason=str(error))
+    faults.stop_if_any()
+    return site
+
+
+def _salvage(document: Document, faults: Faults) -> SiteFile:
+    """Stand in for a site file with faults, so that what it says about rules is checked all the same."""
+    rules = check(RulesSection, _mapping(document.data, "rules"), origin(document, "rules"), faults)
+    site = SiteSection(id="unknown", timezone="UTC")
+    return SiteFile(site=site, rules=rules or RulesSection())
+
+
+def _links(written: dict[Scalar, Plain], where: Origin, faults: Faults) -> tuple[Kinds, dict[str, Link]]:
+    kinds: Kinds = {}
+    links: dict[str, Link] = {}
+    for name, data in written.items():
+        link, here = str(name), where.within(name)
+        kinds[link] = kind = _kind(data, here, faults)
+        section = check(LinkSection, data, here, faults)
+        if kind is None or section is None:
+            continue
+        options = check(kind.link_model, section.model_extra, here, faults, also=fields_of(LinkSection))
+        if options is not None:
+            links[link] = Link(id=link, kind=kind.name, options=options)
+    return kinds, links
+
+
+def _kind(data: Plain, where: Origin, faults: Faults) -> DriverKind | None:
+    name = data.get("driver") if isinstance(data, dict) else None
+    if not isinstance(name, str):
+        return None
+    try:
+        return registry.kind(name)
+    except NotFound:
+        known = registry.names()
+        near = nearest(name, known)
+        place = where.place(("driver",))
+        faults.add(place, "unknown-driver", near=near, hint="known-drivers", name=name, known=", ".join(known))
+    except ConfigError as error:
+        faults.add(where.place(("driver",)), "driver-library", reason=str(error))
+    return None
+
+
+def _drafts(workshop: Workshop, read: Folder, faults: Faults) -> Iterator[Draft]:
+    count = 0
+    for data, where in _entries(read, faults):
+        if not isinstance(data, dict):
+            faults.add(where.place(), "wrong-type", text=where.text(()), expected=faults.word("a-mapping"))
+            continue
+        for entry in expand(data, where, faults, most=LIMITS.devices):
+            count += 1
+            if count > LIMITS.devices:
+                faults.add(where.place(), "limit", what="devices", limit=LIMITS.devices)
+                return
+            draft = workshop.draft(entry, where)
+            if draft is not None:
+                yield draft
+
+
+def _entries(read: Folder, faults: Faults) -> Iterator[tuple[Plain, Origin]]:
+    """Every entry of every `devices:` list, in the order of the files."""
+    documents = [read.site] if read.site else []
+    for document in read.devices:
+        check(DevicesFile, document.data, origin(document), faults)
+        documents.append(document)
+    for document in documents:
+        devices = document.data.get("devices") if isinstance(document.data, dict) else None
+        for index, entry in enumerate(devices if isinstance(devices, list) else ()):
+            yield entry, origin(document, "devices", index)
+
+
+def _apart(drafts: list[Draft], faults: Faults) -> None:
+    """Every device has a name of its own, and no two read the same thing on the same link."""
+    names: dict[str, Draft] = {}
+    targets: dict[object, Draft] = {}
+    for draft in drafts:
+        section, place = draft.section, draft.where.place(("id",))
+        same_name = names.setdefault(section.id, draft)
+        if same_name is not draft:
+            faults.add(place, "duplicate-device", name=section.id, first=same_name.where.place(("id",)))
+            continue
+        target = (section.link, repr(draft.options), section.profile, tuple(sorted(section.with_.items())))
+        same_target = targets.setdefault(target, draft)
+        if same_target is not draft:
+            faults.add(place, "same-device", name=section.id, other=same_target.section.id, link=section.link)
+
+
+def _mapping(data: Plain, key: str) -> dict[Scalar, Plain]:
+    value = data.get(key) if isinstance(data, dict) else None
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,157 @@
+"""What may stand in a site folder: `site.yaml`, `devices/*.yaml`, `secrets.yaml`. Drivers add their own keys."""
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from sitekeeper.faults import nearest
+from sitekeeper.model.clock import DAY, MS
+from sitekeeper.profile import (
+    Duration,
+    Id,
+    NamesByLanguage,
+    Parameters,
+    Period,
+    PointName,
+    ProfileId,
+    Size,
+    Text,
+    Written,
+)
+
+
+def _timezone(value: str) -> str:
+    known = available_timezones()
+    if value not in known:
+        near = nearest(value, known)
+        reason = f"no time zone {value!r}" + (f"; did you mean {near}?" if near else "")
+        raise PydanticCustomError("unknown-timezone", "{reason}", {"reason": reason})
+    return value
+
+
+def _broker(value: str) -> str:
+    problem = broker_problem(value)
+    if problem:
+        raise PydanticCustomError("bad-broker", "{reason}", {"reason": problem})
+    return value
+
+
+def broker_problem(value: str) -> str:
+    """Return what is wrong with the address of a broker; empty if nothing is."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or port == 0:
+        return "mqtt://host:port or mqtts://host:port is expected"
+    if parts.path.strip("/") or parts.query or parts.username is not None:
+        return "only a host and a port may be given; username and password are keys of their own"
+    return ""
+
+
+class Position(Written):
+    """Where the site is, in degrees."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+
+
+class SiteSection(Written):
+    """Who this site is."""
+
+    id: Id
+    name: NamesByLanguage = {}
+    timezone: Annotated[str, AfterValidator(_timezone)]
+    position: Position | None = None
+
+
+class LinkSection(Written):
+    """One link; the other keys are those of its driver."""
+
+    model_config = ConfigDict(extra="allow")
+
+    driver: str
+
+
+class AssetSection(Written):
+    """The equipment record: what a rescuer, a maintainer and an inspector need. Speed in m/s, load in kg."""
+
+    maker: Text | None = None
+    model: Text | None = None
+    serial: Text | None = None
+    registration: Text | None = None
+    installed: Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")] | None = None
+    maintainer: Text | None = None
+    rescue_phone: Annotated[str, Field(pattern=r"^[+0-9][0-9 ()*#-]{1,30}$")] | None = None
+    rated_speed: Annotated[float, Field(gt=0, le=25)] | None = None
+    rated_load: Annotated[float, Field(gt=0)] | None = None
+    floors: Annotated[int, Field(ge=1, le=300)] | None = None
+
+
+class DeviceSection(Written):
+    """One device; the other keys are those of its link's driver.
+
+    Attributes:
+        with_: parameters of address expressions in the profile.
+        points: keys of its profile's points, changed for this device. rules: parameters of rules for this device.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Id
+    profile: ProfileId
+    link: Id
+    with_: dict[str, int | str] = Field(default={}, alias="with")
+    zone: Id | None = None
+    name: NamesByLanguage = {}
+    tags: list[Id] = []
+    asset: AssetSection = AssetSection()
+    points: dict[PointName, dict[str, Any]] = {}
+    rules: dict[str, Parameters] = {}
+
+
+class RulesSection(Written):
+    """Which shipped packs apply, and what is different here, by rule."""
+
+    packs: list[Id] = []
+    overrides: dict[str, Parameters] = {}
+
+
+class OutboxSection(Written):
+    """The durable queue and local history. A path that is not absolute lies in the site folder."""
+
+    path: Text = "/var/lib/sitekeeper/outbox.db"
+    history: Period = 14 * DAY
+    max_size: Size = 4 * 10**9
+    reserve: Size = 64 * 10**6
+    commit: Duration = 250 * MS
+
+
+class OfficeSection(Written):
+    """The broker behind which the office listens."""
+
+    broker: Annotated[str, AfterValidator(_broker)]
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    username: Text | None = None
+    password: Text | None = None
+
+
+class SiteFile(Written):
+    """`site.yaml`."""
+
+    site: SiteSection
+    links: dict[Id, LinkSection] = {}
+    devices: list[Any] = []
+    rules: RulesSection = RulesSection()
+    outbox: OutboxSection = OutboxSection()
+    office: OfficeSection | None = None
+
+
+class DevicesFile(Written):
+    """`devices/*.yaml`."""
+
+    devices: list[Any]

@@ -1,0 +1,95 @@
+"""The seam to the rule engine: packs and the site's own rules in, compiled rules and their catalogue rows out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from edge.rules import packs
+from edge.rules.compiling import compile_rules
+from edge.rules.derives import compile_derives
+from edge.rules.places import Written
+from edge.rules.rule import DeviceSpec, Rule, RuleText
+from edge.rules.types import BOOL, Type, type_of
+from edge.settings.devices import Draft, settings
+from edge.settings.limits import LIMITS
+from edge.settings.models import RulesSection
+from edge.settings.values import Device, Site
+from edge.settings.written import Origin
+from sitekeeper.catalogue import CatalogueRule
+from sitekeeper.faults import Faults
+from sitekeeper.located_yaml import Document
+from sitekeeper.model.point import ONLINE, Point
+from sitekeeper.profile import ClassFile
+
+
+def rule_texts(documents: Iterable[Document], faults: Faults) -> tuple[RuleText, ...]:
+    """Return every rule of the site's own rule files."""
+    return tuple(rule for document in documents for rule in packs.rules_of(document, faults))
+
+
+def with_rules(
+    site: Site,
+    section: RulesSection,
+    drafts: Sequence[Draft],
+    own: tuple[RuleText, ...],
+    classes: Mapping[str, ClassFile],
+    where: Origin,
+    faults: Faults,
+) -> Site:
+    """Return the site with its rules and derived points compiled and its rules in the catalogue.
+
+    Args:
+        own: the site's own rules. classes: all device classes. where: the `rules:` of the site file.
+    """
+    chosen, others = _packs(section, where, faults)
+    texts = (*chosen, *own)
+    if len(texts) > LIMITS.rules:
+        faults.add(where.place(), "limit", what="rules", limit=LIMITS.rules)
+    types = {name: _types(cls) for name, cls in classes.items()}
+    specs = [_spec(device, site.points, others) for device in site.devices.values()]
+    compiled = compile_rules(texts, types, specs, settings(section.overrides, where.within("overrides")), faults)
+    points = {spec.id: spec.points for spec in specs}
+    derivations = compile_derives(dict(_derives(drafts, points)), points, faults)
+    rows = tuple(sorted((_row(rule) for rule in compiled.rules), key=lambda row: row.id))
+    catalogue = msgspec.structs.replace(site.catalogue, rules=rows)
+    return replace(site, rules=compiled, derivations=derivations, catalogue=catalogue)
+
+
+def _packs(section: RulesSection, where: Origin, faults: Faults) -> tuple[tuple[RuleText, ...], frozenset[str]]:
+    """Rules of the chosen packs, and the ids of shipped rules that were not chosen."""
+    chosen = [(name, where.place(("packs", index))) for index, name in enumerate(section.packs)]
+    others = [(name, where.place()) for name in packs.shipped() if name not in section.packs]
+    return packs.load(chosen, faults), frozenset(str(text.mapping.get("id")) for text in packs.load(others, faults))
+
+
+def _spec(device: Device, points: Sequence[Point], others: frozenset[str]) -> DeviceSpec:
+    """The device as rules see it. What its profile sets for rules that this site did not choose is not its business."""
+    return DeviceSpec(
+        id=device.id,
+        cls=device.cls,
+        points={point.name: point for point in points if point.device == device.id},
+        profile_settings={rule: values for rule, values in device.profile_settings.items() if rule not in others},
+        settings=device.settings,
+    )
+
+
+def _types(cls: ClassFile) -> dict[str, Type]:
+    types = {name: type_of(point.type, point.unit, tuple(point.members)) for name, point in cls.points.items()}
+    return {**types, ONLINE: BOOL}
+
+
+def _derives(
+    drafts: Sequence[Draft], points: Mapping[str, Mapping[str, Point]]
+) -> Iterator[tuple[str, tuple[Point, Written]]]:
+    for draft in drafts:
+        for name, declared in draft.points.items():
+            expression = declared.written.derive
+            if expression is not None:
+                point = points[draft.section.id][name]
+                lines = declared.where.document(("derive",)).lines
+                yield point.id, (point, Written(expression, declared.where.place(("derive",)), lines))
+
+
+def _row(rule: Rule) -> CatalogueRule:
+    return CatalogueRule(rule.id, rule.levels[0].priority, rule.names, rule.playbook)

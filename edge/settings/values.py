@@ -1,0 +1,111 @@
+"""A site as the daemon uses it: frozen, complete, checked. Nothing here can be half right."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from drivers.base import DeviceRead
+from edge.changes import Heartbeat
+from edge.rules.compiling import Rules
+from edge.rules.derives import Derivation
+from edge.rules.rule import Settings
+from edge.settings.limits import LIMITS, Limits
+from sitekeeper.catalogue import Catalogue
+from sitekeeper.model.asset import Asset
+from sitekeeper.model.clock import Micros
+from sitekeeper.model.point import Names, Point, ScanGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link; `kind` names its driver, `options` is an instance of the driver's link model and may hold a secret."""
+
+    id: str
+    kind: str
+    options: BaseModel = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device.
+
+    Attributes:
+        read: what its driver is asked to read, for `DriverKind.create`.
+        heartbeat: which of its points must keep moving.
+        profile_settings, settings: of rules; those of its profile, and its own.
+    """
+
+    id: str
+    cls: str
+    profile: str
+    link: str
+    read: DeviceRead = field(repr=False)
+    heartbeat: Heartbeat | None = None
+    profile_settings: Settings = field(default_factory=dict, repr=False)
+    settings: Settings = field(default_factory=dict, repr=False)
+    zone: str = ""
+    tags: tuple[str, ...] = ()
+    names: Names = field(default_factory=dict)
+    asset: Asset = field(default_factory=Asset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxSettings:
+    """Where the outbox lies and how much it may keep: times in microseconds, sizes in bytes."""
+
+    path: Path
+    history: Micros
+    max_size: int
+    reserve: int
+    commit: Micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficeSettings:
+    """The broker behind which the office listens. `protocol`: `auto` tries MQTT 5 and falls back."""
+
+    host: str
+    port: int
+    tls: bool
+    protocol: Literal["auto", "5", "3.1.1"]
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One site, loaded.
+
+    Attributes:
+        points: by handle. groups: in the catalogue's order.
+        derivations: derived points, compiled, for `Derives`. rules: compiled for this site, for `Engine`.
+        revision: hash of everything that was read, secrets left out.
+    """
+
+    id: str
+    names: Names
+    timezone: str
+    position: tuple[float, float] | None
+    links: Mapping[str, Link]
+    devices: Mapping[str, Device]
+    points: tuple[Point, ...]
+    groups: tuple[ScanGroup, ...]
+    outbox: OutboxSettings
+    office: OfficeSettings | None
+    catalogue: Catalogue
+    derivations: tuple[Derivation, ...] = ()
+    rules: Rules = field(default_factory=Rules, repr=False)
+    limits: Limits = LIMITS
+    revision: str = ""
+
+    def on_link(self, link: str) -> tuple[DeviceRead, ...]:
+        """Return what is to be read on one link."""
+        return tuple(device.read for device in self.devices.values() if device.link == link)
+
+    @property
+    def heartbeats(self) -> dict[str, Heartbeat]:
+        """The heartbeat of each device that has one."""
+        return {device.id: device.heartbeat for device in self.devices.values() if device.heartbeat is not None}

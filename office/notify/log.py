@@ -1,0 +1,82 @@
+"""What the notify worker needs of the store: the push log. The rows are the queue; memory holds what is in hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from cloud_sync.store.base import OfficeStore, Push, StoredTransition
+from cloud_sync.store.reader import StoreReader
+from office.notify.stages import ANNUNCIATING, Case, event_id
+from office.silence import is_active, silence_key
+from sitekeeper.model.alarm import Cause
+
+
+class PushLog(Protocol):
+    """Rows of table `pushes` and the committed transitions that want a decision.
+
+    Every method may raise StorageError; the worker lets it pass, because a push that cannot be recorded must stop the
+    office visibly: after the restart everything undecided or unfinished is taken up again.
+    """
+
+    def undecided(self) -> AsyncIterator[Case]:
+        """Yield the committed transitions without a decision, oldest first, each as the office knows it by then."""
+
+    async def decide(self, case: Case, decision: str, rows: Sequence[Push]) -> Sequence[int]:
+        """Record a decision together with the rows that follow from it; return their ids after the commit."""
+
+    async def case(self, row: Push) -> Case | None:
+        """Return the annunciation that a row is about, as the office knows it now."""
+
+    async def unfinished(self) -> list[Push]:
+        """Return the rows that are planned or were begun and not finished, oldest first."""
+
+    async def save(self, row: Push) -> int:
+        """Insert a row (id 0) or replace it; return its id after the commit."""
+
+
+class StoreLog:
+    """The push log in the central store."""
+
+    def __init__(self, store: OfficeStore, reader: StoreReader) -> None:
+        self._store = store
+        self._reader = reader
+
+    async def undecided(self) -> AsyncIterator[Case]:
+        for stored in self._store.undecided():
+            yield self._case(stored, {"planned", "sending", "failed", "sent", "given-up"})
+
+    async def decide(self, case: Case, decision: str, rows: Sequence[Push]) -> Sequence[int]:
+        return await asyncio.wrap_future(self._store.decide(case.number, decision, rows))
+
+    async def case(self, row: Push) -> Case | None:
+        cases = (self._case(stored, {"sent", "given-up"}) for stored in self._reader.story(row.occurrence))
+        return next((case for case in cases if _about(row, case)), None)
+
+    async def unfinished(self) -> list[Push]:
+        return self._store.unfinished_pushes()
+
+    async def save(self, row: Push) -> int:
+        return await asyncio.wrap_future(self._store.save_push(row))
+
+    def _case(self, stored: StoredTransition, taken_care_of: set[str]) -> Case:
+        """Return what bears on a transition; a channel with a row in one of these states is finished with the event."""
+        moved = stored.transition
+        event = event_id(moved, stored.epoch, stored.sequence, stored.position)
+        later = (one for one in self._reader.story(moved.occurrence) if one.id > stored.id)
+        return Case(
+            number=stored.id,
+            transition=moved,
+            event_id=event,
+            acknowledged=any(one.transition.cause is Cause.ACK for one in later)
+            or any(ack.state == "pending" for ack in self._reader.acks(moved.occurrence)),
+            finished=frozenset(
+                row.channel
+                for row in self._reader.pushes(moved.occurrence)
+                if row.event_id == event and row.state in taken_care_of
+            ),
+            site_silent=is_active(self._reader.alarm(silence_key(stored.site))),
+        )
+
+
+def _about(row: Push, case: Case) -> bool:
+    return case.event_id == row.event_id and case.transition.cause in ANNUNCIATING

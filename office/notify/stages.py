@@ -1,0 +1,100 @@
+"""To push or not to push: one pure function with a named reason for every no (sync.md section 7)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from sitekeeper.model.alarm import Cause, Priority, Transition
+
+ANNUNCIATING: Final = frozenset({Cause.RAISE, Cause.REANNUNCIATE})
+OFFICE_EPOCH: Final = "office-"
+"""Epochs of alarms that the office itself raises begin so; a site's epoch never does."""
+
+
+class Reason(StrEnum):
+    """Why nothing is sent. Stable words: stored in the push log and shown to people."""
+
+    NOT_ANNUNCIATING = "not-annunciating"  # neither a raise nor a re-annunciation
+    WATCH_MODE = "watch-mode"  # the rule is only being watched
+    ALREADY_SENT = "already-sent"  # every channel of the route is finished with this event
+    ALREADY_ACKNOWLEDGED = "already-acknowledged"  # a person has it
+    SITE_SILENT = "site-silent"  # follows from the silence of the site, which is pushed itself
+    NOT_ROUTED = "not-routed"  # no channel is named for this priority
+    GAVE_UP = "gave-up"  # tried for as long as the settings say
+    RECORD_MISSING = "record-missing"  # the transition is no longer in the store
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One committed transition with what the office knows that bears on pushing it.
+
+    Attributes:
+        number: of the transition in the store.
+        event_id: see `event_id`.
+        acknowledged: it was acknowledged after this annunciation, at the site or (still pending) at the office.
+        finished: ids of the channels that need no further attempt.
+        site_silent: the site's own silence alarm (GW01) stands.
+    """
+
+    number: int
+    transition: Transition
+    event_id: str
+    acknowledged: bool = False
+    finished: frozenset[str] = frozenset()
+    site_silent: bool = False
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send it over these channels."""
+
+    channels: tuple[str, ...]
+
+
+class NotSent(msgspec.Struct, frozen=True):
+    """Do not send it."""
+
+    reason: Reason
+
+
+Routes = Mapping[Priority, tuple[str, ...]]
+"""Channel ids by priority; a priority that is missing is not pushed."""
+
+
+def event_id(transition: Transition, epoch: str, sequence: int, position: int) -> str:
+    """Name an annunciation so that it is the same after any restart and different for every new annunciation.
+
+    A raise is named by its occurrence; a re-annunciation also by where in the alarms stream it stands.
+    """
+    if transition.cause is Cause.RAISE:
+        return transition.occurrence
+    return f"{transition.occurrence}+{epoch}-{sequence}.{position}"
+
+
+def decide(case: Case, routes: Routes) -> Send | NotSent:
+    """Say over which channels this transition is pushed, or why it is not."""
+    transition = case.transition
+    wanted = routes.get(transition.priority, ())
+    missing = tuple(channel for channel in wanted if channel not in case.finished)
+    if transition.cause not in ANNUNCIATING:
+        return NotSent(Reason.NOT_ANNUNCIATING)
+    if transition.mode == "watch":
+        return NotSent(Reason.WATCH_MODE)
+    if case.acknowledged:
+        return NotSent(Reason.ALREADY_ACKNOWLEDGED)
+    if case.site_silent and _is_child_of_silence(transition):
+        return NotSent(Reason.SITE_SILENT)
+    if not wanted:
+        return NotSent(Reason.NOT_ROUTED)
+    if not missing:
+        return NotSent(Reason.ALREADY_SENT)
+    return Send(missing)
+
+
+def _is_child_of_silence(transition: Transition) -> bool:
+    """Tell whether an alarm may follow from the silence of its site.
+
+    Only what the office itself concluded can. An alarm that the site sent proves by its arrival that the site speaks,
+    and a person may be trapped: it is pushed whether or not GW01 has been cleared yet.
+    """
+    return "@" + OFFICE_EPOCH in transition.occurrence and transition.rule != "GW01"

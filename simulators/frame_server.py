@@ -1,0 +1,256 @@
+"""A small Modbus server of our own: correct by default, and wrong in chosen ways when told (`faults`).
+
+Modbus TCP, or RTU frames over TCP. Requests of one connection are answered in order, one after the other, also when
+several arrive in one segment. What a reply says is in the journal before the reply leaves.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from simulators.faults import BELIEVABLE, Fault, FaultKind, Frame, Reset, Send, Step, Wait, crc, spoil
+from simulators.journal import Journal
+from simulators.maps import decode
+from simulators.modbus_face import (
+    ILLEGAL_FUNCTION,
+    ILLEGAL_VALUE,
+    READS,
+    TARGET_SILENT,
+    WRITES,
+    Answer,
+    Echo,
+    Face,
+    Refusal,
+    Registers,
+)
+from sitekeeper.model.clock import SECOND, Clock, Micros
+
+Framing = Literal["mbap", "rtu"]
+IDLE: Final = 600.0
+"""A connection that asks nothing, or takes no answer, for this long is closed; seconds."""
+LONGEST: Final = 254
+"""Bytes after the length field of an MBAP header: unit and PDU."""
+CONNECTIONS: Final = 64
+"""More connections than this at once are reset on arrival."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A device on the link."""
+
+    device: str
+    face: Face
+
+
+class _Cut(Exception):
+    """The connection is to end; nothing more can be read from it in step."""
+
+
+class FrameServer:
+    """Serves `units` by their numbers. `story` tells the faces' time, `clock` dates the journal.
+
+    Args:
+        units: what answers under which unit number; any other gets exception 11.
+        port: 0 for a free one; it is kept through `refuse`.
+    """
+
+    def __init__(
+        self,
+        units: Mapping[int, Unit],
+        *,
+        clock: Clock,
+        story: Callable[[], Micros],
+        journal: Journal,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        framing: Framing = "mbap",
+        link: str = "link",
+    ) -> None:
+        self._units = dict(units)
+        self._clock, self._story, self._journal = clock, story, journal
+        self.host, self.port = host, port
+        self._framing, self._link = framing, link
+        self._faults: dict[int, Fault] = {}
+        self._frozen: dict[tuple[int, bytes], tuple[bytes, int | None]] = {}
+        self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def start(self) -> int:
+        """Listen, and return the port.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._server = await asyncio.start_server(self._connection, self.host, self.port, reuse_address=True)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self.port
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        tasks = list(self._connections)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def fault(self, unit: int, fault: Fault | None) -> None:
+        """Switch a fault of one unit on, or with None off. Faults of the link are `refuse`'s."""
+        self._faults.pop(unit, None)
+        self._frozen = {key: value for key, value in self._frozen.items() if key[0] != unit}
+        if fault is not None:
+            self._faults[unit] = fault
+        kind = "none" if fault is None else fault.kind.value
+        self._journal.switched(self._clock.wall(), "device", self._units[unit].device, kind)
+
+    async def refuse(self, on: bool) -> None:
+        """Listen no more and reset what is connected; or listen again on the same port."""
+        self._journal.switched(self._clock.wall(), "link", self._link, FaultKind.REFUSE.value if on else "none")
+        if on:
+            for writer in list(self._connections.values()):
+                _reset(writer)
+            await self.close()
+        elif self._server is None:
+            await self.start()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._connections) >= CONNECTIONS:
+            _reset(writer)
+            return
+        self._connections[task] = writer
+        try:
+            await self._serve(reader, writer)
+        except (_Cut, asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            pass  # how connections end; the peer knows
+        except asyncio.CancelledError:
+            # `close` cancels; the stream machinery would report a handler that ends cancelled as an error
+            writer.transport.abort()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+            del self._connections[task]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        receive = _receive_mbap if self._framing == "mbap" else self._receive_rtu
+        while True:
+            async with asyncio.timeout(IDLE):
+                request = await receive(reader)
+            if request is not None:
+                async with asyncio.timeout(IDLE):
+                    await _perform(self._steps(request), writer)
+
+    async def _receive_rtu(self, reader: asyncio.StreamReader) -> Frame | None:
+        """Return the next request; None if its checksum is wrong and the unit cares. Each known one takes 8 bytes."""
+        body = await reader.readexactly(8)
+        unit = self._units.get(body[0])
+        if crc(body[:6]) != body[6:] and (unit is None or unit.face.checks_crc):
+            return None
+        return Frame(transaction=0, unit=body[0], pdu=body[1:6])
+
+    def _steps(self, request: Frame) -> list[Step]:
+        serial_line = self._framing == "rtu"
+        unit = self._units.get(request.unit)
+        if unit is None:
+            silent = Frame(
+                transaction=request.transaction,
+                unit=request.unit,
+                pdu=bytes([request.pdu[0] | 0x80, TARGET_SILENT]),
+            )
+            return [] if serial_line else spoil(None, silent)
+        fault = self._take_fault(request.unit)
+        pdu = self._answer(request, unit, fault)
+        if pdu is None:
+            return []
+        return spoil(fault, replace(request, pdu=pdu), serial_line=serial_line)
+
+    def _answer(self, request: Frame, unit: Unit, fault: Fault | None) -> bytes | None:
+        """Return the sound PDU, journalled; None for silence."""
+        frozen = fault is not None and fault.kind is FaultKind.FREEZE
+        key = (request.unit, request.pdu)
+        if frozen and key in self._frozen:
+            pdu, serial = self._frozen[key]
+            self._journal.spoilt(self._clock.wall(), unit.device, serial, FaultKind.FREEZE.value)
+            return pdu
+        answer = _ask(unit.face, request.pdu, self._story())
+        if answer is None:
+            return None
+        pdu = _encode(request.pdu, answer)
+        if isinstance(answer, Registers):
+            self._write_down(unit, answer, fault)
+            if frozen:
+                self._frozen[key] = (pdu, answer.serial)
+        return pdu
+
+    def _write_down(self, unit: Unit, answer: Registers, fault: Fault | None) -> None:
+        kind = None if fault is None or fault.kind is FaultKind.FREEZE else fault.kind
+        if kind is None or kind in BELIEVABLE:
+            points = decode(unit.face.map, answer.first, answer.words)
+            self._journal.reply(self._clock.wall(), unit.device, answer.serial, points, kind.value if kind else "")
+        else:
+            self._journal.spoilt(self._clock.wall(), unit.device, answer.serial, kind.value)
+
+    def _take_fault(self, unit: int) -> Fault | None:
+        fault = self._faults.get(unit)
+        if fault is None or fault.times is None:
+            return fault
+        if fault.times <= 1:
+            del self._faults[unit]
+        else:
+            self._faults[unit] = replace(fault, times=fault.times - 1)
+        return fault
+
+
+async def _receive_mbap(reader: asyncio.StreamReader) -> Frame:
+    head = await reader.readexactly(7)
+    transaction, protocol, length, unit = struct.unpack(">HHHB", head)
+    if protocol != 0 or not 2 <= length <= LONGEST:
+        raise _Cut
+    return Frame(transaction=transaction, unit=unit, pdu=await reader.readexactly(length - 1))
+
+
+def _ask(face: Face, pdu: bytes, at: Micros) -> Answer:
+    function = pdu[0]
+    if function not in READS | WRITES:
+        return Refusal(ILLEGAL_FUNCTION)
+    if len(pdu) != 5:
+        return Refusal(ILLEGAL_VALUE)
+    address, number = struct.unpack(">HH", pdu[1:])
+    return (face.read if function in READS else face.write)(function, address, number, at)
+
+
+def _encode(request: bytes, answer: Registers | Refusal | Echo) -> bytes:
+    match answer:
+        case Registers(words=words):
+            return bytes([request[0], 2 * len(words)]) + struct.pack(f">{len(words)}H", *words)
+        case Refusal(code=code):
+            return bytes([request[0] | 0x80, code])
+        case Echo():
+            return request
+
+
+async def _perform(steps: list[Step], writer: asyncio.StreamWriter) -> None:
+    for step in steps:
+        match step:
+            case Send(content=content):
+                writer.write(content)
+                await writer.drain()
+            case Wait(time=time):
+                await asyncio.sleep(time / SECOND)
+            case Reset():
+                _reset(writer)
+                raise _Cut
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection with RST: lingering for zero seconds makes the close an abort."""
+    sock: socket.socket = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

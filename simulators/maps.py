@@ -1,0 +1,185 @@
+"""What the words of the two lift maps mean, for the journal: typed from the published tables, not from our profiles."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sitekeeper.model.sample import Value
+
+Words = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One point: the words it takes (by number within the map) and what they mean; None if they mean nothing."""
+
+    first: int
+    count: int
+    meaning: Callable[[Words], Value]
+
+
+Map = Mapping[str, Entry]
+
+
+def decode(entries: Map, first: int, words: Words) -> dict[str, Value]:
+    """Return the value of every point whose words all lie in `words`, which start at word number `first`."""
+    last = first + len(words)
+    found: dict[str, Value] = {}
+    for name, entry in entries.items():
+        if first <= entry.first and entry.first + entry.count <= last:
+            found[name] = entry.meaning(words[entry.first - first : entry.first - first + entry.count])
+    return found
+
+
+def word(number: int) -> Entry:
+    """Return a plain unsigned word."""
+    return Entry(number, 1, lambda w: w[0])
+
+
+def signed(number: int) -> Entry:
+    """Return a word in two's complement."""
+    return Entry(number, 1, lambda w: _signed(w[0]))
+
+
+def tenths(number: int, parts: int) -> Entry:
+    """Return a signed word in tenths, hundredths, ... as a decimal number."""
+    return Entry(number, 1, lambda w: _signed(w[0]) / parts)
+
+
+def long(number: int) -> Entry:
+    """Return two words, the high one first."""
+    return Entry(number, 2, lambda w: w[0] * 65536 + w[1])
+
+
+def high(number: int) -> Entry:
+    """Return the high byte of a word."""
+    return Entry(number, 1, lambda w: w[0] >> 8)
+
+
+def low(number: int) -> Entry:
+    """Return the low byte of a word."""
+    return Entry(number, 1, lambda w: w[0] & 0xFF)
+
+
+def bit(number: int, place: int, if_set: Value = True, if_clear: Value = False) -> Entry:
+    """Return one bit of a word."""
+    return Entry(number, 1, lambda w: if_set if w[0] >> place & 1 else if_clear)
+
+
+def code(number: int, meanings: Mapping[int, Value]) -> Entry:
+    """Return a word that stands for something."""
+    return Entry(number, 1, lambda w: meanings.get(w[0]))
+
+
+def _signed(raw: int) -> int:
+    return raw - 65536 if raw >= 32768 else raw
+
+
+MODES: Final = {
+    0: "out_of_service",
+    1: "normal",
+    2: "inspection",
+    3: "fire_return",
+    4: "firefighter",
+    5: "emergency_power",
+    6: "earthquake",
+    7: "unknown",
+}
+DOORS: Final = {0: "closed", 1: "open", 2: "closing", 3: "opening", 4: "unknown"}
+
+_WORD_A: Final = (
+    "fault_safety_circuit",
+    "fault_door_close",
+    "fault_door_open",
+    "stop_outside_zone",
+    "fault_unintended_movement",
+    "fault_run_time",
+    "fault_position_lost",
+    "fault_anti_restart",
+    "fault_overrun_top",
+    "fault_pit",
+    "fault_entrapment",
+)
+_WORD_B: Final = (
+    "passenger_alarm",
+    "power_fail",
+    "overspeed",
+    "moving_door_open",
+    "repeated_door",
+    "door_open_long",
+    "vibration_alarm",
+    "ebike",
+    "controller_link_lost",
+    "battery_low",
+    "alarm_test_failed",
+)
+
+SP_LIFT_1: Final[Map] = {
+    "map_identity": code(0, {0x5350: "sp_lift"}),
+    "map_version": word(1),
+    "service_mode": code(2, MODES),
+    "car_status": code(3, {0: "stopped", 1: "running"}),
+    "direction": code(4, {0: "none", 1: "up", 2: "down"}),
+    "floor": signed(5),
+    "door": code(6, DOORS),
+    "door_zone": code(7, {1: True, 2: False}),
+    "door_closed": code(8, {1: True, 2: False}),
+    "passenger": code(9, {1: True, 2: False}),
+    "speed": tenths(10, 100),
+    "load": word(11),
+    **{name: bit(12, place) for place, name in enumerate(_WORD_A)},
+    **{name: bit(13, place) for place, name in enumerate(_WORD_B)},
+    "error_code": word(14),
+    "run_count": long(15),
+    "run_hours": long(17),
+    "door_cycles": long(19),
+    "machine_room_temperature": tenths(21, 10),
+    "heartbeat": word(22),
+    "event_index": long(23),
+    "power": code(29, {1: "mains", 2: "failed"}),
+    "device_epoch": long(30),
+}
+"""Words 0 to 31. 25 to 28 (brake, circuits, limits) have no agreed meaning and are left out."""
+
+LMON: Final[Map] = {
+    "fault_entrapment_level": bit(0, 0),
+    "fault_entrapment": bit(0, 1),
+    "door_open_outside_zone": bit(0, 2),
+    "fault_overrun_top": bit(0, 3),
+    "fault_pit": bit(0, 4),
+    "stop_outside_zone": bit(0, 5),
+    "moving_door_open": bit(0, 6),
+    "overspeed": bit(0, 7),
+    "fault_run_time": bit(0, 8),
+    "repeated_door": bit(0, 9),
+    "door_open_long": bit(0, 10),
+    "power_fail": bit(0, 11),
+    "going_up": bit(1, 8),
+    "going_down": bit(1, 9),
+    "door_zone": bit(1, 10),
+    "door_open": bit(1, 11),
+    "passenger": bit(1, 12),
+    "inspection": bit(1, 13),
+    "passenger_alarm": bit(1, 14),
+    "sensor_faults": low(1),
+    "floor_code": Entry(2, 1, lambda w: w[0] >> 8 or None),
+    "door_cycles": long(3),
+    "travel_time": long(5),
+    "vibration_z": high(11),
+    "vibration_y": low(11),
+    "vibration": high(12),
+    "noise": low(12),
+    "limit_entrapment_level": high(16),
+    "limit_entrapment": low(16),
+    "limit_stop_outside": high(17),
+    "limit_run_time": low(17),
+    "limit_door_open": high(18),
+    "limit_door_cycles": low(18),
+    "power": bit(0, 11, "failed", "mains"),
+    "door_closed": bit(1, 11, if_set=False, if_clear=True),
+    "service_mode": bit(1, 13, "inspection", "normal"),
+    "direction": Entry(1, 1, lambda w: ("none", "up", "down", "up")[w[0] >> 8 & 3]),
+    "floor": Entry(2, 1, lambda w: (w[0] >> 8 if w[0] >> 8 < 0xE0 else 0xE0 - (w[0] >> 8)) or None),
+}
+"""Words 0 to 18, which stand at addresses 0x0010 to 0x0022. The last five say in every lift's words what others say in
+the monitor's; whether the car runs follows from no single reply and is left out."""

@@ -1,0 +1,213 @@
+"""Scenario files: which devices stand on which links, how they are built, and what happens to them when."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from simulators.faults import Fault, FaultKind
+from simulators.lift import LiftSettings
+from sitekeeper.durations import parse_duration
+from sitekeeper.faults import Faults
+from sitekeeper.located_yaml import read_document
+from sitekeeper.model.clock import Micros
+from sitekeeper.model.errors import Fault as Mistake
+
+MAX_DEVICES = 10_000
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[Micros, BeforeValidator(_duration), Field(strict=True, ge=0)]
+Word = Annotated[int, Field(ge=0, le=0xFFFF)]
+Floor = Annotated[int, Field(ge=-31, le=200)]
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LiftPart(_Part):
+    """How the lift is built; see `LiftSettings`."""
+
+    floors: int = Field(default=12, ge=1, le=200)
+    basements: int = Field(default=0, ge=0, le=30)
+    start_floor: Floor = 1
+    rated_speed: float = Field(default=1.6, gt=0, le=20)
+    acceleration: float = Field(default=0.8, gt=0, le=3)
+    floor_height: float = Field(default=3.0, ge=1, le=500)
+    rated_load: int = Field(default=1000, ge=100)
+    traffic: Duration | None = None
+
+    def settings(self) -> LiftSettings:
+        return LiftSettings(**self.model_dump())
+
+    @model_validator(mode="after")
+    def _floor_exists(self) -> Self:
+        if not (-self.basements <= self.start_floor <= self.floors and self.start_floor):
+            msg = f"start_floor {self.start_floor}: this lift has floors {-self.basements or 1} to {self.floors}, no 0"
+            raise ValueError(msg)
+        return self
+
+
+class Stick(_Part):
+    """Get stuck between two floors; `people` inside, or whoever happens to be."""
+
+    people: int | None = Field(default=None, ge=0, le=30)
+
+
+class Travel(_Part):
+    """Run to a floor."""
+
+    to: Floor
+
+
+class Arrive(_Part):
+    """People come to a landing and want to go to another."""
+
+    origin: Floor = Field(alias="from")
+    to: Floor
+    people: int = Field(default=1, ge=1, le=30)
+
+
+class FaultPart(_Part):
+    """A fault of the connection; `for` is how long, else until another step ends it with `kind: none`."""
+
+    kind: FaultKind | Literal["none"]
+    lasts: Duration | None = Field(default=None, alias="for")
+    delay: Duration | None = None
+    count: int | None = Field(default=None, ge=0, le=250)
+    code: int | None = Field(default=None, ge=0, le=255)
+    times: int | None = Field(default=None, ge=1)
+
+    def fault(self) -> Fault | None:
+        """Return the fault to switch on; None to switch off."""
+        if self.kind == "none":
+            return None
+        given = self.model_dump(include={"delay", "count", "code", "times"}, exclude_none=True)
+        return Fault(kind=FaultKind(self.kind), **given)
+
+
+class Act(_Part):
+    """One thing that happens."""
+
+    stuck_outside_zone: Stick | None = None
+    release: bool | None = None
+    travel: Travel | None = None
+    people: Arrive | None = None
+    mains: Literal["failed", "restored"] | None = None
+    inspection: bool | None = None
+    alarm_button: Duration | None = None
+    hold_door: Duration | None = None
+    force_door: Literal["open", "closed"] | None = None
+    fact: str | None = None
+    words: dict[int, Word] | None = None
+    fault: FaultPart | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1 or not self.given()[0]:
+            msg = f"exactly one of {', '.join(type(self).model_fields)}"
+            raise ValueError(msg)
+        return self
+
+    def given(self) -> tuple[str, object]:
+        """Return which act it is, and its particulars."""
+        for name, value in self:
+            if value is not None:
+                return name, value
+        return "", None
+
+
+class Step(_Part):
+    """Something happens at a time of the story."""
+
+    at: Duration
+    do: Act
+
+
+class Device(_Part):
+    """A unit on a link. A `words` face is a script of raw words behind the LMON map."""
+
+    id: Id
+    unit: int = Field(ge=0, le=255)
+    face: Literal["sp-lift-1", "lmon", "words"]
+    lift: LiftPart = LiftPart()
+    story: tuple[Step, ...] = ()
+
+    @model_validator(mode="after")
+    def _acts_fit(self) -> Self:
+        for step in self.story:
+            name, _ = step.do.given()
+            if (self.face == "words") != (name == "words") and name not in {"fault", "fact"}:
+                msg = f"{name!r} is not for a device with the face {self.face!r}"
+                raise ValueError(msg)
+        return self
+
+
+class Link(_Part):
+    """A connection: a TCP port (0: a free one), and what answers behind it."""
+
+    id: Id
+    port: int = Field(default=0, ge=0, le=65535)
+    framing: Literal["mbap", "rtu"] = "mbap"
+    devices: tuple[Device, ...] = Field(max_length=MAX_DEVICES)
+    story: tuple[Step, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        units = [device.unit for device in self.devices]
+        if len(set(units)) != len(units):
+            msg = f"two devices of link {self.id} have the same unit"
+            raise ValueError(msg)
+        for step in self.story:
+            _, part = step.do.given()
+            if not isinstance(part, FaultPart) or part.kind not in {FaultKind.REFUSE, "none"}:
+                msg = "only the fault `refuse` can happen to a link"
+                raise ValueError(msg)
+        return self
+
+
+class Scenario(_Part):
+    """A whole file."""
+
+    title: str
+    seed: int = 1
+    links: tuple[Link, ...]
+
+    def devices(self) -> Iterator[Device]:
+        for link in self.links:
+            yield from link.devices
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        for names in ([link.id for link in self.links], [device.id for device in self.devices()]):
+            if len(set(names)) != len(names):
+                msg = f"an id is used twice: {', '.join(sorted(name for name in set(names) if names.count(name) > 1))}"
+                raise ValueError(msg)
+        return self
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario file.
+
+    Raises:
+        ConfigError: it cannot be read or is not a scenario; every mistake with its place.
+    """
+    faults = Faults()
+    document = read_document(path, str(path), faults)
+    faults.stop_if_any()
+    assert document is not None
+    try:
+        return Scenario.model_validate(document.data)
+    except ValidationError as error:
+        for mistake in error.errors():
+            place = document.place(tuple(mistake["loc"]), key=mistake["type"] == "extra_forbidden")
+            message = f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}".lstrip(": ")
+            faults.put(Mistake(place.file, place.line, place.column, mistake["type"].replace("_", "-"), message))
+        faults.stop_if_any()
+        raise

@@ -1,0 +1,90 @@
+"""`sitekeeper`, alias `sk`: one lazy table of commands, so that starting up imports only the one asked for.
+
+Each room owns its commands. The strings below are the one deliberate exception to the import contracts.
+"""
+
+import importlib
+import sys
+from typing import Any, Final
+
+import click
+
+from sitekeeper import __version__
+
+TABLE: Final[dict[str, tuple[str, str]]] = {
+    # name: (module:command, one line of help)
+    "demo": ("simulators.demo:demo", "A day in the life of one lift, on this machine, in under two minutes."),
+    "run": ("edge.cli.run:run", "Run the gateway daemon for one site."),
+    "office": ("office.cli:office", "The central office: run it."),
+    "sim": ("simulators.cli:sim", "Run simulated devices from a scenario."),
+    "status": ("edge.cli.status:status", "One look at this gateway."),
+    "device": ("edge.cli.device:device", "Devices: list, show."),
+    "point": ("edge.cli.point:point", "Points: list, read, watch, history."),
+    "alarm": ("edge.cli.alarm:alarm", "Alarms: list, show, ack, unack, clear."),
+    "rule": ("edge.cli.rule:rule", "Rules: list, test."),
+    "sync": ("edge.cli.sync:sync", "What waits for the office, and what it has: status, ledger."),
+    "config": ("edge.cli.config:config", "Site files: check, schema."),
+    "version": ("edge.cli.version:version", "Versions of this program and what it stands on."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only when it is run or its own help is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(TABLE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in TABLE:
+            return None
+        module, _, attribute = TABLE[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry[1]) for name, entry in TABLE.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in TABLE:
+            near = _nearest(args[0])
+            ctx.fail(
+                f"no command {args[0]!r}" + (f"; did you mean {near}?" if near else f"; see {ctx.info_name} --help")
+            )
+        return super().resolve_command(ctx, args)
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, TABLE, n=1)), "")
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 ok, 1 problem found or command failed, 2 usage, 3 daemon not running, 4 permission, "
+    "5 device or office unreachable, 6 configuration invalid, 130 Ctrl-C.",
+)
+@click.version_option(__version__, "--version", prog_name="sitekeeper")
+def cli() -> None:
+    """Sitekeeper: gateway and office for lifts and the rest of a property site."""
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it with 130 and a closed pipe ends it quietly."""
+    try:
+        result: Any = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away, as `head` does; Python would complain at exit
+        sys.exit(0)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,249 @@
+"""What every driver promises, whatever its protocol. One suite; a new driver adds a bench, not a test."""
+
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from drivers.base import DeviceRead, Driver, PointRead, ReadGroup
+from drivers.testing import FakeDriver, FakeKind
+from sitekeeper.model.clock import SECOND, ManualClock
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown, NotFound
+from sitekeeper.model.quality import GOOD, Reason, bad
+from tests.fixtures import modbus
+
+# Two devices, a and b, each with points p0, p1, p2 (whole numbers); p0 and p1 fail apart from p2.
+
+
+class Bench(ABC):
+    """A driver together with the means to change its world."""
+
+    driver: Driver
+
+    @abstractmethod
+    def set(self, device: str, point: int, value: int) -> None: ...
+    @abstractmethod
+    def silence(self, device: str) -> None: ...
+    @abstractmethod
+    def restore(self, device: str) -> None: ...
+    @abstractmethod
+    def refuse(self, device: str, point: int) -> None: ...
+    @abstractmethod
+    async def cut(self) -> None: ...
+    @abstractmethod
+    async def mend(self) -> None: ...
+
+
+class FakeBench(Bench):
+    def __init__(self) -> None:
+        def device(name: str) -> DeviceRead:
+            points = tuple(PointRead(handle=at, name=f"p{at}", type="int", address=None) for at in range(3))
+            group = ReadGroup(id=f"{name}@1s", device=name, period=SECOND, points=points)
+            return DeviceRead(id=name, options=FakeKind().device_model(), groups=(group,))
+
+        self.fake = FakeDriver([device("a"), device("b")], ManualClock())
+        self.driver = self.fake
+
+    def set(self, device, point, value):
+        self.fake.set(f"{device}/p{point}", value)
+
+    def silence(self, device):
+        self.fake.silence(device)
+
+    def restore(self, device):
+        self.fake.restore(device)
+
+    def refuse(self, device, point):
+        self.fake.refuse(f"{device}/p{point}")
+
+    async def cut(self):
+        self.fake.cut()
+
+    async def mend(self):
+        self.fake.mend()
+
+
+class ModbusBench(Bench):
+    """Registers 0, 1 and 50 of units 1 and 2, so that p2 has a request of its own."""
+
+    PLACES = (0, 1, 50)
+    UNITS = {"a": 1, "b": 2}
+
+    def __init__(self) -> None:
+        self.words: dict[tuple[int, int], int] = {}
+        self.mute: set[int] = set()
+        self.forbidden: set[tuple[int, int]] = set()
+        self.server = modbus.ByteServer(self.script)
+
+    def script(self, request, writer):
+        address, count = modbus.asked(request)
+        unit = request[6]
+        places = [(unit, at) for at in range(address, address + count)]
+        if unit in self.mute:
+            return
+        if self.forbidden & set(places):
+            writer.write(modbus.frame(request, struct.pack(">BB", request[7] | 0x80, 2)))
+            return
+        writer.write(modbus.answer(request, *[self.words.get(place, 0) for place in places]))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["ModbusBench"]:
+        async with modbus.serving(self.script) as self.server:
+            points = {f"p{at}": ({"input": place}, "int") for at, place in enumerate(self.PLACES)}
+            devices = [modbus.device(name, points, unit=unit) for name, unit in self.UNITS.items()]
+            self.driver = modbus.driver(self.server.port, *devices, timeout="100ms", clock=ManualClock())
+            yield self
+            await self.driver.close()
+
+    def set(self, device, point, value):
+        self.forbidden.discard((self.UNITS[device], self.PLACES[point]))
+        self.words[self.UNITS[device], self.PLACES[point]] = value
+
+    def silence(self, device):
+        self.mute.add(self.UNITS[device])
+
+    def restore(self, device):
+        self.mute.discard(self.UNITS[device])
+
+    def refuse(self, device, point):
+        self.forbidden.add((self.UNITS[device], self.PLACES[point]))
+
+    async def cut(self):
+        await self.server.stop()
+
+    async def mend(self):
+        await self.server.start()
+
+
+@pytest.fixture(params=["fake", "modbus-tcp"])
+async def bench(request, no_leaked_tasks):  # the guard goes first, so that it looks after the bench is gone
+    if request.param == "fake":
+        made = FakeBench()
+        start(made)
+        yield made
+    else:
+        async with ModbusBench().running() as made:
+            start(made)
+            yield made
+
+
+def start(bench: Bench) -> None:
+    for device, base in (("a", 10), ("b", 20)):
+        for point in range(3):
+            bench.set(device, point, base + point)
+
+
+def listed(scan):
+    return [(outcome.index, outcome.value, outcome.q) for outcome in scan.outcomes]
+
+
+ALL_OF_A = [(0, 10, GOOD), (1, 11, GOOD), (2, 12, GOOD)]
+COMM = bad(Reason.COMM)
+
+
+async def test_first_scan_lists_every_point(bench):
+    """The first scan after opening has every point once, in order, with its value."""
+    await bench.driver.open()
+    scan = await bench.driver.read("a@1s")
+    assert listed(scan) == ALL_OF_A
+    assert (scan.group, scan.device, scan.complete, scan.answered, scan.errors) == ("a@1s", "a", True, True, ())
+
+
+async def test_unchanged_is_answered_and_empty(bench):
+    """If nothing changed, a scan lists nothing and says that all was answered."""
+    await bench.driver.open()
+    await bench.driver.read("a@1s")
+    scan = await bench.driver.read("a@1s")
+    assert (listed(scan), scan.complete, scan.answered) == ([], False, True)
+
+
+async def test_a_change_lists_that_point_alone(bench):
+    """If one point changed, a scan lists that one."""
+    await bench.driver.open()
+    await bench.driver.read("a@1s")
+    bench.set("a", 1, 99)
+    assert listed(await bench.driver.read("a@1s")) == [(1, 99, GOOD)]
+
+
+async def test_silent_device_is_bad_and_its_neighbour_is_not(bench):
+    """A silent device's points are all bad for want of communication, nothing is raised, and others go on."""
+    await bench.driver.open()
+    await bench.driver.read("a@1s")
+    bench.silence("a")
+    scan = await bench.driver.read("a@1s")
+    assert listed(scan) == [(0, None, COMM), (1, None, COMM), (2, None, COMM)]
+    assert not scan.answered
+    error = scan.errors[0]
+    assert isinstance(error, DeviceSilent)
+    assert (error.device, error.count) == ("a", 1)
+    again = await bench.driver.read("a@1s")
+    assert again.errors[0].count == 2
+    neighbour = await bench.driver.read("b@1s")
+    assert [value for _, value, _ in listed(neighbour)] == [20, 21, 22]
+
+
+async def test_back_from_silence_lists_every_point(bench):
+    """The first scan of a device that answers again is complete, even with the values of before."""
+    await bench.driver.open()
+    await bench.driver.read("a@1s")
+    bench.silence("a")
+    await bench.driver.read("a@1s")
+    bench.restore("a")
+    scan = await bench.driver.read("a@1s")
+    assert (listed(scan), scan.complete, scan.answered) == (ALL_OF_A, True, True)
+
+
+async def test_refused_point_is_bad_and_the_others_stay(bench):
+    """A refused point is bad and says why; the others keep their values, and the device counts as answering."""
+    await bench.driver.open()
+    await bench.driver.read("a@1s")
+    bench.refuse("a", 2)
+    scan = await bench.driver.read("a@1s")
+    assert listed(scan) == [(2, None, bad(Reason.REFUSED))]
+    assert scan.answered
+    assert isinstance(scan.errors[0], DeviceRefused)
+    still = await bench.driver.read("a@1s")
+    assert listed(still) == []
+    assert len(still.errors) == 1
+    bench.set("a", 2, 12)
+    assert listed(await bench.driver.read("a@1s")) == [(2, 12, GOOD)]
+
+
+async def test_lost_link_raises_and_comes_back_complete(bench):
+    """While the link is lost, reading and opening raise; after it is back, the first scan is complete."""
+    await bench.driver.open()
+    await bench.driver.read("a@1s")
+    await bench.cut()
+    for _ in range(2):
+        with pytest.raises(LinkDown):
+            await bench.driver.read("a@1s")
+    await bench.driver.close()
+    with pytest.raises(LinkDown):
+        await bench.driver.open()
+    await bench.mend()
+    await bench.driver.open()
+    scan = await bench.driver.read("a@1s")
+    assert (listed(scan), scan.complete) == (ALL_OF_A, True)
+
+
+async def test_read_before_open(bench):
+    """A link that is not open is a lost link, not a crash."""
+    with pytest.raises(LinkDown):
+        await bench.driver.read("a@1s")
+
+
+async def test_unknown_group(bench):
+    """A group that is not on this link is not found."""
+    await bench.driver.open()
+    with pytest.raises(NotFound):
+        await bench.driver.read("c@1s")
+
+
+async def test_close_twice(bench):
+    """Closing again, or without having opened, does nothing."""
+    await bench.driver.close()
+    await bench.driver.open()
+    await bench.driver.close()
+    await bench.driver.close()

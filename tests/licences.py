@@ -1,0 +1,73 @@
+"""The licence check of `make check`, and the writer of THIRD_PARTY.md (`python tests/licences.py --write`).
+
+Fails when an installed package has a licence that ours cannot stand beside, or when THIRD_PARTY.md does not name
+exactly the packages that a gateway, an office or a demo installs.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+ALLOWED = re.compile(
+    r"\b(apache|mit|bsd|isc|psf|python software|mpl|mozilla|unlicense|epl|0bsd|zlib|public domain)", re.IGNORECASE
+)
+PAGE = Path(__file__).parent.parent / "THIRD_PARTY.md"
+EXTRAS = {"office", "demo"}
+HEAD = """# Third-party packages
+
+What a gateway, an office and the demo install beside Sitekeeper, with the licence that each package declares.
+Nothing of theirs is copied into this repository. Kept true by `make check`;
+written by `python tests/licences.py --write`.
+
+| Package | Licence |
+|---|---|
+"""
+
+
+def licences() -> dict[str, str]:
+    """Return the declared licence of each installed package, by normalised name."""
+    command = [str(Path(sys.executable).with_name("pip-licenses")), "--format=json", "--python", sys.executable]
+    rows = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return {_normal(row["Name"]): row["License"] for row in rows}
+
+
+def shipped(name: str = "sitekeeper", extras: set[str] = EXTRAS, seen: set[str] | None = None) -> set[str]:
+    """Return every package that installing `name` with `extras` brings, itself left out."""
+    found = set() if seen is None else seen
+    for line in metadata.requires(name) or ():
+        wanted = re.split(r"[\s;<>=!~\[(]", line, maxsplit=1)[0]
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        known = _normal(wanted)
+        if (extra and extra.group(1) not in extras) or known in found or known == "sitekeeper":
+            continue
+        try:
+            metadata.version(wanted)
+        except metadata.PackageNotFoundError:
+            continue  # for another Python or another system
+        found.add(known)
+        shipped(wanted, set(), found)
+    return found
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def main() -> int:
+    """Print the offenders and return 1 if there are any."""
+    declared = licences()
+    page = HEAD + "".join(f"| {name} | {declared[name]} |\n" for name in sorted(shipped() & set(declared)))
+    if "--write" in sys.argv:
+        PAGE.write_text(page, encoding="utf-8")
+    wrong = [f"{name}: {text}" for name, text in declared.items() if not ALLOWED.search(text)]
+    if PAGE.read_text(encoding="utf-8") != page:
+        wrong.append("THIRD_PARTY.md is out of date: python tests/licences.py --write")
+    print("\n".join(wrong) if wrong else f"licences of {len(declared)} packages: all permissive or weak copyleft")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

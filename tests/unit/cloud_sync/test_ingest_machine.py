@@ -1,0 +1,218 @@
+"""What the office does with each kind of message."""
+
+import pytest
+
+from cloud_sync import wire
+from cloud_sync.ingest_machine import IngestMachine
+from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Heard, IngestLimits
+from cloud_sync.session import Delivery
+from cloud_sync.store.base import Known, Outcome, PutBlock, PutMissing, PutQuarantine, PutStatus, Shape
+from cloud_sync.wire import Request, Status
+from sitekeeper.block import Vouch
+from sitekeeper.catalogue import catalogue_hash
+from sitekeeper.model.clock import SECOND
+from sitekeeper.model.sample import Sample
+from tests.unit.cloud_sync.material import EPOCH, SITE, catalogue, payload, transition
+
+HASH = catalogue_hash(catalogue())
+KNOWN = Known(catalogues={HASH: Shape(2, 1)})
+BOTH = {"alarms": 1}
+
+
+def arrival(kind: str, data: bytes, *, mid: int = 1, retained: bool = False, site: str = SITE) -> Arrival:
+    topic = f"sitekeeper/1/{site}/up/{kind}"
+    return Arrival("urgent", 1, Delivery(topic=topic, payload=data, retained=retained, mid=mid, qos=1))
+
+
+def status(first: int, *, online: bool = True) -> bytes:
+    return wire.encode_status(
+        Status(online=online, site=SITE, epoch=EPOCH, boot="b", version="0", first={"alarms": first})
+    )
+
+
+def take(machine: IngestMachine) -> list[object]:
+    """Commit everything that is ready; return its entries."""
+    entries: list[object] = []
+    while (batch := machine.batch(0)) is not None:
+        entries += batch.transaction.entries
+        machine.committed(batch, Outcome(applied=tuple("new" for _ in batch.transaction.entries)))
+    return entries
+
+
+def sequences(entries: list[object]) -> list[int]:
+    return [entry.block.sequence for entry in entries if isinstance(entry, PutBlock)]
+
+
+def test_the_receipt_comes_with_the_commit_and_not_before():
+    """Accepting a block answers nothing; committing it answers the receipt first and the broker last."""
+    machine = IngestMachine(KNOWN)
+    came = arrival("samples", payload("samples", 7))
+    assert machine.accept(came, 0) == [Heard(SITE, None)]
+    batch = machine.batch(5)
+    assert batch is not None
+    receipt = wire.receipt_for(5, [(EPOCH, "samples", 7)])
+    assert machine.committed(batch, Outcome(applied=("new",))) == [Answer(SITE, receipt), Acknowledge(came)]
+
+
+@pytest.mark.parametrize("applied", ["repeat", "conflict"])
+def test_repeats_and_conflicts_get_their_receipt_all_the_same(applied):
+    """Without it the site would send the block for ever."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("samples", payload("samples", 7)), 0)
+    batch = machine.batch(5)
+    assert batch is not None
+    outputs = machine.committed(batch, Outcome(applied=(applied,)))
+    assert isinstance(outputs[0], Answer)
+    assert machine.counts[applied] == 1
+
+
+def test_alarms_that_come_too_early_wait_for_the_missing_ones():
+    """Alarm 3 is parked and 2 is asked for; when 2 comes, both are applied in order."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("alarms", payload("alarms", 1)), 0)
+    asked = machine.accept(arrival("alarms", payload("alarms", 3)), 0)
+    assert asked == [Heard(SITE, None), Ask(SITE, Request(resend=wire.Resend(EPOCH, "alarms", 2, 2)))]
+    assert sequences(take(machine)) == [1]
+    machine.accept(arrival("alarms", payload("alarms", 2)), 0)
+    assert sequences(take(machine)) == [2, 3]
+
+
+def test_an_unknown_epoch_begins_where_the_site_says():
+    """The first alarms block of an epoch unknown here is the one that the status names, whatever comes first."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("alarms", payload("alarms", 6)), 0)
+    machine.accept(arrival("alarms", payload("alarms", 5)), 0)
+    assert sequences(take(machine)) == []
+    machine.accept(arrival("status", status(5), retained=True), 0)
+    assert sequences(take(machine)) == [5, 6]
+
+
+def test_an_epoch_goes_on_after_a_restart_of_the_office():
+    """Positions come from the store: 4 is next after 3, and 3 again is taken as a repeat."""
+    machine = IngestMachine(Known(catalogues=KNOWN.catalogues, alarms={(SITE, EPOCH): 3}))
+    for sequence in (3, 4):
+        machine.accept(arrival("alarms", payload("alarms", sequence)), 0)
+    assert sequences(take(machine)) == [3, 4]
+
+
+def test_alarms_that_the_site_cannot_send_any_more_are_recorded_as_missing():
+    """A restored office asks for what it lacks, gives up after a while, and says in the record what is missing."""
+    machine = IngestMachine(Known(catalogues=KNOWN.catalogues, alarms={(SITE, EPOCH): 3}))
+    assert Ask(SITE, Request(resend=wire.Resend(EPOCH, "alarms", 4, 8))) in machine.accept(
+        arrival("status", status(9)), 0
+    )
+    machine.accept(arrival("alarms", payload("alarms", 9)), SECOND)
+    take(machine)
+    machine.accept(arrival("status", status(9)), 31 * SECOND)
+    entries = take(machine)
+    assert PutMissing(site=SITE, epoch=EPOCH, stream="alarms", start=4, end=8) in entries
+    assert sequences(entries) == [9]
+
+
+def test_a_block_of_an_unknown_catalogue_waits_for_it():
+    """The catalogue is asked for once in a while, and the block applied when it came."""
+    machine = IngestMachine(Known())
+    first = machine.accept(arrival("samples", payload("samples", 1)), 0)
+    assert Ask(SITE, Request(catalogue=HASH)) in first
+    assert machine.accept(arrival("samples", payload("samples", 2)), SECOND) == [Heard(SITE, None)]
+    assert take(machine) == []
+    machine.accept(arrival("catalogue", catalogue()), SECOND)
+    assert sequences(take(machine)) == [1, 2]
+
+
+def test_alarms_do_not_wait_for_a_catalogue():
+    """An alarms block tells its story by itself and is applied at once; the catalogue is asked for."""
+    machine = IngestMachine(Known())
+    outputs = machine.accept(arrival("alarms", payload("alarms", 1)), 0)
+    assert Ask(SITE, Request(catalogue=HASH)) in outputs
+    assert sequences(take(machine)) == [1]
+
+
+def test_parking_is_bounded_and_what_overflows_is_left_to_the_site():
+    """Beyond the bound a block is acknowledged to the broker and forgotten: without a receipt the site keeps it."""
+    machine = IngestMachine(Known(), IngestLimits(parked=2))
+    for sequence in (1, 2):
+        machine.accept(arrival("samples", payload("samples", sequence)), 0)
+    came = arrival("samples", payload("samples", 3))
+    assert Acknowledge(came) in machine.accept(came, 0)
+    assert machine.parked() == 2
+
+
+def test_bytes_that_are_no_block_go_into_quarantine_and_are_answered_by_their_digest():
+    """They are kept with the reason, acknowledged, and stop nothing behind them."""
+    machine = IngestMachine(KNOWN)
+    came = arrival("alarms", b"\x01garbage")
+    machine.accept(came, 0)
+    batch = machine.batch(0)
+    assert batch is not None
+    [entry] = batch.transaction.entries
+    assert isinstance(entry, PutQuarantine)
+    assert (entry.reason, entry.payload) == ("undecodable", b"\x01garbage")
+    outputs = machine.committed(batch, Outcome(applied=("quarantined",)))
+    assert outputs == [Ask(SITE, Request(quarantined=entry.digest)), Acknowledge(came)]
+
+
+def test_a_newer_format_is_kept_and_answered_but_never_receipted():
+    """The bytes go into quarantine without an answer that would let the site forget them."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("samples", b"\x02" + payload("samples", 1)[1:]), 0)
+    batch = machine.batch(0)
+    assert batch is not None
+    outputs = machine.committed(batch, Outcome(applied=("quarantined",)))
+    assert not [output for output in outputs if isinstance(output, Ask | Answer)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        payload("samples", 1, samples=[Sample(2, 0, 1, 0)]),
+        payload("samples", 1, vouch=[Vouch(1, 0, 0)]),
+        payload("samples", 1, site="other"),
+        payload("events", 1),
+    ],
+)
+def test_a_block_that_does_not_fit_goes_into_quarantine(data):
+    """A handle or group beyond the catalogue, another site's name, another stream: kept, not applied."""
+    machine = IngestMachine(Known(catalogues={**KNOWN.catalogues, catalogue_hash(catalogue("other")): Shape(2, 1)}))
+    machine.accept(arrival("samples", data), 0)
+    [entry] = take(machine)
+    assert isinstance(entry, PutQuarantine)
+    assert entry.reason in {"constraint", "wrong-topic"}
+
+
+def test_a_poisonous_alarm_takes_its_place_and_the_next_ones_go_on():
+    """An alarms block with a foreign key is quarantined under its sequence; the one behind it is next."""
+    machine = IngestMachine(KNOWN)
+    bad = payload("alarms", 2, transitions=[transition(2, key="elsewhere/x/L01")])
+    for data in (payload("alarms", 1), bad, payload("alarms", 3)):
+        machine.accept(arrival("alarms", data), 0)
+    assert sequences(take(machine)) == [1, 3]
+
+
+def test_urgent_entries_never_share_a_transaction_with_samples():
+    """However many samples came first, the alarm is in the next transaction, alone."""
+    machine = IngestMachine(KNOWN)
+    for sequence in range(1, 60):
+        machine.accept(arrival("samples", payload("samples", sequence)), 0)
+    machine.accept(arrival("alarms", payload("alarms", 1)), 0)
+    batch = machine.batch(0)
+    assert batch is not None
+    assert [entry.block.stream for entry in batch.transaction.entries if isinstance(entry, PutBlock)] == ["alarms"]
+
+
+def test_a_transaction_is_bounded():
+    """No more blocks and bytes go into one transaction than the limits allow, and at least one does."""
+    machine = IngestMachine(KNOWN, IngestLimits(blocks=3, size=10))
+    for sequence in range(1, 3):
+        machine.accept(arrival("samples", payload("samples", sequence)), 0)
+    batch = machine.batch(0)
+    assert batch is not None
+    assert len(batch.arrivals) == 1
+
+
+def test_only_what_is_live_is_a_sign_of_life():
+    """A retained status is stored but not heard; a last will is heard as not online."""
+    machine = IngestMachine(KNOWN)
+    assert machine.accept(arrival("status", status(1), retained=True), 0) == []
+    assert machine.accept(arrival("status", status(1, online=False)), 0) == [Heard(SITE, online=False)]
+    assert [entry.live for entry in take(machine) if isinstance(entry, PutStatus)] == [False, True]

@@ -1,0 +1,198 @@
+"""What the uplink sends, in which order, and what it does when nobody answers."""
+
+from random import Random
+
+from cloud_sync.uplink_machine import Reconnect, Release, Send, UplinkLimits, UplinkMachine
+from cloud_sync.wire import Committed, Receipt
+from sitekeeper.block import Stream
+from sitekeeper.model.clock import SECOND
+
+LIMITS = UplinkLimits(window=8, events_window=2, receipt_timeout=10 * SECOND)
+
+
+def machine(**offers: tuple[int, int]) -> UplinkMachine:
+    made = UplinkMachine("e1", LIMITS, Random(1), window=8)
+    made.connect(0)
+    for stream, (oldest, newest) in offers.items():
+        made.offer(stream, oldest, newest)  # type: ignore[arg-type]
+    return made
+
+
+def drain(made: UplinkMachine, now: int, *, answer: bool = True) -> list[tuple[Stream, int]]:
+    """Let the machine send what it will; the broker answers everything."""
+    sent = []
+    while outputs := made.advance(now):
+        for output in outputs:
+            if isinstance(output, Send):
+                sent.append((output.stream, output.sequence))
+                if answer:
+                    made.published(output.stream, output.sequence, 0, now)
+            else:
+                return [*sent, ("reconnect", 0)]  # type: ignore[list-item]
+    return sent
+
+
+def receipt(stream: Stream, start: int, end: int, epoch: str = "e1") -> Receipt:
+    return Receipt(0, [Committed(epoch, stream, [(start, end)])])
+
+
+def test_alarms_overtake_events_overtake_live_samples_overtake_backfill():
+    """One alarms block, two events blocks, then live samples before old ones."""
+    made = machine(alarms=(1, 3), events=(1, 5), samples=(1, 10))
+    made.offer("samples", 1, 12)  # 11 and 12 came after the connection: live
+    assert drain(made, 0)[:5] == [("alarms", 1), ("events", 1), ("events", 2), ("samples", 11), ("samples", 12)]
+    assert [one for one in made.in_flight() if one[0] == "samples"][0] == ("samples", 1)
+
+
+def test_one_alarms_block_is_in_flight_until_its_receipt():
+    """The second alarms block goes out when, and only when, the first has its receipt."""
+    made = machine(alarms=(1, 2))
+    assert drain(made, 0) == [("alarms", 1)]
+    assert drain(made, SECOND) == []
+    assert made.receipt(receipt("alarms", 1, 1), SECOND) == [Release("e1", [("alarms", 1, 1)])]
+    assert drain(made, SECOND) == [("alarms", 2)]
+
+
+def test_the_brokers_acknowledgement_releases_nothing():
+    """However long ago the broker took a block, it stays in flight and is sent again."""
+    made = machine(alarms=(1, 1))
+    drain(made, 0)
+    assert made.in_flight() == [("alarms", 1)]
+    assert ("alarms", 1) in drain(made, 11 * SECOND)
+
+
+def test_a_receipt_for_another_epoch_changes_nothing():
+    """A receipt that speaks of a former outbox file releases nothing of this one."""
+    made = machine(alarms=(1, 1))
+    drain(made, 0)
+    assert made.receipt(receipt("alarms", 1, 1, epoch="old"), SECOND) == []
+    assert made.in_flight() == [("alarms", 1)]
+
+
+def test_silence_shrinks_the_window_probes_and_then_reconnects():
+    """Without any receipt one block at a time is sent again, ever more rarely, and then the connection is renewed."""
+    made = machine(samples=(1, 8))
+    assert len(drain(made, 0)) >= 1
+    probes, reconnected, now = [], None, 10 * SECOND
+    for _ in range(100):
+        for output in made.advance(now):
+            if isinstance(output, Reconnect):
+                reconnected = reconnected or now
+            elif isinstance(output, Send):
+                probes.append(now)
+        if reconnected:
+            break
+        now += SECOND
+    assert made.window == 1
+    assert len(probes) == 3
+    assert reconnected is not None and reconnected < 40 * SECOND
+    assert probes[2] - probes[1] > probes[1] - probes[0]
+
+
+def test_a_new_alarm_is_sent_at_once_even_while_nobody_answers():
+    """An alarm does not wait for the answer to a sample."""
+    made = machine(samples=(1, 8))
+    drain(made, 0)
+    made.advance(11 * SECOND)
+    assert made.probing
+    made.offer("alarms", 1, 1)
+    assert Send("alarms", 1) in made.advance(11 * SECOND + 1)
+
+
+def test_receipts_end_the_probing_and_open_the_window_again():
+    """After the first receipt the rest follows; nothing has to wait for a reconnection."""
+    made = machine(samples=(1, 8))
+    drain(made, 0)
+    made.advance(11 * SECOND)
+    made.receipt(receipt("samples", 1, 1), 12 * SECOND)
+    assert not made.probing
+    sent = []
+    for second in range(12, 30):
+        for stream, sequence in drain(made, second * SECOND):
+            sent.append(sequence)
+            made.receipt(receipt(stream, sequence, sequence), second * SECOND)
+    assert set(sent) >= {2, 3, 4, 5, 6, 7, 8}
+    assert made.window > 2
+
+
+def test_a_refusing_broker_is_not_reconnected_to_for_ever():
+    """Reason code 135 holds the stream for a minute, shows itself, and lets the other streams pass."""
+    made = machine(samples=(1, 1), alarms=(1, 1))
+    made.advance(0)
+    made.published("samples", 1, 135, 0)
+    made.published("alarms", 1, 0, 0)
+    made.receipt(receipt("alarms", 1, 1), 1)
+    assert made.refused == {"samples": 135}
+    assert [made.advance(second * SECOND) for second in range(1, 59)] == [[]] * 58
+    assert made.advance(61 * SECOND) == [Send("samples", 1)]
+
+
+def test_a_block_that_kills_the_connection_three_times_is_left_aside():
+    """A message that the broker drops the connection for stands alone after the first time, and then is held back."""
+    made = machine(samples=(1, 3))
+    sent = []
+    for attempt in range(6):
+        now = attempt * SECOND
+        if attempt:
+            made.connect(now)
+            made.offer("samples", 1, 3)
+        while outputs := made.advance(now):
+            for output in outputs:
+                assert isinstance(output, Send)
+                sent.append((attempt, output.sequence))
+                if output.sequence == 2:  # the poisonous one: no answer, and then the connection is gone
+                    continue
+                made.published("samples", output.sequence, 0, now)
+                made.receipt(receipt("samples", output.sequence, output.sequence), now)
+        made.disconnect(now)
+    assert [attempt for attempt, sequence in sent if sequence == 2] == [0, 1, 2]
+    assert {sequence for _, sequence in sent} == {1, 2, 3}
+    made.connect(70 * SECOND)
+    made.offer("samples", 2, 2)
+    assert drain(made, 70 * SECOND) == [("samples", 2)]
+
+
+def test_an_office_that_is_too_old_stops_one_stream_for_a_while():
+    """A `version` answer keeps the block, and asks again after a minute."""
+    made = machine(alarms=(1, 1))
+    drain(made, 0)
+    made.too_new("alarms", SECOND)
+    assert drain(made, 30 * SECOND) == []
+    assert drain(made, 62 * SECOND) == [("alarms", 1)]
+
+
+def test_resend_goes_back_in_order():
+    """An office that lacks alarms 2 and 3 gets them before the one that was in flight."""
+    made = machine(alarms=(4, 5))
+    drain(made, 0)
+    made.resend("alarms", 2, SECOND)
+    order = []
+    for _ in range(4):
+        for stream, sequence in drain(made, SECOND):
+            order.append(sequence)
+            made.receipt(receipt(stream, sequence, sequence), SECOND)
+    assert order == [2, 3, 4, 5]
+
+
+def test_backfill_keeps_to_its_rate():
+    """Blocks of 1,000 samples at 20,000 a second: about twenty in a second, not all at once."""
+    made = UplinkMachine("e1", UplinkLimits(window=500), Random(1), window=500)
+    made.connect(0)
+    made.offer("samples", 1, 400)
+    sent = 0
+    for milli in range(1_000):
+        while outputs := made.advance(milli * 1_000):
+            for output in outputs:
+                assert isinstance(output, Send)
+                sent += 1
+                made.spent(output.stream, output.sequence, 5_000)
+                made.receipt(receipt("samples", output.sequence, output.sequence), milli * 1_000)
+    assert 18 <= sent <= 24
+
+
+def test_the_window_bounds_what_is_in_flight():
+    """Never more sample blocks are under way than the window allows, whatever is offered."""
+    made = machine(samples=(1, 1))
+    made.offer("samples", 1, 1_000)
+    drain(made, 0)
+    assert len(made.in_flight()) == LIMITS.window

@@ -1,0 +1,38 @@
+"""How many requests a scan of each shipped profile takes: a figure that may only be changed on purpose."""
+
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+import pytest
+
+from drivers.modbus.driver import ModbusDriver
+from drivers.modbus.link import Link
+from drivers.modbus.options import TcpLink
+from edge.settings import load
+from sitekeeper.data import data_path
+from sitekeeper.model.clock import ManualClock
+
+REQUESTS = {"sp-lift-1": [(0, 32)], "lift-lmon": [(16, 7), (27, 2), (32, 3)]}
+"""Address and count of each request, in order of address."""
+
+
+def test_every_profile_is_pinned():
+    """No profile is shipped without its figure here."""
+    assert {path.stem for path in Path(data_path("profiles")).glob("*.yaml")} == set(REQUESTS)
+
+
+@pytest.mark.parametrize("profile", REQUESTS)
+def test_requests(profile, tmp_path):
+    """Each shipped profile is read by exactly these requests, all of one table."""
+    (tmp_path / "site.yaml").write_text(
+        "site: {id: pinned, name: {en: Pinned}, timezone: Asia/Hong_Kong}\n"
+        "links: {l: {driver: modbus-tcp, host: 127.0.0.1}}\n"
+        f"devices: [{{id: d, profile: {profile}, link: l, unit: 1}}]\n"
+        f"outbox: {{path: {tmp_path / 'outbox.db'}}}\n"
+    )
+    (device,) = load(tmp_path).devices.values()
+    driver = ModbusDriver(Link(TcpLink(host="127.0.0.1")), [device.read], ManualClock())
+    made = [request for group in device.read.groups for request in driver.requests(group.id)]
+    assert [(request.address, request.count) for request in made] == REQUESTS[profile]
+    assert len(list(groupby(made, attrgetter("table")))) == 1

@@ -1,0 +1,93 @@
+"""Small sites for rule tests: a device of a class, its rules from text, samples by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge.rules.compiling import Rules, compile_rules
+from edge.rules.packs import rules_of, shipped_classes
+from edge.rules.rule import DeviceSpec, RuleText, Setting
+from edge.rules.types import Type
+from sitekeeper.faults import Faults, Place
+from sitekeeper.located_yaml import parse_document
+from sitekeeper.model.point import ONLINE, Point
+from sitekeeper.model.quality import GOOD, Reason, bad
+from sitekeeper.model.sample import Sample
+
+THING: dict[str, Type] = {
+    "a": Type("bool"),
+    "b": Type("bool"),
+    "n": Type("number", "m"),
+    "speed": Type("number", "m/s"),
+    "m": Type("enum", members=("x", "y", "z")),
+    "sensor": Type("bool"),
+    "gone": Type("bool"),
+    "online": Type("bool"),
+}
+"""A class for tests; the device of `thing` lacks the point `gone`."""
+
+_KIND_OF_POINT = {"bool": "bool", "number": "float", "enum": "enum", "text": "text"}
+
+
+def points(types: Mapping[str, Type], device: str, *, without: tuple[str, ...] = (), kinds: Mapping[str, Any] = {}):
+    """Return the points of a device that has all of `types` but those in `without`."""
+    names = [name for name in {**types, ONLINE: Type("bool")} if name not in without]
+    return {
+        name: Point(
+            handle=handle,
+            id=f"{device}/{name}",
+            device=device,
+            name=name,
+            type=_KIND_OF_POINT[{**types, ONLINE: Type("bool")}[name].base],
+            group="",
+            members={**types, ONLINE: Type("bool")}[name].members,
+            kind=kinds.get(name, ""),
+        )
+        for handle, name in enumerate(names)
+    }
+
+
+def thing(**settings: Any) -> DeviceSpec:
+    """Return the one device of class `thing`."""
+    given = {rule: {k: Setting(v, Place("site.yaml")) for k, v in values.items()} for rule, values in settings.items()}
+    return DeviceSpec(id="t1", cls="thing", points=points(THING, "t1", without=("gone",)), settings=given)
+
+
+def lift(kind: str = "presence", *, without: tuple[str, ...] = (), **params: Any) -> DeviceSpec:
+    """Return a lift with every point of the shipped class but those in `without`; `params` are L01's."""
+    given = {"L01": {name: Setting(value, Place("site.yaml")) for name, value in params.items()}}
+    every = points(shipped_classes()["lift"], "lift-1", without=without, kinds={"passenger": kind})
+    return DeviceSpec(id="lift-1", cls="lift", points=every, settings=given)
+
+
+def texts(yaml: str, faults: Faults) -> tuple[RuleText, ...]:
+    """Return the rules of a rule file with this text."""
+    document = parse_document(yaml.encode(), "rules.yaml", faults)
+    assert document is not None, faults.found
+    return rules_of(document, faults)
+
+
+def compiled(yaml: str, device: DeviceSpec) -> Rules:
+    """Return the rules of a faultless text, for one device."""
+    faults = Faults()
+    rules = compile_rules(texts(yaml, faults), {"thing": THING, **shipped_classes()}, [device], {}, faults)
+    assert faults.found == []
+    return rules
+
+
+def rule(when: str, **more: Any) -> str:
+    """Return the text of a rule file with one rule for class `thing`."""
+    keys = {"priority": "P2", "off_delay": "0s", **more}
+    if "levels" in more:
+        del keys["priority"]
+    lines = [f"  {key}: {value}" for key, value in keys.items()]
+    quoted = when.replace('"', '\\"')
+    head = f'- id: R1\n  class: thing\n  name: {{en: Rule, zh-Hant: 規則, zh-Hans: 规则}}\n  when: "{quoted}"\n'
+    return head + "\n".join(lines) + "\n"
+
+
+def samples(device: DeviceSpec, at: int, **values: Any) -> list[Sample]:
+    """Return samples of one moment; None is a bad one."""
+    return [
+        Sample(device.points[name].handle, at, value, GOOD if value is not None else bad(Reason.COMM))
+        for name, value in values.items()
+    ]

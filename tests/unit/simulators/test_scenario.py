@@ -1,0 +1,67 @@
+"""Scenario files: every one that is shipped loads, and mistakes are told with their place."""
+
+from pathlib import Path
+
+import pytest
+
+from simulators import scenario
+from simulators.faults import Fault, FaultKind
+from simulators.scenario import FaultPart
+from sitekeeper.model.clock import SECOND
+from sitekeeper.model.errors import ConfigError
+
+SHIPPED = sorted(Path(__file__).parents[3].joinpath("config/scenarios").glob("*.yaml"))
+
+
+def written(tmp_path: Path, device: str) -> Path:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(f"title: t\nlinks:\n  - id: a\n    devices:\n      - {device}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_scenarios_load(path: Path) -> None:
+    """Each file in config/scenarios is a scenario with at least one device."""
+    assert list(scenario.load(path).devices())
+
+
+@pytest.mark.parametrize(
+    ("device", "line", "said"),
+    [
+        ("{id: x, unit: 1, face: fancy}", 5, "face"),
+        ("{id: x, unit: 300, face: lmon}", 5, "unit"),
+        ("{id: x, unit: 1, face: lmon, lift: {flors: 3}}", 5, "flors"),
+        ("{id: x, unit: 1, face: lmon, lift: {start_floor: 0}}", 5, "start_floor"),
+        ("{id: x, unit: 1, face: lmon, story: [{at: 5m, do: {release: true}}]}", 5, "5min"),
+        ("{id: x, unit: 1, face: lmon, story: [{at: 5s, do: {release: true, mains: failed}}]}", 5, "exactly one"),
+        ("{id: x, unit: 1, face: lmon, story: [{at: 5s, do: {}}]}", 5, "exactly one"),
+        ("{id: x, unit: 1, face: lmon, story: [{at: 5s, do: {words: {1: 2}}}]}", 5, "words"),
+        ("{id: x, unit: 1, face: words, story: [{at: 5s, do: {mains: failed}}]}", 5, "mains"),
+        ("{id: x, unit: 1, face: words, story: [{at: 5s, do: {words: {1: 65536}}}]}", 5, "65535"),
+        ("{id: x, unit: 1, face: lmon}\n      - {id: x, unit: 1, face: lmon}", 3, "same unit"),
+        ("{id: x, unit: 1, face: lmon}\n      - {id: x, unit: 2, face: lmon}", 1, "twice: x"),
+    ],
+)
+def test_mistakes_have_places(tmp_path: Path, device: str, line: int, said: str) -> None:
+    """A mistake is refused, with the line on which it stands and words that name it."""
+    with pytest.raises(ConfigError) as caught:
+        scenario.load(written(tmp_path, device))
+    assert any(said in fault.message and fault.line == line for fault in caught.value.faults), caught.value
+
+
+def test_a_link_can_only_refuse(tmp_path: Path) -> None:
+    """A link has no lift to get stuck and no reply to shorten."""
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "title: t\nlinks: [{id: a, devices: [], story: [{at: 1s, do: {fault: {kind: short}}}]}]", encoding="utf-8"
+    )
+    with pytest.raises(ConfigError, match="refuse"):
+        scenario.load(path)
+
+
+def test_fault_particulars() -> None:
+    """A fault in a file becomes the fault to switch on, with defaults where nothing is said; `none` is no fault."""
+    part = FaultPart.model_validate({"kind": "late", "delay": "2s", "for": "10s", "times": 3})
+    assert part.fault() == Fault(kind=FaultKind.LATE, delay=2 * SECOND, times=3)
+    assert part.lasts == 10 * SECOND
+    assert FaultPart(kind="none").fault() is None
