@@ -150,6 +150,9 @@ class Uplink:
         while True:
             began = self._clock.monotonic()
             why = await self._one_connection()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # a TaskGroup loses it when one of its tasks fails in the same moment
             if self._machine.connected:
                 self._machine.disconnect(self._clock.monotonic())
             if why != self._report.last_error:

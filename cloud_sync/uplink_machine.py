@@ -42,6 +42,7 @@ class UplinkLimits:
     window: int = 32
     events_window: int = 8
     receipt_timeout: Micros = 10 * SECOND
+    alarm_timeout: Micros = 2 * SECOND  # an alarm that met no listener after a cut must not wait as long as samples may
     resend_most: Micros = MINUTE
     probe_first: Micros = 1 * SECOND
     probe_most: Micros = 15 * SECOND
@@ -307,7 +308,10 @@ class UplinkMachine:
             self._quiet_since = now
         before = self._in_flight.get(block)
         attempt = before.attempt + 1 if before else 1
-        delay = min(self.limits.receipt_timeout << min(attempt - 1, 10), self.limits.resend_most)
+        patience = self.limits.receipt_timeout
+        if block[0] == "alarms":
+            patience = min(patience, self.limits.alarm_timeout)
+        delay = min(patience << min(attempt - 1, 10), self.limits.resend_most)
         self._in_flight[block] = _InFlight(now, now + self._jitter(delay), attempt)
         return Send(*block)
 

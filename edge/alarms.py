@@ -212,4 +212,4 @@ def _cause(verdict: Verdict, record: AlarmRecord | None) -> Cause | None:
 
 def encode(transitions: Iterable[Transition]) -> bytes:
     """Return transitions as bytes, the same for the same moves: what a replay is compared by."""
-    return msgspec.msgpack.encode(list(transitions))
+    return msgspec.msgpack.encode(list(transitions), order="deterministic")

@@ -85,6 +85,7 @@ class App:
         self._loop = asyncio.get_running_loop()
         settings = self.site.outbox
         limits = Limits(group=settings.commit / SECOND, history=settings.history, max_size=settings.max_size)
+        settings.path.parent.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox.open(
             settings.path,
             site=self.site.id,

@@ -96,7 +96,7 @@ class SocketApi:
             return
         except (ConnectionError, TimeoutError):
             raise
-        except Exception as error:  # noqa: BLE001 - task boundary: one caller's question must not go unanswered
+        except Exception as error:  # task boundary: one caller's question must not go unanswered
             log.exception("operation failed", op=line[:200])
             await _send(writer, control.encode_end([control.Problem("internal", f"{type(error).__name__}: {error}")]))
             return

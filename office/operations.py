@@ -67,7 +67,7 @@ class Operations:
         pending = next((Ack(a.id, a.occurrence, a.who, a.note, a.made) for a in acks if a.state == "pending"), None)
         lines = story.story([m.transition for m in moves], pushes, names, [m.decision for m in moves])
         if pending is not None:
-            lines.append(story.pending_ack(pending, names))
+            lines.insert(-1, story.pending_ack(pending, names))  # before how it stands now
         yield {
             "alarm": _alarm(record, pending),
             "story": lines,

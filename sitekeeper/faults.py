@@ -72,6 +72,12 @@ class Faults:
         Raises:
             ConfigError: something was.
         """
+        from sitekeeper.texts import text
+
+        if self.left_out:
+            more = text("settings.fault-more", self.lang, count=self.left_out)
+            self.found.append(Fault(self.found[-1].file, 0, 0, "more", more))
+            self.left_out = 0
         if self.found:
             raise ConfigError(self.found)
 

@@ -5,7 +5,6 @@ A class (`config/classes/lift.yaml`) gives the standard points that rules are wr
 not here belong to the driver, which has a model of its own for them.
 """
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -169,14 +168,3 @@ class ProfileFile(Written):
     points: dict[PointName, ProfilePoint]
     heartbeat: HeartbeatRule | None = None
     rules: dict[str, Parameters] = {}
-
-
-GENERIC_KEYS: Final[tuple[str, ...]] = tuple(ProfilePoint.model_fields)
-"""Keys of a profile's point that are not the driver's."""
-
-_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|[a-z][a-z0-9_.]*")
-
-
-def names_in(expression: str) -> set[str]:
-    """Return every word of `expression` that could name a point; texts in quotation marks are not names."""
-    return {word for word in _WORDS.findall(expression) if word[0] not in "'\""}

@@ -117,9 +117,8 @@ def judge_samples(journal: list[Line], office: Office, account: Account) -> None
         _match(device, expected, doubtful, gaps, office, totals, examples)
     for what in ("lost", "doubled", "invented", "wrong"):
         account.check(totals[what], f"replies {what}", examples[what])
-    account.figures |= {
-        key: totals[key] for key in ("served", "stored", "in_gaps", "lost", "doubled", "invented", "wrong")
-    }
+    account.figures |= {key: totals[key] for key in ("served", "stored", "in_gaps", "lost", "doubled", "invented")}
+    account.figures["wrong_values"] = totals["wrong"]
     twice = office.rows(
         "SELECT point, at, COUNT(*) c FROM v_samples WHERE site = ? GROUP BY point, at, value, q HAVING c > 1"
     )
@@ -234,11 +233,11 @@ def judge_alarms(journal: list[Line], office: Office, account: Account) -> None:
 
 def _judge_entrapments(journal: list[Line], raises: list[sqlite3.Row], account: Account) -> None:
     end = max((line["t"] for line in journal), default=0)
-    released = [(line["device"], line["since"], line["t"]) for line in journal if line.get("fact") == "released"]
+    released = [(line["device"], line["t"]) for line in journal if line.get("fact") == "released"]
     for line in journal:
         if line.get("fact") != "trapped" or line.get("level"):
             continue
-        until = next((t for device, _, t in released if device == line["device"] and t > line["t"]), end)
+        until = next((t for device, t in released if device == line["device"] and t > line["t"]), end)
         found = [
             move
             for move in raises

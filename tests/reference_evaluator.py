@@ -1,8 +1,8 @@
 """The rule language said again, slowly: every value is worked out from the whole history, and nothing is remembered.
 
-Shares the parser with the product and nothing else. A history is a list of moments; between two moments every input stays
-as it was. There is a moment at every tick, because something may become true by waiting, and one more where inputs change.
-A restart is a moment at which every input is unknown.
+Shares the parser with the product and nothing else. A history is a list of moments; between two moments every input
+stays as it was. There is a moment at every tick, because something may become true by waiting, and one more where
+inputs change. A restart is a moment at which every input is unknown.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,9 @@ def moments(changes: list[Change], tick: int, end: int) -> list[tuple[int, dict[
 class Reference:
     """One rule on one device. `points`: the points that the device has; `kinds`: of those that have one."""
 
-    def __init__(self, rule: dict[str, Any], points: set[str], kinds: dict[str, str], params: dict[str, Any] | None = None):
+    def __init__(
+        self, rule: dict[str, Any], points: set[str], kinds: dict[str, str], params: dict[str, Any] | None = None
+    ):
         self.rule = rule
         self.points = points
         self.kinds = kinds

@@ -50,10 +50,13 @@ class SqliteStore:
             raise
 
     def close(self) -> None:
-        """Finish what was submitted and close the file."""
+        """Finish what was submitted and close the file; a second time does nothing."""
+        if self._lock < 0:
+            return
         self._writer.close()
         self.reader.close()
         os.close(self._lock)
+        self._lock = -1
 
     # ingest
 

@@ -200,7 +200,19 @@ class _Checker:
     def _strange_member(self, enum: Type, text: Type, place: Expression) -> None:
         for word in strangers(enum, text):
             known = ", ".join(member for member in enum.members if member)
-            self._fault(place, "unknown-member", near=nearest(word, enum.members), word=word, members=known)
+            self._fault(
+                _written(place, word), "unknown-member", near=nearest(word, enum.members), word=word, members=known
+            )
 
     def _fault(self, tree: Expression, code: str, *, near: str = "", **fields: object) -> None:
         self.faults.append(ExpressionError(tree.at, code, near=near, **fields))
+
+
+def _written(tree: Expression, word: str) -> Expression:
+    """Return where inside an expression the text `word` is written; the expression itself if nowhere."""
+    inside = [tree]
+    for found in inside:  # grows while it is walked
+        if isinstance(found, Constant) and found.value == word:
+            return found
+        inside.extend(parts(found))
+    return tree

@@ -44,7 +44,7 @@ def rules_of(document: Document, faults: Faults) -> tuple[RuleText, ...]:
         return ()
     for place, item in enumerate(document.data):
         if not isinstance(item, dict):
-            note(faults, document.place((place,)), "bad-section", key="-")
+            note(faults, document.place((place,)), "bad-section", what="-")
     return tuple(RuleText(document, (place,), document.lines) for place in range(len(document.data)))
 
 

@@ -104,10 +104,10 @@ class _Reader:
         mapping, text = self._mapping, self._text
         for key in mapping:
             if key not in KEYS:
-                note(self._faults, text.place(key, key=True), "unknown-key", near=nearest(key, KEYS), key=key)
+                note(self._faults, text.place(key, key=True), "unknown-key", near=nearest(key, KEYS), what=key)
         for key in ("id", "class", "name", "when"):
             if key not in mapping:
-                note(self._faults, text.place(), "key-missing", key=key)
+                note(self._faults, text.place(), "key-missing", what=key)
         if "id" in mapping and not _ID.fullmatch(str(mapping["id"])):
             note(self._faults, text.place("id"), "bad-id", id=mapping["id"])
         cls = str(mapping.get("class", ""))
@@ -151,23 +151,23 @@ class _Reader:
             return () if after is None or priority is None else (LevelRule(priority=priority, after=after),)
         for key in ("priority", "on_delay"):
             if key in self._mapping:
-                note(self._faults, self._text.place(key, key=True), "beside-levels", key=key)
+                note(self._faults, self._text.place(key, key=True), "beside-levels", what=key)
         items = self._mapping["levels"]
         if not isinstance(items, list) or not items:
-            note(self._faults, self._text.place("levels"), "bad-section", key="levels")
+            note(self._faults, self._text.place("levels"), "bad-section", what="levels")
             return ()
         found = [self._level(place, item) for place, item in enumerate(items)]
         return tuple(level for level in found if level is not None)
 
     def _level(self, place: int, item: Plain) -> LevelRule | None:
         if not isinstance(item, dict):
-            note(self._faults, self._text.place("levels", place), "bad-section", key="levels")
+            note(self._faults, self._text.place("levels", place), "bad-section", what="levels")
             return None
         keys = ("priority", "when", "after")
         for key in item:
             if key not in keys:
                 where = self._text.place("levels", place, str(key), key=True)
-                note(self._faults, where, "unknown-key", near=nearest(str(key), keys), key=key)
+                note(self._faults, where, "unknown-key", near=nearest(str(key), keys), what=key)
         after = self._expression("levels", place, "after", wanted=DURATION, default="0s")
         when = self._expression("levels", place, "when", wanted=BOOL) if "when" in item else None
         priority = self._priority("levels", place, "priority")
@@ -217,7 +217,7 @@ class _Reader:
         section = self._mapping.get(key, {})
         if isinstance(section, dict):
             return {str(name): value for name, value in section.items()}
-        note(self._faults, self._text.place(key), "bad-section", key=key)
+        note(self._faults, self._text.place(key), "bad-section", what=key)
         return {}
 
     def _names(self) -> Names:
@@ -230,19 +230,19 @@ class _Reader:
     def _flag(self, key: str) -> bool:
         value = self._mapping.get(key, False)
         if not isinstance(value, bool):
-            note(self._faults, self._text.place(key), "bad-flag", key=key)
+            note(self._faults, self._text.place(key), "bad-flag", what=key)
         return value is True
 
     def _word(self, key: str, words: tuple[str, ...], default: str) -> str:
         found = str(self._mapping.get(key, default))
         if found not in words:
-            note(self._faults, self._text.place(key), "bad-word", near=nearest(found, words), found=found, key=key)
+            note(self._faults, self._text.place(key), "bad-word", near=nearest(found, words), found=found, what=key)
         return found
 
     def _show(self) -> tuple[str, ...]:
         value = self._mapping.get("show", [])
         if not isinstance(value, list):
-            note(self._faults, self._text.place("show"), "bad-section", key="show")
+            note(self._faults, self._text.place("show"), "bad-section", what="show")
             return ()
         for place, name in enumerate(value):
             if str(name) not in self._scope.points:

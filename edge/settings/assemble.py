@@ -11,12 +11,10 @@ from drivers.base import DeviceRead, PointRead, ReadGroup
 from edge.changes import Heartbeat
 from edge.settings.devices import Draft, settings
 from edge.settings.folder import Folder
-from edge.settings.limits import LIMITS
 from edge.settings.models import AssetSection, OfficeSection, OutboxSection, SiteFile
 from edge.settings.values import Device, Link, OfficeSettings, OutboxSettings, Site
 from edge.settings.written import origin
 from sitekeeper.catalogue import Catalogue, CatalogueDevice, CatalogueGroup, CataloguePoint
-from sitekeeper.faults import Faults, Place
 from sitekeeper.model.asset import Asset
 from sitekeeper.model.point import ONLINE, Names, Point, ScanGroup, stale_after
 from sitekeeper.texts import LANGUAGES, text
@@ -28,13 +26,10 @@ def site(
     file: SiteFile,
     links: dict[str, Link],
     drafts: Sequence[Draft],
-    faults: Faults,
 ) -> Site:
-    """Return the site without its rules and derived points' expressions; its limits are checked on the way."""
+    """Return the site without its rules and derived points' expressions"""
     drafts = sorted({draft.section.id: draft for draft in drafts}.values(), key=lambda draft: draft.section.id)
     catalogue = _catalogue(file, drafts)
-    if len(catalogue.points) > LIMITS.points:
-        faults.add(Place("site.yaml"), "limit", what="points", limit=LIMITS.points)
     points = _points(catalogue)
     groups = _groups(catalogue)
     parts = _parts(points, groups)

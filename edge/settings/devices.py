@@ -23,7 +23,6 @@ class Draft:
 
     section: DeviceSection
     profile: Profile
-    kind: DriverKind
     options: BaseModel
     points: Mapping[str, Declared]
     addresses: Mapping[str, object]
@@ -59,7 +58,7 @@ class Workshop:
         overlaps(points, addresses, self.faults)
         if options is None:
             return None
-        return Draft(section, profile, kind, options, points, addresses, where)
+        return Draft(section, profile, options, points, addresses, where)
 
     def unused(self, names: Iterable[str]) -> None:
         """Check the driver's keys in profiles that no usable device has, as far as that goes without a device."""
@@ -98,8 +97,6 @@ class Workshop:
     def _options(self, section: DeviceSection, profile: Profile, kind: DriverKind, where: Origin) -> BaseModel | None:
         data = {**profile.file.device, **(section.model_extra or {})}
         both = Origin((*where.layers, (profile.document, ("device",))))
-        if not section.model_extra:
-            both = Origin((*both.layers, *where.layers))  # what is missing is missing at the device
         return check(kind.device_model, data, both, self.faults, also=fields_of(DeviceSection))
 
     def _points(self, section: DeviceSection, profile: Profile, where: Origin) -> dict[str, Declared]:

@@ -19,7 +19,7 @@ FOLDERS: Final = ("devices", "profiles", "rules")
 
 @dataclass(slots=True)
 class Folder:
-    """A site folder as read; the documents' secrets are filled in."""
+    """A site folder as read; secrets are filled in, but not in rules, which have no business with them."""
 
     site: Document | None = None
     devices: list[Document] = field(default_factory=list)
@@ -35,9 +35,10 @@ def read_folder(path: Path, environment: Mapping[str, str], faults: Faults) -> F
         return folder
     files = _files(path, faults)
     secrets = Secrets(path, environment, faults)
-    folder.site = _read(path, SITE, secrets, faults)
-    folder.devices = _read_all(path, "devices", files, secrets, faults)
-    folder.rules = _read_all(path, "rules", files, secrets, faults)
+    site, devices = _read(path, [SITE], faults), _read(path, _in("devices", files), faults)
+    folder.site = next((_filled(document, secrets) for document in site), None)
+    folder.devices = [_filled(document, secrets) for document in devices]
+    folder.rules = _read(path, _in("rules", files), faults)
     folder.revision = _hash(path, [name for name in files if name != SECRETS])
     return folder
 
@@ -68,17 +69,18 @@ def _expected(name: str, faults: Faults) -> None:
         faults.add(Place(name), "unread-file", near="" if near.startswith("/") else near, hint="files", name=name)
 
 
-def _read_all(path: Path, part: str, files: list[str], secrets: Secrets, faults: Faults) -> list[Document]:
-    names = [name for name in files if name.startswith(f"{part}/") and name.endswith(".yaml") and name.count("/") == 1]
-    documents = (_read(path, name, secrets, faults) for name in names)
+def _in(part: str, files: list[str]) -> list[str]:
+    return [name for name in files if name.startswith(f"{part}/") and name.endswith(".yaml") and name.count("/") == 1]
+
+
+def _read(path: Path, names: list[str], faults: Faults) -> list[Document]:
+    documents = (read_document(path / name, name, faults) for name in names)
     return [document for document in documents if document is not None]
 
 
-def _read(path: Path, name: str, secrets: Secrets, faults: Faults) -> Document | None:
-    written = read_document(path / name, name, faults)
-    if written is None:
-        return None
-    return replace(written, data=secrets.fill(written.data, origin(written)), written=written.data)
+def _filled(document: Document, secrets: Secrets) -> Document:
+    filled = secrets.fill(document.data, origin(document))
+    return replace(document, data=filled, written=document.data)
 
 
 def _hash(path: Path, names: list[str]) -> str:

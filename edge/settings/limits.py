@@ -11,7 +11,7 @@ class Limits:
     """Upper bounds, each inclusive.
 
     Attributes:
-        name, expression: characters. payload, file: bytes. files: YAML files in a site folder.
+        name, expression: characters. file: bytes. files: YAML files in a site folder.
     """
 
     points: int = 20_000
@@ -19,7 +19,6 @@ class Limits:
     rules: int = 5_000
     name: int = NAME_LIMIT
     expression: int = EXPRESSION_LIMIT
-    payload: int = 256 * 1024
     file: int = MAX_BYTES
     files: int = 500
 

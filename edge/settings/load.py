@@ -39,7 +39,8 @@ def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | Non
     read = read_folder(folder, os.environ if environment is None else environment, faults)
     library = Library(folder / "profiles", faults)
     if read.site is None:
-        raise ConfigError(faults.found)
+        faults.stop_if_any()
+    assert read.site is not None  # one that cannot be read is a fault
     file = check(SiteFile, read.site.data, origin(read.site), faults) or _salvage(read.site, faults)
     kinds, links = _links(_mapping(read.site.data, "links"), origin(read.site, "links"), faults)
     workshop = Workshop(library, kinds, faults)
@@ -47,7 +48,7 @@ def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | Non
     workshop.unused(set(library.own()) - {draft.section.profile for draft in drafts})
     _apart(drafts, faults)
     own = rule_texts(read.rules, faults)
-    site = assemble.site(folder, read, file, links, drafts, faults)
+    site = assemble.site(folder, read, file, links, drafts)
     site = with_rules(site, file.rules, drafts, own, library.classes(), origin(read.site, "rules"), faults)
     try:
         encode(site.catalogue)
@@ -96,7 +97,7 @@ def _kind(data: Plain, where: Origin, faults: Faults) -> DriverKind | None:
 
 
 def _drafts(workshop: Workshop, read: Folder, faults: Faults) -> Iterator[Draft]:
-    count = 0
+    count = points = 0
     for data, where in _entries(read, faults):
         if not isinstance(data, dict):
             faults.add(where.place(), "wrong-type", text=where.text(()), expected=faults.word("a-mapping"))
@@ -107,8 +108,13 @@ def _drafts(workshop: Workshop, read: Folder, faults: Faults) -> Iterator[Draft]
                 faults.add(where.place(), "limit", what="devices", limit=LIMITS.devices)
                 return
             draft = workshop.draft(entry, where)
-            if draft is not None:
-                yield draft
+            if draft is None:
+                continue
+            points += len(draft.points) + 1
+            if points > LIMITS.points:
+                faults.add(where.place(), "limit", what="points", limit=LIMITS.points)
+                return
+            yield draft
 
 
 def _entries(read: Folder, faults: Faults) -> Iterator[tuple[Plain, Origin]]:

@@ -1,5 +1,6 @@
 """The seam to the rule engine: packs and the site's own rules in, compiled rules and their catalogue rows out."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -47,10 +48,12 @@ def with_rules(
     if len(texts) > LIMITS.rules:
         faults.add(where.place(), "limit", what="rules", limit=LIMITS.rules)
     types = {name: _types(cls) for name, cls in classes.items()}
-    specs = [_spec(device, site.points, others) for device in site.devices.values()]
+    by_device: defaultdict[str, dict[str, Point]] = defaultdict(dict)
+    for point in site.points:
+        by_device[point.device][point.name] = point
+    specs = [_spec(device, by_device[device.id], others) for device in site.devices.values()]
     compiled = compile_rules(texts, types, specs, settings(section.overrides, where.within("overrides")), faults)
-    points = {spec.id: spec.points for spec in specs}
-    derivations = compile_derives(dict(_derives(drafts, points)), points, faults)
+    derivations = compile_derives(dict(_derives(drafts, by_device)), by_device, faults)
     rows = tuple(sorted((_row(rule) for rule in compiled.rules), key=lambda row: row.id))
     catalogue = msgspec.structs.replace(site.catalogue, rules=rows)
     return replace(site, rules=compiled, derivations=derivations, catalogue=catalogue)
@@ -63,12 +66,12 @@ def _packs(section: RulesSection, where: Origin, faults: Faults) -> tuple[tuple[
     return packs.load(chosen, faults), frozenset(str(text.mapping.get("id")) for text in packs.load(others, faults))
 
 
-def _spec(device: Device, points: Sequence[Point], others: frozenset[str]) -> DeviceSpec:
+def _spec(device: Device, points: Mapping[str, Point], others: frozenset[str]) -> DeviceSpec:
     """The device as rules see it. What its profile sets for rules that this site did not choose is not its business."""
     return DeviceSpec(
         id=device.id,
         cls=device.cls,
-        points={point.name: point for point in points if point.device == device.id},
+        points=points,
         profile_settings={rule: values for rule, values in device.profile_settings.items() if rule not in others},
         settings=device.settings,
     )

@@ -1,7 +1,7 @@
 """From what pydantic finds wrong to faults with a place, in the catalogue's words, with what was probably meant."""
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
@@ -18,7 +18,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "int_from_float": "a-whole-number", "float_type": "a-number", "float_parsing": "a-number",
     "finite_number": "a-number", "bool_type": "true-or-false", "bool_parsing": "true-or-false",
     "list_type": "a-list", "tuple_type": "a-list", "dict_type": "a-mapping", "model_type": "a-mapping",
-    "model_attributes_type": "a-mapping",
+    "model_attributes_type": "a-mapping", "scalar": "a-single-value",
 }  # fmt: skip
 _FORMS: Final[Mapping[str, str]] = {
     "bad-duration": "duration-form",
@@ -27,6 +27,8 @@ _FORMS: Final[Mapping[str, str]] = {
     "bad-broker": "broker-form",
 }
 """The remedy for some codes, where nothing near was found."""
+_SCALARS: Final = frozenset({"bool", "int", "float", "str"})
+"""What pydantic adds to the trail where a value may be of several types."""
 _TRUTHS: Final = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 
@@ -58,6 +60,11 @@ class Origin:
             return "[...]" if isinstance(value, list) else "{...}"
         return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
+    def has(self, trail: Trail) -> bool:
+        """Tell whether something was written at `trail`."""
+        document, full = self._document(trail)
+        return full in document.marks
+
     def document(self, trail: Trail = ()) -> Document:
         """Return the document that has what stands at `trail`."""
         return self._document(trail)[0]
@@ -84,9 +91,24 @@ def check(model: type[M], data: object, where: Origin, faults: Faults, *, also: 
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_input=False):
+        for detail in _once(error, where):
             _add(model, detail, where, faults, also)
         return None
+
+
+def _once(error: ValidationError, where: Origin) -> Iterator[ErrorDetails]:
+    """Yield the findings; where a value may be of several types, one for all of them."""
+    seen: set[Place] = set()
+    for detail in error.errors(include_url=False, include_input=False):
+        trail = detail["loc"]
+        if trail and trail[-1] in _SCALARS and not where.has(trail):
+            place = where.place(trail[:-1])
+            if place in seen:
+                continue
+            seen.add(place)
+            yield ErrorDetails(type="scalar", loc=trail[:-1], msg=detail["msg"], input=None)
+        else:
+            yield detail
 
 
 def fields_of(model: type[BaseModel]) -> list[str]:

@@ -194,7 +194,7 @@ def test_what_is_known_survives_a_restart(store, tmp_path):
     assert list(again.known().catalogues) == [catalogue_hash(catalogue())]
     commit(again, payload("samples", 1))
     assert [row.point for row in again.reader.latest(SITE, "lift-a1")] == ["lift-a1/floor"]
-    store.__init__(tmp_path / "office.db", again._lock, inline=True)
+    again.close()
 
 
 def test_a_sites_status_is_kept_and_a_retained_one_is_no_sign_of_life(store):

@@ -9,8 +9,16 @@ from sitekeeper.durations import LONGEST, duration_text, parse_duration, parse_s
 
 @pytest.mark.parametrize(
     ("text", "micros"),
-    [("500ms", 500_000), ("15s", 15_000_000), ("3min", 180_000_000), ("2h", 7_200_000_000), ("7d", 604_800_000_000)]
-    + [("0.5 s", 500_000), ("0s", 0), ("1.5ms", 1_500)],
+    [
+        ("500ms", 500_000),
+        ("15s", 15_000_000),
+        ("3min", 180_000_000),
+        ("2h", 7_200_000_000),
+        ("7d", 604_800_000_000),
+        ("0.5 s", 500_000),
+        ("0s", 0),
+        ("1.5ms", 1_500),
+    ],
 )
 def test_durations(text: str, micros: int) -> None:
     """Each unit means what it says, in microseconds."""

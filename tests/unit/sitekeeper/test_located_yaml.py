@@ -29,8 +29,15 @@ def test_what_only_looks_like_something_else_is_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("true", True), ("False", False), ("null", None), ("~", None), ("", None), ("0", 0), ("-12", -12), ("+7", 7)]
-    + [
+    [
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("0", 0),
+        ("-12", -12),
+        ("+7", 7),
         ("0x5350", 0x5350),
         ("0o17", 15),
         ("1.5", 1.5),
@@ -134,7 +141,7 @@ def test_an_alias_stands_for_its_anchor() -> None:
 
 
 def test_aliases_cannot_multiply(monkeypatch) -> None:
-    """A document of a few hundred bytes that stands for a thousand million values is refused quickly, where it grows."""
+    """A document of a few hundred bytes that stands for a thousand million values is refused, where it grows."""
     monkeypatch.setattr("sitekeeper.located_yaml.MAX_COPIED", 4_000)
     levels = "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9))
     start = time.perf_counter()

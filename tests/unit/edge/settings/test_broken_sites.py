@@ -40,9 +40,9 @@ def test_most_faults_come_with_a_way_out() -> None:
     """At least four of five faults have a suggestion or say what to write in the message itself."""
     telling = {"bad-address", "invalid-value", "out-of-range", "duplicate-key", "duplicate-device", "missing-key"}
     telling |= {"missing-point", "kind-missing", "overlap", "same-device", "name-differs", "file-missing", "wrong-type"}
-    found = [fault for folder in FOLDERS for fault in faults_of(folder)]
-    mute = [fault for fault in found if not fault.hint and fault.code not in telling]
-    assert len(mute) <= WITHOUT_REMEDY * len(found), mute
+    rows = [line.split("\t") for folder in FOLDERS for line in (folder / "expected.tsv").read_text().splitlines()]
+    mute = [row for row in rows if not row[2] and row[1] not in telling]
+    assert len(mute) <= WITHOUT_REMEDY * len(rows), mute
     assert len(FOLDERS) >= 30
 
 

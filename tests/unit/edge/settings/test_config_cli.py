@@ -16,7 +16,7 @@ def test_a_good_site_is_fine() -> None:
     """The shipped site checks clean, is counted, and the exit code is 0."""
     done = run("check", str(data_path("sites", "one-lift")))
     assert done.return_value == 0
-    assert "2 devices" in done.stdout
+    assert "devices: 2" in done.stdout
 
 
 def test_json_has_the_envelope_and_every_fault(tmp_path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.modbus.plan import Limits, Span, plan
 from edge.settings import load
 from edge.settings.limits import LIMITS
 from sitekeeper.catalogue import catalogue_hash, decode, encode
@@ -62,16 +63,15 @@ def test_the_catalogue_travels() -> None:
     assert [rule.id for rule in decode(first).rules] == sorted(rule.id for rule in decode(first).rules)
 
 
-def test_each_profile_costs_one_request_a_second(site) -> None:
+def test_each_profile_costs_one_request_a_second() -> None:
     """Both lift profiles are read with a single request, LMON's of exactly its 19 words."""
-    from drivers.modbus.driver import _spans
-    from drivers.modbus.plan import Limits, plan
-
     asked = []
     for device in load(ONE_LIFT, environment={}).devices.values():
         for group in device.read.groups:
             limits = Limits(max_registers=125, max_bits=2000, gaps=device.read.options.gaps)
-            asked += [(device.id, r.table, r.address, r.count) for r in plan(_spans(group), limits)]
+            reads = [read.address for read in group.points]
+            spans = [Span(at.table, at.address, at.size, index) for index, at in enumerate(reads)]
+            asked += [(device.id, r.table, r.address, r.count) for r in plan(spans, limits)]
     assert asked == [("lift-a1", "input", 0, 32), ("lift-a2", "holding", 16, 19)]
 
 
@@ -94,7 +94,10 @@ def test_loading_opens_no_socket(monkeypatch) -> None:
 
 def test_a_range_stands_for_many_devices(site) -> None:
     """`for:` makes one device for each number; a text that is the number alone becomes a number."""
-    entry = '- {for: {n: "1..3, 12"}, id: "lift-{n:02}", profile: sp-lift-1, link: lifts, unit: "{n}", name: {en: "Lift {n}"}}'
+    entry = (
+        '- {for: {n: "1..3, 12"}, id: "lift-{n:02}", profile: sp-lift-1, link: lifts, unit: "{n}",'
+        ' name: {en: "Lift {n}"}}'
+    )
     loaded = site("- {id: lift-a1, profile: sp-lift-1, link: lifts, unit: 1}", entry)
     assert [(d.id, d.read.options.unit, d.names["en"]) for d in loaded.devices.values()] == [
         ("lift-01", 1, "Lift 1"),
@@ -134,14 +137,10 @@ def test_parameters_of_address_expressions_come_from_the_device(site) -> None:
     """Two lifts of one profile lie at different addresses of one unit by their `with:`."""
     profile = (data_path("profiles", "sp-lift-1.yaml")).read_text().replace("profile: sp-lift-1", "profile: own")
     profile = profile.replace("floor: {input: 5,", "floor: {input: 100*car + 5,")
-    loaded = (
-        site("unit: 1}", "unit: 1, with: {car: 3}}", profiles__own=profile)
-        if False
-        else site(
-            "- {id: lift-a1, profile: sp-lift-1, link: lifts, unit: 1}",
-            "- {id: lift-a1, profile: own, link: lifts, unit: 1, with: {car: 3}}",
-            profiles__own=profile,
-        )
+    loaded = site(
+        "- {id: lift-a1, profile: sp-lift-1, link: lifts, unit: 1}",
+        "- {id: lift-a1, profile: own, link: lifts, unit: 1, with: {car: 3}}",
+        profiles__own=profile,
     )
     reads = {read.name: read.address for group in loaded.devices["lift-a1"].read.groups for read in group.points}
     assert (reads["floor"].address, reads["door"].address) == (305, 6)
@@ -151,7 +150,8 @@ def test_devices_and_rules_may_lie_in_files_of_their_own(site) -> None:
     """`devices/*.yaml` and `rules/*.yaml` are read like the site file."""
     loaded = site(
         devices__b="devices:\n  - {id: lift-b1, profile: sp-lift-1, link: lifts, unit: 2}\n",
-        rules__own="- {id: X01, class: lift, name: {en: Warm}, when: machine_room_temperature > 40, priority: P3}\n",
+        rules__own="- {id: X01, class: lift, name: {en: Warm, zh-Hant: 熱, zh-Hans: 热}, priority: P3,\n"
+        "   when: machine_room_temperature > 40}\n",
     )
     assert list(loaded.devices) == ["lift-a1", "lift-b1"]
     assert [plan.device.id for plan in loaded.rules.plans if plan.rule.id == "X01"] == ["lift-a1", "lift-b1"]

@@ -1,10 +1,10 @@
 """The JSON Schemas for editors are current, accept what is shipped and mark a slip."""
 
+import copy
 import json
 
 import jsonschema
 import pytest
-import yaml
 
 from edge.settings.schema import schemas, written
 from sitekeeper.data import data_path
@@ -48,13 +48,13 @@ def test_shipped_files_fit_their_schema(name: str, path: str) -> None:
 def test_a_slip_is_marked() -> None:
     """Unknown keys of the site, of a driver's link and of a device are errors for the editor too."""
     good = as_json("sites/one-lift/site.yaml")
+    validator = jsonschema.Draft7Validator(schemas()["site"])
     for change in (
         lambda site: site.update(sitee={}),
         lambda site: site["links"]["lift-a1"].update(hosst="x"),
         lambda site: site["devices"][0].update(unitt=1),
         lambda site: site["outbox"].update(history=14),
     ):
-        bad = yaml.safe_load(json.dumps(good))
+        bad = copy.deepcopy(good)
         change(bad)
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(bad, schemas()["site"], cls=jsonschema.Draft7Validator)
+        assert not validator.is_valid(bad)

@@ -1,0 +1,151 @@
+"""`sk demo`: a day in the life of one lift, on this machine, with every part a process of its own.
+
+A real Modbus TCP simulator, an MQTT broker, the gateway, the office, two telephones and a third party that listens on
+the broker. On the way the gateway is killed, the office hangs and the broker is away for 20 s. At the end the oracle
+compares what the lifts served with what the office has. Nothing is left behind: no process, no file.
+"""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from simulators.stage import Stage, StageError, ask, free_port, program, replaced, sk, write
+from simulators.story import SHORTEST_S, Story, Teller
+from sitekeeper.data import data_path
+from sitekeeper.durations import parse_duration
+from sitekeeper.model.clock import SECOND
+
+SITE = "one-lift"
+SECRET = "demo-webhook-secret-not-for-use"  # noqa: S105 - both ends of it live and die with the demo
+
+
+@click.command()
+@click.option("--for", "length", default="80s", show_default=True, help=f"How long the story runs, from {SHORTEST_S}s.")
+@click.option("--json", "as_json", is_flag=True, help="Only the account at the end, as data.")
+@click.option("--lang", type=click.Choice(["en", "zh-Hant", "zh-Hans"]), default="en", show_default=True)
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep logs, journals and databases in this folder.")
+def demo(*, length: str, as_json: bool, lang: str, keep: Path | None) -> None:
+    """A day in the life of one lift, on this machine, in under two minutes."""
+    try:
+        seconds = parse_duration(length) // SECOND
+    except ValueError as error:
+        raise click.UsageError(f"--for: {error}") from None
+    if seconds < SHORTEST_S:
+        raise click.UsageError(f"--for {length}: the story takes {SHORTEST_S}s; its delays are real and stay so")
+    folder = Path(tempfile.mkdtemp(prefix="sitekeeper-demo-"))
+    teller = Teller(lang, quiet=as_json)
+    try:
+        sys.exit(asyncio.run(_play(folder, seconds, teller, as_json=as_json)))
+    except StageError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    finally:
+        if keep is not None:
+            shutil.copytree(folder, keep, dirs_exist_ok=True)
+        shutil.rmtree(folder)
+
+
+async def _play(folder: Path, seconds: int, teller: Teller, *, as_json: bool) -> int:
+    """Set the stage, play, strike it, and let the oracle judge. Return the exit code."""
+    stage = Stage(folder)
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        story = await _set_the_stage(stage, folder, teller)
+        playing = asyncio.create_task(story.play(seconds), name="story")
+        leaving = asyncio.create_task(stopped.wait(), name="leaving")
+        await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not playing.done():
+            playing.cancel()
+            await asyncio.wait({playing})
+            return 130
+        await playing
+        await story.finish()
+    finally:
+        await stage.close()
+    return await _judge(folder, teller, as_json=as_json)
+
+
+async def _set_the_stage(stage: Stage, folder: Path, teller: Teller) -> Story:
+    """Start everything and return the story that can be played on it."""
+    teller.say("start")
+    broker, phone, chat = free_port(), free_port(), free_port()
+    secret = write(folder / "secret", SECRET, 0o600)
+    await stage.start("broker", *program("simulators.broker"), "--port", str(broker), ready="ready")
+    await stage.start("tap", *program("simulators.tap"), "--port", str(broker), "--journal", str(folder / "tap.jsonl"),
+                      file=folder / "tap.jsonl")  # fmt: skip
+    for name, port, more in (("phone", phone, ["--secret-file", str(secret)]), ("chat", chat, [])):
+        journal = str(folder / f"{name}.jsonl")
+        await stage.start(
+            name, *program("simulators.phone"), "--port", str(port), "--journal", journal, *more, ready="ready"
+        )
+    ports = folder / "ports.json"
+    scenario = str(data_path("scenarios", "day-of-a-lift.yaml"))
+    await stage.start("lifts", *sk("sim", scenario, "--free-ports", "--journal", str(folder / "lifts.jsonl"),
+                                   "--ports-file", str(ports)), file=ports)  # fmt: skip
+    _write_site(folder, json.loads(ports.read_text(encoding="utf-8")), broker)
+    _write_office(folder, broker, phone, chat)
+    story = Story(stage, folder, teller, broker)
+    await story.start_office()
+    await story.start_gateway()
+    teller.say("ready", folder=folder)
+    return story
+
+
+def _write_site(folder: Path, ports: dict[str, int], broker: int) -> None:
+    """Write the shipped site folder with the ports of today."""
+    text = data_path("sites", SITE, "site.yaml").read_text(encoding="utf-8")
+    changes = {
+        "port: 5021": f"port: {ports['lift-a1']}",
+        "port: 5022": f"port: {ports['lift-a2']}",
+        '"mqtt://127.0.0.1:1883"': f'"mqtt://127.0.0.1:{broker}", protocol: "3.1.1"',
+    }
+    write(folder / "site" / "site.yaml", replaced(text, changes))
+
+
+def _write_office(folder: Path, broker: int, phone: int, chat: int) -> None:
+    write(folder / "office" / "secrets.yaml", f"webhook: {SECRET}\n", 0o600)
+    text = f"""store: {{path: {folder / "office.db"}}}
+broker: {{host: 127.0.0.1, port: {broker}, protocol: "3.1.1"}}
+socket: {{path: {folder / "office.sock"}}}
+channels:
+  - {{id: desk, kind: webhook, url: "http://127.0.0.1:{phone}/", secret: "${{secret:webhook}}", timeout: 5s}}
+  - {{id: chat, kind: apprise, url: "json://127.0.0.1:{chat}/"}}
+routes: {{P1: [desk, chat], P2: [desk, chat], P3: [desk]}}
+retry: {{first: 500ms, most: 5s, attempts: 100}}
+"""
+    write(folder / "office" / "office.yaml", text)
+
+
+def oracle() -> Path:
+    """Return the oracle's file: a script that knows none of our packages, beside the tests or shipped with us."""
+    shipped = Path(__file__).with_name("oracle.py")
+    return shipped if shipped.exists() else Path(__file__).parent.parent / "tests" / "oracle.py"
+
+
+async def _judge(folder: Path, teller: Teller, *, as_json: bool) -> int:
+    """Run the oracle over what the run left behind."""
+    code, out, err = await ask(
+        sys.executable, str(oracle()), "--json", "--site", SITE, "--office", str(folder / "office.db"),
+        "--journal", str(folder / "lifts.jsonl"), "--phone", str(folder / "phone.jsonl"),
+        "--tap", str(folder / "tap.jsonl"), "--done", str(folder / "done.jsonl"),
+    )  # fmt: skip
+    if not out:
+        click.echo(err, err=True)
+        return 1
+    account = json.loads(out)
+    if as_json:
+        click.echo(json.dumps(account))
+    else:
+        with contextlib.suppress(BrokenPipeError):
+            teller.account(account)
+    return code

@@ -1,0 +1,208 @@
+"""What happens in the demo and when, and how it is told. Facts come from journals, never from what was planned."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from simulators.stage import Stage, ask, program, sk
+from sitekeeper.texts import text
+
+SHORTEST_S: Final = 75
+"""Seconds that the story takes with all its real delays."""
+DRAINED_WITHIN_S: Final = 20.0
+
+Line = dict[str, Any]
+
+
+class Teller:
+    """Tells one line per event, with the seconds since the curtain rose."""
+
+    def __init__(self, lang: str, *, quiet: bool) -> None:
+        self.lang = lang
+        self._quiet = quiet
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    def say(self, key: str, **fields: object) -> None:
+        """Print the text `demo.<key>`."""
+        if not self._quiet:
+            at = time.monotonic() - self._began
+            click.echo(f"{at:5.1f} s  {text(f'demo.{key}', self.lang, **fields)}")
+
+    def account(self, account: Line) -> None:
+        """Print the oracle's account, one figure a line, in plain words."""
+        click.echo(text("demo.account.head", self.lang))
+        risk = ", ".join(f"{count} {what}" for what, count in account["at_risk"].items())
+        latency = account["latency_ms"] or {"p50": "-", "p99": "-"}
+        held = account["latency_held_ms"] or {"p99": "-"}
+        raised = ", ".join(f"{rule} {count}" for rule, count in account["alarms_raised"].items())
+        rows = account | latency | {"risk": risk, "held": held["p99"], "raised": raised}
+        for key in ("samples", "blocks", "resent", "risk", "alarms", "latency", "lost", "gaps"):
+            click.echo("  " + text(f"demo.account.{key}", self.lang, **_words(rows)))
+        for sentence in account["wrong"]:
+            click.echo(f"  ! {sentence}")
+        click.echo(text("demo.account.good" if account["ok"] else "demo.account.bad", self.lang))
+
+
+def _words(rows: Line) -> Line:
+    gaps = ", ".join(f"{cause} {seconds} s" for cause, seconds in rows["gap_s"].items()) or "0 s"
+    return {key: value for key, value in rows.items() if isinstance(value, str | int | float)} | {"gaps": gaps}
+
+
+class Journal:
+    """Follows a journal that another process writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def new(self) -> list[Line]:
+        """Return the complete lines that have come since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+class Story:
+    """The acts, over a stage that is set."""
+
+    def __init__(self, stage: Stage, folder: Path, teller: Teller, broker: int) -> None:
+        self._stage, self._folder, self._teller, self._broker = stage, folder, teller, broker
+        self._gateway_socket = str(folder / "gateway.sock")
+        self._office_socket = str(folder / "office.sock")
+        self._occurrence = "L01"
+
+    async def start_gateway(self) -> None:
+        command = sk("run", "--site", str(self._folder / "site"), "--socket", self._gateway_socket)
+        await self._stage.start("gateway", *command, ready="gateway open")
+
+    async def start_office(self) -> None:
+        command = sk("office", "run", "--config", str(self._folder / "office" / "office.yaml"))
+        await self._stage.start("office", *command, file=Path(self._office_socket))
+
+    async def play(self, seconds: int) -> None:
+        """Play all acts at their times while two others tell what really happens."""
+        self._teller.begin()
+        began = time.monotonic()
+        acts: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (20.0, self._gateway_dies),
+            (46.5, self._office_hangs),
+            (48.0, self._broker_goes),
+            (51.0, self._office_goes_on),
+            (68.0, self._broker_comes),
+            (70.5, self._acknowledge),
+            (73.0, self._release),
+        ]
+        telling = asyncio.create_task(self._tell(), name="telling")
+        try:
+            for at, act in acts:
+                await asyncio.sleep(max(0.0, began + at - time.monotonic()))
+                await act()
+            await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
+        finally:
+            telling.cancel()
+            await asyncio.wait({telling})
+
+    async def finish(self) -> None:
+        """Stop the lifts, wait until the office has everything, then stop the rest in order."""
+        self._teller.say("end")
+        await self._stage.stop("lifts")
+        await asyncio.sleep(2.5)  # the last samples are sealed after a second, and sent
+        async with asyncio.timeout(DRAINED_WITHIN_S):
+            while not await self._drained():  # noqa: ASYNC110 - another process cannot set our event
+                await asyncio.sleep(0.25)
+        for name in ("gateway", "office", "tap"):
+            await self._stage.stop(name)
+
+    async def _drained(self) -> bool:
+        _, out, _ = await ask(*sk("sync", "status", "--json", "--socket", self._gateway_socket))
+        return not any(stream["blocks"] for stream in json.loads(out)["data"]["unsent"].values())
+
+    async def _tell(self) -> None:
+        """Say what the lifts' journal and the two telephones say."""
+        sources = {name: Journal(self._folder / f"{name}.jsonl") for name in ("lifts", "phone", "chat")}
+        told = {"stuck", "trapped", "released", "mains failed", "mains restored"}
+        while True:
+            for line in sources["lifts"].new():
+                if line.get("fact") in told:
+                    people, floor = line.get("people", 0), line.get("floor", 0)
+                    key = f"fact.{line['fact'].replace(' ', '_')}"
+                    self._teller.say(key, device=line["device"], people=people, floor=floor)
+            for name in ("phone", "chat"):
+                for line in sources[name].new():
+                    title = line["body"].get("title", "") if isinstance(line["body"], dict) else ""
+                    if line.get("event") and "/L01@" in line["event"]:
+                        self._occurrence = line["event"]
+                    self._teller.say(name, title=title, late=f"{_age(line):.2f}")
+            await asyncio.sleep(0.05)
+
+    def _did(self, what: str) -> None:
+        with (self._folder / "done.jsonl").open("a", encoding="utf-8") as done:
+            done.write(json.dumps({"t": time.time_ns() // 1_000, "did": what}) + "\n")
+
+    async def _gateway_dies(self) -> None:
+        self._did("kill gateway")
+        await self._stage.kill("gateway")
+        self._teller.say("gateway_dies")
+        await asyncio.sleep(1.0)
+        await self.start_gateway()
+        self._teller.say("gateway_back")
+
+    async def _office_hangs(self) -> None:
+        self._did("cut")
+        self._stage.signal("office", signal.SIGSTOP)
+        self._teller.say("office_hangs")
+
+    async def _broker_goes(self) -> None:
+        self._did("kill broker")
+        await self._stage.kill("broker")
+        self._teller.say("broker_goes")
+
+    async def _office_goes_on(self) -> None:
+        self._stage.signal("office", signal.SIGCONT)
+        self._teller.say("office_goes_on")
+
+    async def _broker_comes(self) -> None:
+        await self._stage.start("broker", *program("simulators.broker"), "--port", str(self._broker), ready="ready")
+        self._did("back")
+        self._teller.say("broker_comes")
+
+    async def _acknowledge(self) -> None:
+        command = sk("alarm", "ack", "L01", "--office", self._office_socket, "--note", "help is on the way")
+        code, out, err = await ask(*command)
+        self._teller.say("acknowledged" if code == 0 else "not_done", answer=_one_line(out or err))
+
+    async def _release(self) -> None:
+        command = sk("alarm", "clear", "L01", "--socket", self._gateway_socket)
+        code, out, err = await ask(*command, "--entered", "released, 1 person, unhurt")
+        self._teller.say("released" if code == 0 else "not_done", answer=_one_line(out or err))
+        show = sk("alarm", "show", self._occurrence, "--office", self._office_socket)
+        _, story, _ = await ask(*show, "--lang", self._teller.lang)
+        for line in story.splitlines():
+            self._teller.say("line", line=line)
+
+
+def _age(line: Line) -> float:
+    """Return the seconds from the alarm to its arrival on the telephone; 0 if the message does not say when it was."""
+    at = line["body"].get("at") if isinstance(line["body"], dict) else None
+    if not isinstance(at, str):
+        return 0.0
+    return float(line["t"] / 1_000_000 - datetime.fromisoformat(at).timestamp())
+
+
+def _one_line(answer: str) -> str:
+    return ", ".join(part.replace("\t", " ") for part in answer.strip().splitlines())

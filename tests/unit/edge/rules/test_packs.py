@@ -1,0 +1,121 @@
+"""The shipped packs: their own tests pass, can fail, and cover what every rule must show."""
+
+import pytest
+
+from edge.rules import packs
+from edge.rules.compiling import compile_rules
+from edge.rules.testing import run_tests
+from sitekeeper.data import data_path
+from sitekeeper.faults import Faults, Place
+from sitekeeper.texts import LANGUAGES, text
+from tests.unit.edge.rules.worlds import lift, rule, texts
+
+CLASSES = packs.shipped_classes()
+
+
+def shipped(name: str):
+    faults = Faults()
+    found = packs.load([(name, Place("test"))], faults)
+    assert faults.found == []
+    return found
+
+
+@pytest.mark.parametrize("pack", packs.shipped())
+def test_the_tests_beside_the_shipped_rules_pass(pack):
+    """Every line written beside a rule is what the engine does."""
+    faults = Faults()
+    outcomes = run_tests(shipped(pack), CLASSES, faults)
+    assert faults.found == []
+    assert outcomes
+    assert [(o.rule, o.name, o.problems) for o in outcomes if o.problems] == []
+
+
+@pytest.mark.parametrize("known", shipped("lift"), ids=lambda t: str(t.mapping["id"]))
+def test_every_rule_shows_raising_not_raising_bad_input_and_restart(known):
+    """A rule without one of these tests is not finished."""
+    tests = known.mapping["tests"]
+    steps = [step for test in tests for step in test["steps"]]
+    expected = [line for test in tests for line in test["expect"]]
+    assert any("raise" in line for line in expected)
+    assert any("none" in line for line in expected)
+    assert any("clear" in line for line in expected)
+    assert any("bad" in step or "stale" in step for step in steps)
+    assert any("restart" in step for step in steps)
+
+
+@pytest.mark.parametrize("known", shipped("lift"), ids=lambda t: str(t.mapping["id"]))
+def test_every_playbook_has_words_in_every_language(known):
+    """What a rule tells people to do exists for people of all three languages."""
+    for language in LANGUAGES:
+        assert text(f"office.playbook.{known.mapping['playbook']}", language)
+
+
+def test_the_pack_holds_the_rules_that_were_asked_for():
+    """L01, L03, L04, L22 and L25, all applicable to a lift with every point."""
+    faults = Faults()
+    rules = compile_rules(shipped("lift"), CLASSES, [lift()], {}, faults)
+    assert [plan.rule.id for plan in rules.plans] == ["L01", "L03", "L04", "L22", "L25"]
+    lacking = compile_rules(shipped("lift"), CLASSES, [lift(without=("power", "passenger", "load"))], {}, faults)
+    assert [(n.rule, n.needs) for n in lacking.not_applicable] == [("L22", "power")]
+
+
+@pytest.mark.parametrize(
+    ("expect", "problem"),
+    [
+        ("{at: 2s, raise: R1}", "no raise of R1 at 2s"),
+        ("{at: 1s, raise: R1, priority: P1}", "raise of R1 at 1s as P2, not P1"),
+        ("{until: 2s, none: R1}", "raise of R1 at 1s before 2s"),
+        ("{at: 1s, raise: R1}, {at: 5s, clear: R1}", "no clear of R1 at 5s"),
+    ],
+)
+def test_a_wrong_expectation_fails(expect, problem):
+    """What does not happen as written is said in words."""
+    case = f"[{{name: t, steps: [{{at: 1s, set: {{a: true}}}}], expect: [{expect}]}}]"
+    faults = Faults()
+    outcomes = run_tests(texts(rule("a", tests=case), faults), {"thing": _thing()}, faults)
+    assert faults.found == []
+    assert problem in outcomes[0].problems
+
+
+def test_what_is_not_expected_fails_too():
+    """A rule that does more than its test says has not passed."""
+    case = "[{name: t, steps: [{at: 1s, set: {a: true}}, {at: 2s, set: {a: false}}], expect: [{at: 1s, raise: R1}]}]"
+    faults = Faults()
+    outcomes = run_tests(texts(rule("a", tests=case), faults), {"thing": _thing()}, faults)
+    assert outcomes[0].problems == ("clear of R1 at 2s, not expected",)
+
+
+@pytest.mark.parametrize("step", ["{at: 1s, set: {aa: true}}", "{at: 1s, set: {m: w}}", "{at: 1s, sett: {a: true}}",
+                                  "{at: 1, set: {a: true}}", "{set: {a: true}}"])  # fmt: skip
+def test_a_malformed_test_is_a_fault_with_its_place(step):
+    """A test that cannot be run is a fault in the file, not a pass."""
+    faults = Faults()
+    case = f"[{{name: t, steps: [{step}], expect: []}}]"
+    assert run_tests(texts(rule("a", tests=case), faults), {"thing": _thing()}, faults) == []
+    assert [(f.code, f.line) for f in faults.found] == [("rule-bad-test", 7)]
+
+
+def test_an_unknown_pack_is_a_fault_with_a_suggestion():
+    """The name that was probably meant is told."""
+    faults = Faults()
+    assert packs.load([("lfit", Place("site.yaml", 3, 9))], faults) == ()
+    assert (faults.found[0].code, faults.found[0].line) == ("rule-unknown-pack", 3)
+    assert "lift" in faults.found[0].hint
+
+
+def test_rule_files_are_lists():
+    """A mapping at the top of a rule file is refused."""
+    faults = Faults()
+    assert texts("id: L01", faults) == ()
+    assert faults.found[0].code == "rule-not-a-list"
+
+
+def test_the_example_stands_where_people_look():
+    """The pack is data beside classes and profiles."""
+    assert data_path("rules", "lift.yaml").is_file()
+
+
+def _thing():
+    from tests.unit.edge.rules.worlds import THING
+
+    return THING

@@ -1,0 +1,302 @@
+"""A whole site and its office in one process, in virtual time: scenario, gateway, broker, office, telephone.
+
+Real: pymodbus against the frame server on loopback sockets, both SQLite files, both local sockets, the signed webhook.
+Virtual: time. In memory: the broker. Writers work inline. `kill_gateway` leaves the outbox as a kill -9 would.
+"""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cloud_sync.memory import MemoryBroker
+from edge import operations
+from edge.app import App, Wiring
+from edge.settings import load as load_site
+from office.app import Office
+from office.notify.channels import Answer, Message
+from office.notify.channels.webhook import Webhook
+from office.settings import OfficeSettings
+from simulators.estate import Estate
+from simulators.journal import Journal
+from simulators.phone import Phone
+from simulators.scenario import Scenario, load
+from sitekeeper import control
+from sitekeeper.model.clock import SECOND, Clock, Micros
+from sitekeeper.model.command import Actor
+from tests import oracle, virtual
+
+SCENARIOS = Path(__file__).parents[1] / "config/scenarios"
+SITE = "s1"
+SECRET = "sixteen characters or more"
+TECHNICIAN = Actor(name="chan", role="technician", origin="site")
+PROFILES = {"sp-lift-1": "sp-lift-1", "lmon": "lift-lmon", "words": "lift-lmon"}
+
+
+class Chat:
+    """A second channel, which only remembers what it was told."""
+
+    recipient = "chat"
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    async def send(self, message: Message) -> Answer:
+        self.sent.append(message)
+        return Answer("accepted", "ok")
+
+    async def close(self) -> None:
+        return
+
+
+def site_folder(
+    folder: Path,
+    plan: Scenario,
+    ports: Mapping[str, int],
+    rules: Mapping[str, Mapping[str, Any]] | None = None,
+    **more: Any,
+) -> Path:
+    """Write the site folder that fits a scenario; `rules` are settings of rules by device, `more` further sections."""
+    folder.mkdir(exist_ok=True)
+    site = {
+        "site": {"id": SITE, "name": {"en": "Pine Court"}, "timezone": "Asia/Hong_Kong"},
+        "links": {
+            link.id: {"driver": "modbus-tcp", "host": "127.0.0.1", "port": ports[link.id], "timeout": "1s"}
+            for link in plan.links
+        },
+        "devices": [
+            {
+                "id": device.id,
+                "profile": PROFILES[device.face],
+                "link": link.id,
+                "unit": device.unit,
+                "name": {"en": f"Lift {device.id[-2:].upper()}"},
+                "asset": {"rescue_phone": "+852 5550 0100"},
+                "rules": dict((rules or {}).get(device.id, {})),
+            }
+            for link in plan.links
+            for device in link.devices
+        ],
+        "rules": {"packs": ["lift"]},
+        "outbox": {"path": "outbox.db"},
+        **more,
+    }
+    (folder / "site.yaml").write_text(yaml.safe_dump(site, sort_keys=False))
+    return folder
+
+
+class RebootedClock:
+    """The clock after a restart of the whole machine: the wall goes on, the monotonic time begins anew."""
+
+    def __init__(self, clock: virtual.VirtualClock) -> None:
+        self._clock = clock
+        self._booted = clock.monotonic() - SECOND
+
+    def wall(self) -> Micros:
+        return self._clock.wall()
+
+    def monotonic(self) -> Micros:
+        return self._clock.monotonic() - self._booted
+
+    def trusted(self) -> bool:
+        return self._clock.trusted()
+
+
+class VirtualSite:
+    """Everything of one run. Times are microseconds since its start."""
+
+    def __init__(self, folder: Path, plan: Scenario, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        self.folder, self.plan, self._rules = folder, plan, rules
+        self.clock = virtual.VirtualClock()
+        self.broker = MemoryBroker()
+        self.chat = Chat()
+        self.app: App | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._journal = Journal.open(folder / "sim.jsonl")
+        self.estate = Estate(plan, clock=self.clock, journal=self._journal, free_ports=True)
+        self.phone = Phone(clock=self.clock, journal=folder / "phone.jsonl", secret=SECRET.encode())
+
+    # life
+
+    async def open(self) -> None:
+        """Start everything but the gateway; the story begins."""
+        port = await self.phone.start()
+        settings = OfficeSettings.model_validate(
+            {
+                "store": {"path": str(self.folder / "office.db")},
+                "broker": {"host": "unused"},
+                "socket": {"path": str(self.folder / "office.sock")},
+                "routes": {priority: ["duty", "chat"] for priority in ("P1", "P2", "P3")},
+            }
+        )
+        self.office = Office(
+            settings,
+            connect={
+                "urgent": self.broker.connector("office-urgent", persistent=True),
+                "bulk": self.broker.connector("office-bulk", persistent=True),
+            },
+            channels={
+                "duty": Webhook(f"http://127.0.0.1:{port}/", SECRET, 10 * SECOND, self.clock),
+                "chat": self.chat,
+            },
+            clock=self.clock,
+            inline_store=True,
+        )
+        await self.office.open()
+        self._tasks["office"] = asyncio.create_task(self.office.run(), name="office")
+        self.ports = await self.estate.start()
+        self._tasks["estate"] = asyncio.create_task(self.estate.run(), name="estate")
+
+    async def start_gateway(self, clock: Clock | None = None) -> App:
+        """Start the gateway; with another clock, as after a restart of the machine."""
+        site = load_site(site_folder(self.folder / "site", self.plan, self.ports, self._rules))
+        self.app = App(
+            site,
+            clock or self.clock,
+            Wiring(connect=self.broker.connector(f"site-{SITE}"), inline=True, socket=self.folder / "control.sock"),
+        )
+        await self.app.open()
+        self._tasks["gateway"] = asyncio.create_task(self.app.run(), name="gateway")
+        return self.app
+
+    async def kill_gateway(self) -> None:
+        """End the gateway so that nothing is left of it but what was committed."""
+        assert self.app is not None
+        await self._end("gateway")
+        outbox, image = self.folder / "site/outbox.db", self.folder / "image"
+        image.mkdir(exist_ok=True)
+        for name in ("outbox.db", "outbox.db-wal"):
+            if (outbox.parent / name).exists():
+                shutil.copy(outbox.parent / name, image / name)
+        await self.app._api.close()
+        self.app.outbox.close()
+        for old in outbox.parent.glob("outbox.db*"):
+            old.unlink()
+        for kept in image.iterdir():
+            kept.replace(outbox.parent / kept.name)
+        self.app = None
+
+    async def close(self) -> None:
+        """End everything, first the devices, so that no reading is on its way; what died by itself raises."""
+        await self._end("estate")
+        await self.estate.close()
+        if self.app is not None:
+            await asyncio.sleep(5)  # the end of the link is recorded, sent and committed
+            await self._end("gateway")
+            await self.app.close()
+        await self._end("office")
+        await self.office.close()
+        await self.phone.close()
+        self._journal.close()
+
+    async def _end(self, name: str) -> None:
+        task = self._tasks.pop(name)
+        if task.done():
+            await task
+        task.cancel()
+        await asyncio.wait({task})
+
+    # time and people
+
+    async def at(self, seconds: float) -> None:
+        """Wait until so many seconds of the run are over."""
+        for task in self._tasks.values():
+            assert not task.done(), f"{task.get_name()} ended: {task.exception()!r}"
+        await asyncio.sleep(max(0.0, seconds - virtual.virtual_loop().time()))
+
+    async def ask(self, whom: str, op: str, **args: Any) -> list[Any]:
+        """Ask `control` (the site) or `office` over its socket, as `sk` does.
+
+        Raises:
+            ControlError: refused.
+        """
+        reader, writer = await asyncio.open_unix_connection(self.folder / f"{whom}.sock")
+        try:
+            writer.write(control.encode_request(op, args))
+            lines = (await asyncio.wait_for(reader.read(), 30)).splitlines(keepends=True)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        return list(control.read_reply(iter(lines)))
+
+    async def technician(self, op: str, **args: Any) -> list[Any]:
+        """Do what a technician on site does with `sk`.
+
+        Raises:
+            Refused, NotFound: the site does not let it happen.
+        """
+        assert self.app is not None
+        operation = operations.table(self.app._gateway())[op]
+        return [item async for item in operation(TECHNICIAN, args)]
+
+    # what came of it, by plain SQL
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Ask the office's tables."""
+        return select(self.folder / "office.db", sql, *values)
+
+    def moves(self) -> list[tuple[str, str, str, str, float]]:
+        """Return all moves at the office in order: rule, cause, source, target, seconds of the run."""
+        found = self.rows("SELECT rule, cause, source, target, at FROM transitions ORDER BY id")
+        return [(r["rule"], r["cause"], r["source"], r["target"], seconds(r["at"])) for r in found]
+
+    def state(self, rule: str) -> str:
+        """Return the state letter of the only alarm of a rule, at the office; A if it was never raised."""
+        found = self.rows("SELECT state FROM alarms WHERE rule = ?", rule)
+        return found[0]["state"] if found else "A"
+
+    def judged(self) -> oracle.Account:
+        """Return the oracle's account of the run."""
+        return oracle.judge(SITE, self.folder / "office.db", self.folder / "sim.jsonl", self.folder / "phone.jsonl")
+
+
+def select(path: Path, sql: str, *values: object) -> list[sqlite3.Row]:
+    """Read from a database file."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        db.row_factory = sqlite3.Row
+        return db.execute(sql, values).fetchall()
+
+
+def names_in(path: Path) -> set[str]:
+    """Return the names of all tables and columns of a database file."""
+    tables = [row[0] for row in select(path, "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+    return {*tables, *(row[1] for table in tables for row in select(path, f"PRAGMA table_info({table})"))}
+
+
+def seconds(wall: Micros) -> float:
+    """Return the seconds of the run at a wall time."""
+    return (wall - virtual.START) / SECOND
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    scenario: str | Mapping[str, Any],
+    *,
+    rules: Mapping[str, Mapping[str, Any]] | None = None,
+    phase: float = 0.0,
+) -> AsyncIterator[VirtualSite]:
+    """Run a scenario, by file name or as written, with its site and office; the first poll comes at `phase` seconds."""
+    plan = load(SCENARIOS / scenario) if isinstance(scenario, str) else Scenario.model_validate(scenario)
+    site = VirtualSite(folder, plan, rules or {})
+    await site.open()
+    try:
+        await site.at(phase)
+        await site.start_gateway()
+        yield site
+    finally:
+        await site.close()
+
+
+def sequences(path: Path) -> dict[str, Sequence[int]]:
+    """Return the block sequences that the office has of the site, by stream."""
+    found: dict[str, list[int]] = {}
+    sql = "SELECT stream, sequence FROM blocks WHERE site = ? ORDER BY stream, sequence"
+    for row in select(path, sql, SITE):
+        found.setdefault(row["stream"], []).append(row["sequence"])
+    return found
