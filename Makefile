@@ -10,7 +10,8 @@ DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev
 .DEFAULT_GOAL := check
 
 $(STAMP): requirements.lock pyproject.toml
-	python$(PY) -m venv $(VENV)
+	python$(PY) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends python3-venv >/dev/null && python$(PY) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -149,10 +149,12 @@ class Uplink:
         delay = self._settings.backoff_first
         while True:
             began = self._clock.monotonic()
-            why = await self._one_connection()
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError  # a TaskGroup loses it when one of its tasks fails in the same moment
+            # A task of its own: a TaskGroup of Python 3.11 loses a cancellation that comes when one of its tasks fails,
+            # and leaves `cancelling` wrong. Here, outside of it, `cancelling` tells the truth.
+            why = await asyncio.create_task(self._one_connection(), name="uplink-connection")
+            this = asyncio.current_task()
+            if this is not None and this.cancelling():
+                raise asyncio.CancelledError
             if self._machine.connected:
                 self._machine.disconnect(self._clock.monotonic())
             if why != self._report.last_error:

@@ -94,6 +94,15 @@ class App:
             limits=limits,
             on_commit=self._committed,
         )
+        try:
+            await self._open_parts()
+        except BaseException:
+            self.outbox.close()
+            raise
+        log.info("gateway open", site=self.site.id, epoch=self.outbox.epoch, boot=self.wiring.boot,
+                 devices=len(self.site.devices), points=len(self.site.points))  # fmt: skip
+
+    async def _open_parts(self) -> None:
         payload = catalogue.encode(self.site.catalogue)
         self.outbox.put_catalogue(payload)
         self.pipeline = self._pipeline(catalogue.catalogue_hash(payload))
@@ -106,8 +115,6 @@ class App:
         if self.wiring.socket is not None:
             self._api = SocketApi(self.wiring.socket, operations.table(self._gateway()), ROLES)
             await self._api.open()
-        log.info("gateway open", site=self.site.id, epoch=self.outbox.epoch, boot=self.wiring.boot,
-                 devices=len(self.site.devices), points=len(self.site.points))  # fmt: skip
 
     async def run(self) -> None:
         """Poll, decide, record and send until cancelled; a task that dies takes the gateway down, visibly."""
@@ -122,7 +129,8 @@ class App:
         """Stop polling, record what waits, give the uplink a moment to hand it over. To be called before `run` ends."""
         for task in self._field:
             task.cancel()
-        await asyncio.wait(self._field)
+        if self._field:  # nothing yet, if the end is asked for at once
+            await asyncio.wait(self._field)
         self.pipeline.stop()
         until = self.clock.monotonic() + DRAIN
         while self._waiting() and self.clock.monotonic() < until:  # noqa: ASYNC110 - five seconds, once in a life
@@ -145,6 +153,10 @@ class App:
         site, now = self.site, self._now()
         state = self.outbox.state()
         as_of = state.as_of.mono if state.as_of is not None else None
+        unknown = {group.id: now.wall for group in site.groups if group.id not in state.group_until}
+        if unknown:  # a group's account begins with the first start that knows it, even if this one dies at once
+            self.outbox.append([], until=unknown)
+            self.outbox.flush()
         changes = Changes(site.points, site.groups, site.heartbeats, now=now.mono)
         recorder = Recorder(
             site=site.id,
@@ -174,10 +186,10 @@ class App:
         pollers = {}
         for link in self.site.links.values():
             devices = self.site.on_link(link.id)
-            if devices:
+            names = {device.id for device in devices}
+            groups = tuple(group for group in self.site.groups if group.device in names)
+            if groups:
                 driver = registry.kind(link.kind).create(link.id, link.options, devices, self.clock)
-                names = {device.id for device in devices}
-                groups = tuple(group for group in self.site.groups if group.device in names)
                 pollers[link.id] = Poller(link.id, driver, groups, self.pipeline, self.clock)
         return pollers
 

@@ -116,7 +116,8 @@ class Pipeline:
         now = self._now()
         if transition is None:
             return self._append([], now, audit=(audit,))
-        return self._announce([transition], now, audit=(audit,))
+        blocks = [*self._recorder.seal(now), self._recorder.transitions([transition], now)]
+        return self._append(blocks, now, alarms=self._records([transition.key]), audit=(audit,))
 
     def sequence(self) -> int:
         """Return the sequence of the alarms block that the next move will be in."""
@@ -140,29 +141,33 @@ class Pipeline:
             watcher(samples)
 
     def _decide(self, verdicts: Iterable[Verdict], now: Moment) -> None:
-        """Turn verdicts into moves of alarms, and moves into one transaction with everything before them."""
-        moves: list[Transition] = []
+        """Turn verdicts into moves of alarms, and all of them into one transaction with what led to them.
+
+        One, because it saves the state of the rules too: a rule that is known to have raised its alarm, without the
+        alarm, would never raise it again.
+        """
+        moves: dict[tuple[str, str], Transition] = {}
+        blocks: list[SealedBlock] = []
+        keys: dict[str, None] = {}
         for verdict in verdicts:
-            wall = now.wall - (now.mono - verdict.at)
             if verdict.kind == "note":
-                self._note(verdict, now)
-            elif (move := self.book.apply(verdict, wall, self.sequence())) is not None:
-                moves.append(move)
-            if len(moves) == TRANSITIONS_AT_ONCE:
-                self._announce(moves, now)
-                moves = []
+                blocks.append(self._recorder.event(_event(verdict), now))
+                continue
+            alarm = (verdict.device, verdict.rule)
+            if alarm in moves or len(moves) == TRANSITIONS_AT_ONCE:
+                # The block's sequence names an occurrence: one block never holds two moves of one alarm.
+                blocks.append(self._recorder.transitions(tuple(moves.values()), now))
+                moves = {}
+            if (move := self.book.apply(verdict, now.wall - (now.mono - verdict.at), self.sequence())) is not None:
+                moves[alarm] = move
+                keys[move.key] = None
         if moves:
-            self._announce(moves, now)
+            blocks.append(self._recorder.transitions(tuple(moves.values()), now))
+        if blocks:
+            self._append([*self._recorder.seal(now), *blocks], now, alarms=self._records(keys))
 
-    def _announce(self, moves: Sequence[Transition], now: Moment, *, audit: Sequence[bytes] = ()) -> "Future[None]":
-        records = [record for move in moves if (record := self.book.record(move.key)) is not None]
-        blocks = [*self._recorder.seal(now), self._recorder.transitions(moves, now)]
-        return self._append(blocks, now, alarms=records, audit=audit)
-
-    def _note(self, verdict: Verdict, now: Moment) -> None:
-        fields = {"rule": verdict.rule, "detail": verdict.detail, "priority": verdict.priority}
-        event = Event(source_id=f"{verdict.device}/note", at=verdict.at, fields=dict(fields))
-        self._append([self._recorder.event(event, now)], now)
+    def _records(self, keys: Iterable[str]) -> list[AlarmRecord]:
+        return [record for key in keys if (record := self.book.record(key)) is not None]
 
     def _seal(self, now: Moment) -> None:
         """Pack what is due. While the disk cannot keep up, samples become a gap and the present state is sent anew."""
@@ -202,3 +207,8 @@ class Pipeline:
 
     def _now(self) -> Moment:
         return Moment(wall=self._clock.wall(), mono=self._clock.monotonic(), trusted=self._clock.trusted())
+
+
+def _event(verdict: Verdict) -> Event:
+    fields = {"rule": verdict.rule, "detail": verdict.detail, "priority": verdict.priority}
+    return Event(source_id=f"{verdict.device}/note", at=verdict.at, fields=dict(fields))

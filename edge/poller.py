@@ -24,15 +24,17 @@ log = structlog.get_logger()
 class BackOff:
     """How long to wait before trying again: doubled from `first` to at most `most`, less a random part of up to a half.
 
-    A device that comes back is found within `most` plus one request, which is why it is short.
+    A device that comes back is found within `most` plus one request, which is why it is short. `alone` is the most for
+    a device that has its link to itself: asking it often takes time from nobody.
     """
 
     first: Micros = SECOND // 4
     most: Micros = 3 * SECOND // 2
+    alone: Micros = 3 * SECOND // 4
 
-    def wait(self, failures: int, rng: random.Random) -> Micros:
+    def wait(self, failures: int, rng: random.Random, *, alone: bool = False) -> Micros:
         """Return the wait after `failures` failures in a row (at least one)."""
-        full: Micros = min(self.most, self.first << min(failures - 1, 16))
+        full: Micros = min(self.alone if alone else self.most, self.first << min(failures - 1, 16))
         return full - int(full * rng.random() / 2)
 
 
@@ -79,7 +81,10 @@ class Poller:
         self._back_off = back_off or BackOff()
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._silent: dict[str, int] = {}
+        self._alone = len({group.device for group in groups}) == 1
         self._failures = 0
+        self._gave_up: Micros = clock.monotonic()
+        """When a device was last waited for in vain."""
 
     async def run(self) -> None:
         """Keep the link open and its groups read, for ever."""
@@ -109,25 +114,32 @@ class Poller:
         """Read every group at its period until the link fails."""
         start = self._clock.monotonic()
         spread = SECOND // 10 // max(1, len(self._groups))
-        queue = [(start + i * spread, i) for i in range(len(self._groups))]
+        queue = [(start + i * spread, start + i * spread, i) for i in range(len(self._groups))]  # turn, due, group
         heapq.heapify(queue)
         while queue:
-            due, index = queue[0]
+            turn, due, index = queue[0]
+            if turn < self._gave_up and self._groups[index].device in self._silent:
+                # Between two time-outs, every group that waits and whose device answers has its turn.
+                heapq.heapreplace(queue, (self._gave_up, due, index))
+                continue
             await self._sleep(due - self._clock.monotonic())
             scan = await self._driver.read(self._groups[index].id)
             self.counts.scans += 1
             if scan.errors:
                 self.last_errors[scan.device] = str(scan.errors[-1])
             self._sink.scanned(scan)
-            heapq.heapreplace(queue, (self._next(due, self._groups[index], scan), index))
+            due = self._next(due, self._groups[index], scan)
+            heapq.heapreplace(queue, (due, due, index))
 
     def _next(self, due: Micros, group: ScanGroup, scan: Scan) -> Micros:
         """Return when to read `group` again; a silent device waits longer each time, up to its back-off."""
         now = self._clock.monotonic()
         if not scan.answered:
             self.counts.unanswered += 1
+            self._gave_up = now
             failures = self._silent[group.device] = self._silent.get(group.device, 0) + 1
-            return now + max(group.period, self._back_off.wait(failures, self._rng))
+            wait = self._back_off.wait(failures, self._rng, alone=self._alone)
+            return now + (wait if self._alone else max(group.period, wait))
         self._silent.pop(group.device, None)
         self._answered()
         missed = max(0, (now - due) // group.period)

@@ -5,24 +5,25 @@ this module only carries lines, so that a caller who is slow, mute or malicious 
 """
 
 import asyncio
+import contextlib
 import grp
 import os
 import pwd
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from sitekeeper import control
-from sitekeeper.model.command import ROLE_RANK, Actor, Role
-from sitekeeper.model.errors import NotFound, Refused, SitekeeperError
+from sitekeeper.model.command import Actor, Role
+from sitekeeper.model.errors import SitekeeperError
 
 log = structlog.get_logger()
 
-MAX_CLIENTS = 32
+MAX_CALLERS = 32
 """Conversations at once; further callers are told `busy` and closed."""
 REQUEST_TIMEOUT_S = 5.0
 WRITE_TIMEOUT_S = 5.0
@@ -30,6 +31,10 @@ WRITE_TIMEOUT_S = 5.0
 Reply = AsyncIterator[object]
 Operation = Callable[[Actor, dict[str, Any]], Reply]
 """One thing that can be asked: who asks and with what arguments -> the items of the answer."""
+
+
+class _GoneError(Exception):
+    """The caller is not there any more, or behaves as if."""
 
 
 class SocketApi:
@@ -43,115 +48,162 @@ class SocketApi:
         self._path = path
         self._operations = operations
         self._roles = roles
-        self._clients = 0
+        self._callers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listen. A socket file that nobody serves any more is replaced.
+        """Listen. A socket file that nobody serves any more is replaced; any other file there is left alone.
 
         Raises:
-            SitekeeperError: another daemon answers there.
+            SitekeeperError: another daemon answers there, or the place cannot be used.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.is_socket() and await _answers(self._path):
-            raise SitekeeperError(f"{self._path}: another daemon answers there; stop it or use --socket")
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, path=self._path, limit=control.MAX_LINE)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_socket() and await _answers(self._path):
+                raise SitekeeperError(f"{self._path}: another daemon answers there; stop it or use --socket")
+            self._server = await asyncio.start_unix_server(self._accept, path=self._path, limit=control.MAX_LINE)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise SitekeeperError(
+                f"{self._path}: cannot listen there ({why}); choose another place with --socket"
+            ) from None
         self._path.chmod(0o666)  # who may do what is decided by peer credentials, not by file mode
 
     async def close(self) -> None:
-        """Stop listening and remove the socket file."""
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
+        """Stop listening, end the conversations and remove the socket file."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        for task in self._callers:
+            task.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="caller")
+        self._callers.add(task)
+        task.add_done_callback(self._callers.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients += 1
         try:
-            if self._clients > MAX_CLIENTS:
+            if len(self._callers) > MAX_CALLERS:
                 await _send(writer, control.encode_end([control.Problem("busy", "too many callers at once")]))
-                return
-            await self._converse(reader, writer)
-        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, ValueError):
-            log.debug("caller went away")  # ValueError: a line over the limit; the caller gets a closed connection
-        finally:
-            self._clients -= 1
+            else:
+                await self._converse(reader, writer)
             writer.close()
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await writer.wait_closed()
+        except (_GoneError, OSError, TimeoutError) as error:
+            log.debug("caller went away", why=str(error))
+        finally:
+            writer.transport.abort()  # what a caller does not take must not hold the connection open
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        actor = self._actor(writer)
-        line = await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S)
+        op = ""
         try:
-            request = control.parse_request(line)
-            operation = self._operations.get(request.op)
-            if operation is None:
-                raise NotFound(f"operation {request.op!r}")
-            watching = asyncio.ensure_future(reader.read(1))  # ends when the caller closes
-            try:
-                await _stream(operation(actor, request.args), writer, watching)
-            finally:
-                watching.cancel()
-        except SitekeeperError as error:
-            await _send(writer, control.encode_end([_problem(error)]))
-            return
-        except (ConnectionError, TimeoutError):
+            request = await _request(reader)
+            op = request.op
+            operation = control.operation_of(op, self._operations)
+            await _stream(operation(self._actor(writer), request.args), reader, writer)
+        except _GoneError:
             raise
+        except SitekeeperError as error:
+            await _send(writer, control.encode_end([control.problem_of(error)]))
         except Exception as error:  # task boundary: one caller's question must not go unanswered
-            log.exception("operation failed", op=line[:200])
-            await _send(writer, control.encode_end([control.Problem("internal", f"{type(error).__name__}: {error}")]))
-            return
-        await _send(writer, control.encode_end())
+            log.exception("operation failed", op=op)
+            await _send(writer, control.encode_end([control.problem_of(error)]))
+        else:
+            await _send(writer, control.encode_end())
 
     def _actor(self, writer: asyncio.StreamWriter) -> Actor:
         peer: socket.socket = writer.get_extra_info("socket")
         _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        try:
-            user = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            return Actor(name=f"uid {uid}", role="viewer", origin="site")
-        if uid in (0, os.getuid()):
-            return Actor(name=user, role="engineer", origin="site")
-        groups = {grp.getgrgid(g).gr_name for g in os.getgrouplist(user, gid)}
-        held = [self._roles[name] for name in groups if name in self._roles]
-        return Actor(name=user, role=max(held, key=ROLE_RANK.__getitem__, default="viewer"), origin="site")
+        return actor_of(uid, gid, self._roles)
 
 
-async def _stream(items: Reply, writer: asyncio.StreamWriter, closed: "asyncio.Future[Any]") -> None:
-    """Write items as they come; stop when the caller is gone."""
-    iterator = aiter(items)
-    while True:
-        step: asyncio.Future[Any] = asyncio.ensure_future(_next(iterator))
-        await asyncio.wait({step, closed}, return_when=asyncio.FIRST_COMPLETED)
-        if not step.done():
-            step.cancel()
-            await asyncio.wait({step})
-            return
-        try:
-            await _send(writer, control.encode_item(step.result()))
-        except StopAsyncIteration:
-            return
+def actor_of(uid: int, gid: int, roles: Mapping[str, Role]) -> Actor:
+    """Return who a Unix user is to us: the highest role of his groups; root and our own user are engineers."""
+    try:
+        user = pwd.getpwuid(uid).pw_name
+        groups = _names(os.getgrouplist(user, gid))
+    except KeyError:  # a user without a name, as containers have them
+        user, groups = f"uid {uid}", _names([gid])
+    role: Role = "engineer" if uid in (0, os.getuid()) else control.role_of(groups, roles)
+    return Actor(name=user, role=role, origin="site")
 
 
-async def _next(iterator: Reply) -> object:
-    return await anext(iterator)
+def _names(groups: Iterable[int]) -> set[str]:
+    found = set()
+    for number in groups:
+        with contextlib.suppress(KeyError):  # a group without a name grants nothing
+            found.add(grp.getgrgid(number).gr_name)
+    return found
+
+
+async def _request(reader: asyncio.StreamReader) -> control.Request:
+    """Return what the caller asks.
+
+    Raises:
+        BadRequest: it is no request, or a longer one than is allowed.
+        _GoneError: none came in time.
+    """
+    try:
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            line = await reader.readline()
+    except (OSError, TimeoutError) as error:
+        raise _GoneError(str(error) or "no request in time") from None
+    except ValueError:  # what a stream reader raises for a line over its limit
+        raise control.BadRequest(f"a request of more than {control.MAX_LINE} bytes") from None
+    if not line:
+        raise _GoneError("closed without a word")
+    return control.parse_request(line)
+
+
+async def _stream(items: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Write items as they come.
+
+    Raises:
+        _GoneError: the caller closed, or does not take what was asked for.
+    """
+    closed: asyncio.Future[Any] = asyncio.ensure_future(reader.read(1))  # nothing more is to be said: only the end
+    step: asyncio.Future[Any] = closed
+    try:
+        while True:
+            step = asyncio.ensure_future(_next(items))
+            await asyncio.wait({step, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if not step.done():
+                raise _GoneError("closed while the answer was being made")
+            try:
+                item = step.result()
+            except StopAsyncIteration:
+                return
+            await _send(writer, control.encode_item(item))
+    finally:
+        step.cancel()
+        closed.cancel()
+        await asyncio.gather(step, closed, return_exceptions=True)
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
+
+
+async def _next(items: Reply) -> object:
+    return await anext(items)
 
 
 async def _send(writer: asyncio.StreamWriter, line: bytes) -> None:
     writer.write(line)
-    await asyncio.wait_for(writer.drain(), WRITE_TIMEOUT_S)
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await writer.drain()
+    except (OSError, TimeoutError) as error:
+        raise _GoneError(str(error) or "does not read") from None
 
 
 async def _answers(path: Path) -> bool:
+    """Tell whether somebody serves the socket; one who is too busy to take a call does. Raises OSError: not ours."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_unix_connection(path), 1.0)
-    except (OSError, TimeoutError):
+        _, writer = await asyncio.open_unix_connection(path)
+    except (ConnectionRefusedError, FileNotFoundError):
         return False
     writer.close()
     return True
-
-
-def _problem(error: SitekeeperError) -> control.Problem:
-    if isinstance(error, Refused):
-        return control.Problem(error.reason, error.detail or error.reason)
-    code = {"NotFound": "not-found", "BadRequest": "usage"}.get(type(error).__name__, "failed")
-    return control.Problem(code, str(error))

@@ -1,9 +1,10 @@
-"""What can be asked of a running office on its local socket: alarms, their story, acknowledgements.
+"""What can be asked of a running office on its local socket: alarms, their story, acknowledgements, the ledger.
 
 The same operations as on a site, with the same items, so that `sk alarm ... --office SOCKET` is the same command. Only
 acknowledging is possible from here; what needs eyes on the equipment is refused as `site-only`.
 """
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Operations:
             "alarm.ack": self._ack,
             "alarm.unack": self._site_only,
             "alarm.clear": self._site_only,
+            "sync.ledger": self._ledger,
         }
 
     async def _list(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
@@ -77,6 +79,7 @@ class Operations:
         }
 
     async def _ack(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:
+        """Acknowledge. Once begun it is finished, shielded from a caller who hangs up: half of it is no order."""
         if ROLE_RANK[actor.role] < ROLE_RANK["operator"]:
             reason = "permission"
             raise Refused(reason, f"{actor.name} may look but not acknowledge; ask to join the operators' group")
@@ -87,7 +90,7 @@ class Operations:
             raise Refused(reason, f"the alarm has been raised again since: {record.occurrence}")
         next_state(record.state, Cause.ACK, latched=record.latched)  # refuses what cannot be acknowledged
         if "@" + OFFICE_EPOCH in record.occurrence:
-            move = await self.ack_here(record, actor, note)
+            move = await asyncio.shield(self.ack_here(record, actor, note))
             yield {"state": move.target, "occurrence": move.occurrence, "by": actor.name, "ack": "done"}
             return
         first = next((a for a in self.reader.acks(record.occurrence) if a.state == "pending"), None)
@@ -95,8 +98,23 @@ class Operations:
             yield {"state": record.state, "occurrence": record.occurrence, "by": first.who, "ack": "pending"}
             return
         ack = Ack(uuid.uuid4().hex, record.occurrence, actor.name, note, self.clock.wall())
-        state = await self.ack_sent(split_key(record.key)[0], ack)
+        state = await asyncio.shield(self.ack_sent(split_key(record.key)[0], ack))
         yield {"state": record.state, "occurrence": record.occurrence, "by": actor.name, "ack": state}
+
+    async def _ledger(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
+        site, known = _argument(args, "site"), [row.site for row in self.reader.sites()]
+        if site not in known:
+            raise NotFound(f"no site {site!r} at the office", near=tuple(get_close_matches(site, known, n=3)))
+        for row in self.reader.ledger(site):
+            yield {
+                "scan_group": row.scan_group,
+                "from": _rfc3339(row.start),
+                "to": _rfc3339(row.end),
+                "known_s": row.known / SECOND,
+                "gap_s": row.gap / SECOND,
+                "causes": {cause: span / SECOND for cause, span in row.causes.items()},
+                "unexplained_s": row.unexplained / SECOND,
+            }
 
     def _site_only(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
         reason = "site-only"

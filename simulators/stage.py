@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
@@ -104,11 +105,19 @@ def sk(*args: str) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that was free a moment ago, below those that the kernel gives to clients.
+
+    A client that tries again and again to reach a port of the kernel's own range while nobody listens there may be
+    given that very port, be connected to itself, and keep the server from coming back.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - nobody must not guess it
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> Path:

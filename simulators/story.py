@@ -147,7 +147,8 @@ class Story:
                     title = line["body"].get("title", "") if isinstance(line["body"], dict) else ""
                     if line.get("event") and "/L01@" in line["event"]:
                         self._occurrence = line["event"]
-                    self._teller.say(name, title=title, late=f"{_age(line):.2f}")
+                    late = {"late": f"{_age(line):.2f}"} if name == "phone" else {}
+                    self._teller.say(name, title=title, **late)
             await asyncio.sleep(0.05)
 
     def _did(self, what: str) -> None:
@@ -160,10 +161,11 @@ class Story:
         self._teller.say("gateway_dies")
         await asyncio.sleep(1.0)
         await self.start_gateway()
+        self._did("back gateway")
         self._teller.say("gateway_back")
 
     async def _office_hangs(self) -> None:
-        self._did("cut")
+        self._did("cut office")
         self._stage.signal("office", signal.SIGSTOP)
         self._teller.say("office_hangs")
 
@@ -174,11 +176,12 @@ class Story:
 
     async def _office_goes_on(self) -> None:
         self._stage.signal("office", signal.SIGCONT)
+        self._did("back office")
         self._teller.say("office_goes_on")
 
     async def _broker_comes(self) -> None:
         await self._stage.start("broker", *program("simulators.broker"), "--port", str(self._broker), ready="ready")
-        self._did("back")
+        self._did("back broker")
         self._teller.say("broker_comes")
 
     async def _acknowledge(self) -> None:

@@ -4,6 +4,7 @@ Each room owns its commands. The strings below are the one deliberate exception 
 """
 
 import importlib
+import io
 import sys
 from typing import Any, Final
 
@@ -74,7 +75,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C ends it with 130 and a closed pipe ends it quietly."""
+    """Run the command line; Ctrl-C ends it with 130, and a reader that went away, as `head` does, quietly with 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal in Big5 or GBK shows `?` rather than a traceback
     try:
         result: Any = cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -84,7 +88,4 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader went away, as `head` does; Python would complain at exit
-        sys.exit(0)
     sys.exit(result if isinstance(result, int) else 0)

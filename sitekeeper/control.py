@@ -7,12 +7,16 @@
 The daemon and the office speak it on their Unix sockets; whoever holds the socket feeds lines in and writes lines out.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
 import msgspec
 
-from sitekeeper.model.errors import SitekeeperError
+from sitekeeper.model.command import ROLE_RANK, Role
+from sitekeeper.model.errors import NotFound, Refused, SitekeeperError
+
+_T = TypeVar("_T")
 
 VERSION = 1
 MAX_LINE = 1 << 20
@@ -47,7 +51,6 @@ class BadRequest(SitekeeperError):
 
 
 _request = msgspec.json.Decoder(Request)
-_end = msgspec.json.Decoder(End)
 
 
 def encode_request(op: str, args: dict[str, Any]) -> bytes:
@@ -85,18 +88,53 @@ def encode_end(problems: list[Problem] | None = None) -> bytes:
     return msgspec.json.encode(End(ok=not problems, problems=problems or [])) + b"\n"
 
 
+def problem_of(error: Exception) -> Problem:
+    """Return what a caller is told of an error; one that is not of ours is a fault of ours, `internal`."""
+    match error:
+        case Refused():
+            return Problem(error.reason, error.detail or error.reason)
+        case NotFound():
+            return Problem("not-found", str(error))
+        case BadRequest():
+            return Problem("usage", str(error))
+        case SitekeeperError():
+            return Problem("failed", str(error))
+    return Problem("internal", f"{type(error).__name__}: {error}")
+
+
+def operation_of(op: str, table: Mapping[str, _T]) -> _T:
+    """Return what `table` holds for `op`.
+
+    Raises:
+        NotFound: nothing; with the names that are spelt alike.
+    """
+    try:
+        return table[op]
+    except KeyError:
+        raise NotFound(f"no operation {op!r}", near=tuple(get_close_matches(op, table, n=3))) from None
+
+
+def role_of(groups: Iterable[str], roles: Mapping[str, Role]) -> Role:
+    """Return the highest role that the groups grant; without one, people may look."""
+    held = [roles[name] for name in groups if name in roles]
+    return max(held, key=ROLE_RANK.__getitem__, default="viewer")
+
+
 def read_reply(lines: Iterator[bytes]) -> Iterator[Any]:
     """Yield the items of a reply; at its end return quietly or raise.
 
     Raises:
-        ControlError: the other side reported problems, or closed before the end line.
+        ControlError: the other side reported problems, closed before the end line, or does not speak this protocol.
     """
     for line in lines:
-        message = msgspec.json.decode(line)
-        if "item" in message:
-            yield message["item"]
-            continue
-        end = _end.decode(line)
+        try:
+            message = msgspec.json.decode(line)
+            if isinstance(message, dict) and "item" in message:
+                yield message["item"]
+                continue
+            end = msgspec.convert(message, End)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ControlError([Problem("closed", f"not an answer of a daemon: {error}")]) from None
         if not end.ok:
             raise ControlError(end.problems)
         return

@@ -185,11 +185,18 @@ def _moved(moved: Transition, names: Labels) -> str:
 
 def _because(moved: Transition, names: Labels) -> list[str]:
     """Return what the rule saw; told for the moves that a person must understand, not for acknowledgements."""
-    if moved.cause not in {Cause.RAISE, Cause.REANNUNCIATE, Cause.LEVEL, Cause.RESET}:
+    if moved.cause not in {Cause.RAISE, Cause.REANNUNCIATE, Cause.LEVEL}:
         return []
     limits = ", ".join(f"{name} {limit}" for name, limit in moved.limits.items())
     values = ", ".join(value_lines(moved.values, names))
-    return [line for line in (moved.detail, values, limits) if line]
+    return [line for line in (why(moved, names.lang), values, limits) if line]
+
+
+def why(moved: Transition, lang: str) -> str:
+    """Say which of the rule's named conditions held, in words; a condition without words of its own is left out."""
+    rule = split_key(moved.key)[2]
+    held = [_own(f"rules.because.{rule}.{name}", lang, "", **moved.limits) for name in moved.detail.split(", ")]
+    return "; ".join(words for words in held if words) or moved.detail
 
 
 def _when(push: Push) -> Micros:
@@ -217,9 +224,9 @@ def _reason(reason: str, lang: str) -> str:
     return _own(f"office.story.reason.{reason}", lang, reason)
 
 
-def _own(key: str, lang: str, default: str) -> str:
+def _own(key: str, lang: str, default: str, **fields: object) -> str:
     try:
-        return text(key, lang)
+        return text(key, lang, **fields)
     except NotFound:
         return default
 

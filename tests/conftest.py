@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +16,11 @@ def no_leaked_threads() -> Iterator[None]:
     """Fail a test that leaves a thread or a socket behind."""
     threads, sockets = set(threading.enumerate()), _sockets()
     yield
-    left = [t for t in threading.enumerate() if t not in threads and t.is_alive() and not t.name.startswith(("asyncio_", "asyncio-waitpid-"))]
+    left = [
+        t
+        for t in threading.enumerate()
+        if t not in threads and t.is_alive() and not t.name.startswith(("asyncio_", "asyncio-waitpid-"))
+    ]
     assert not left, f"threads left behind: {left}"
     if _sockets() - sockets:
         gc.collect()  # a socket that only garbage still holds is a warning of its own
@@ -36,6 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             item.fixturenames.insert(0, "no_leaked_tasks")  # set up first, so that it looks last
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must be real (CI=true), a test that was skipped is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("skipped tests are failures with CI=true", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _sockets() -> set[str]:

@@ -5,10 +5,11 @@ Virtual: time. In memory: the broker. Writers work inline. `kill_gateway` leaves
 """
 
 import asyncio
+import json
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from office.settings import OfficeSettings
 from simulators.estate import Estate
 from simulators.journal import Journal
 from simulators.phone import Phone
-from simulators.scenario import Scenario, load
+from simulators.scenario import Device, Link, Scenario, load
 from sitekeeper import control
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.command import Actor
@@ -35,7 +36,14 @@ SCENARIOS = Path(__file__).parents[1] / "config/scenarios"
 SITE = "s1"
 SECRET = "sixteen characters or more"
 TECHNICIAN = Actor(name="chan", role="technician", origin="site")
-PROFILES = {"sp-lift-1": "sp-lift-1", "lmon": "lift-lmon", "words": "lift-lmon"}
+PROFILES = {
+    "sp-lift-1": "sp-lift-1",
+    "lmon": "lift-lmon",
+    "words": "lift-lmon",
+    "bacnet-lift": "bacnet-lift",
+    "lighting-output": "bacnet-lighting-output",
+    "access-door": "bacnet-access-door",
+}
 
 
 class Chat:
@@ -65,16 +73,13 @@ def site_folder(
     folder.mkdir(exist_ok=True)
     site = {
         "site": {"id": SITE, "name": {"en": "Pine Court"}, "timezone": "Asia/Hong_Kong"},
-        "links": {
-            link.id: {"driver": "modbus-tcp", "host": "127.0.0.1", "port": ports[link.id], "timeout": "1s"}
-            for link in plan.links
-        },
+        "links": {link.id: _link(link, ports[link.id]) for link in plan.links},
         "devices": [
             {
                 "id": device.id,
                 "profile": PROFILES[device.face],
                 "link": link.id,
-                "unit": device.unit,
+                **_place(link, device, ports[link.id]),
                 "name": {"en": f"Lift {device.id[-2:].upper()}"},
                 "asset": {"rescue_phone": "+852 5550 0100"},
                 "rules": dict((rules or {}).get(device.id, {})),
@@ -88,6 +93,18 @@ def site_folder(
     }
     (folder / "site.yaml").write_text(yaml.safe_dump(site, sort_keys=False))
     return folder
+
+
+def _link(link: Link, port: int) -> dict[str, Any]:
+    if link.kind == "bacnet":
+        return {"driver": "bacnet-ip", "address": "127.0.0.1/8", "port": 0, "instance": 990001, "timeout": "1s"}
+    return {"driver": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "1s"}
+
+
+def _place(link: Link, device: Device, port: int) -> dict[str, Any]:
+    if link.kind == "bacnet":
+        return {"device": link.instance, "address": f"127.0.0.1:{port}", "object": device.object}
+    return {"unit": device.unit}
 
 
 class RebootedClock:
@@ -161,12 +178,14 @@ class VirtualSite:
             Wiring(connect=self.broker.connector(f"site-{SITE}"), inline=True, socket=self.folder / "control.sock"),
         )
         await self.app.open()
+        self._done("back gateway")
         self._tasks["gateway"] = asyncio.create_task(self.app.run(), name="gateway")
         return self.app
 
     async def kill_gateway(self) -> None:
         """End the gateway so that nothing is left of it but what was committed."""
         assert self.app is not None
+        self._done("kill gateway")
         await self._end("gateway")
         outbox, image = self.folder / "site/outbox.db", self.folder / "image"
         image.mkdir(exist_ok=True)
@@ -181,18 +200,30 @@ class VirtualSite:
             kept.replace(outbox.parent / kept.name)
         self.app = None
 
+    def cut(self) -> None:
+        """Take the broker away."""
+        self._done("cut")
+        self.broker.up = False
+        self.broker.cut()
+
+    def mend(self) -> None:
+        """Give the broker back."""
+        self._done("back")
+        self.broker.up = True
+
     async def close(self) -> None:
         """End everything, first the devices, so that no reading is on its way; what died by itself raises."""
-        await self._end("estate")
-        await self.estate.close()
-        if self.app is not None:
-            await asyncio.sleep(5)  # the end of the link is recorded, sent and committed
-            await self._end("gateway")
-            await self.app.close()
-        await self._end("office")
-        await self.office.close()
-        await self.phone.close()
-        self._journal.close()
+        async with AsyncExitStack() as last_first:
+            last_first.callback(self._journal.close)
+            last_first.push_async_callback(self.phone.close)
+            last_first.push_async_callback(self.office.close)
+            last_first.push_async_callback(self._end, "office")
+            if self.app is not None:
+                last_first.push_async_callback(self.app.close)
+                last_first.push_async_callback(self._end, "gateway")
+                last_first.push_async_callback(asyncio.sleep, 5)  # the end of the link is recorded, sent, committed
+            last_first.push_async_callback(self.estate.close)
+            last_first.push_async_callback(self._end, "estate")
 
     async def _end(self, name: str) -> None:
         task = self._tasks.pop(name)
@@ -200,6 +231,10 @@ class VirtualSite:
             await task
         task.cancel()
         await asyncio.wait({task})
+
+    def _done(self, what: str) -> None:
+        with (self.folder / "done.jsonl").open("a") as done:
+            done.write(json.dumps({"t": self.clock.wall(), "did": what}) + "\n")
 
     # time and people
 
@@ -252,7 +287,13 @@ class VirtualSite:
 
     def judged(self) -> oracle.Account:
         """Return the oracle's account of the run."""
-        return oracle.judge(SITE, self.folder / "office.db", self.folder / "sim.jsonl", self.folder / "phone.jsonl")
+        return oracle.judge(
+            SITE,
+            self.folder / "office.db",
+            self.folder / "sim.jsonl",
+            phone=self.folder / "phone.jsonl",
+            done=self.folder / "done.jsonl",
+        )
 
 
 def select(path: Path, sql: str, *values: object) -> list[sqlite3.Row]:

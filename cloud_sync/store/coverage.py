@@ -22,6 +22,11 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
     return merged
 
 
+def length(intervals: Iterable[Interval]) -> Micros:
+    """Return how long disjoint intervals are together."""
+    return sum(until - start for start, until in intervals)
+
+
 def extend(sql: sqlite3.Connection, site: str, group: str, intervals: Iterable[Interval]) -> None:
     """Add intervals to a scan group's coverage."""
     for start, until in merge(intervals):

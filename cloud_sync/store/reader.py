@@ -1,6 +1,7 @@
 """Reading the central store, on a read-only connection: for ingest's start, the office, and `sk`."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 
 from cloud_sync.store.alarms import COLUMNS, RECORD, record, stored
 from cloud_sync.store.base import Known, PendingAck, Push, Shape, StoredTransition
+from cloud_sync.store.coverage import Interval, length, merge
 from sitekeeper.catalogue import Catalogue, decode
 from sitekeeper.model.alarm import AlarmRecord
 from sitekeeper.model.clock import Micros
@@ -64,6 +66,24 @@ class AckRow(msgspec.Struct, frozen=True, kw_only=True):
     made: Micros
     state: str
     settled: Micros | None
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How completely one scan group's time is in the record. Wall times and lengths in microseconds.
+
+    Attributes:
+        start, end: what the record spans. known, gap and unexplained add up to it.
+        known: vouched for. gap: not vouched for, in a gap with a cause. unexplained: neither; must be 0.
+        causes: length of the gaps by cause; those of different causes may overlap each other and what is known.
+    """
+
+    scan_group: str
+    start: Micros
+    end: Micros
+    known: Micros
+    gap: Micros
+    unexplained: Micros
+    causes: dict[str, Micros]
 
 
 class StoreReader:
@@ -164,6 +184,16 @@ class StoreReader:
         sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE state IN ('planned', 'sending') ORDER BY id"  # noqa: S608
         return _pushes(self._rows(sql))
 
+    def ledger(self, site: str) -> list[LedgerRow]:
+        """Return the account of every scan group of a site of which the record says anything."""
+        known: dict[str, list[Interval]] = defaultdict(list)
+        gaps: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
+        for row in self._rows("SELECT scan_group, start, until FROM coverage WHERE site = ?", site):
+            known[row[0]].append((row[1], row[2]))
+        for row in self._rows('SELECT scan_group, start, "end", cause FROM gaps WHERE site = ?', site):
+            gaps[row[0]][row[3]].append((row[1], row[2]))
+        return [_account(group, known[group], gaps[group]) for group in sorted(known.keys() | gaps.keys())]
+
     def _rows(self, sql: str, *arguments: object) -> list[sqlite3.Row]:
         try:
             return self._sql.execute(sql, arguments).fetchall()
@@ -173,6 +203,20 @@ class StoreReader:
 
 def _pushes(rows: Iterable[sqlite3.Row]) -> list[Push]:
     return [msgspec.convert(dict(row), Push, strict=False) for row in rows]
+
+
+def _account(group: str, known: list[Interval], gaps: dict[str, list[Interval]]) -> LedgerRow:
+    every = merge([*known, *(interval for intervals in gaps.values() for interval in intervals)])
+    start, end = every[0][0], every[-1][1]
+    return LedgerRow(
+        scan_group=group,
+        start=start,
+        end=end,
+        known=length(merge(known)),
+        gap=length(every) - length(merge(known)),
+        unexplained=end - start - length(every),
+        causes={cause: length(merge(intervals)) for cause, intervals in sorted(gaps.items())},
+    )
 
 
 def _site(row: sqlite3.Row) -> SiteRow:

@@ -21,6 +21,9 @@ Decoder = Callable[[bytes], Read]
 _Raw = Callable[[bytes], float | str | None]
 
 NO_MEANING: Final[Read] = (None, bad(Reason.UNMAPPED))
+_DECODERS: Final[dict[tuple[str, PointType, int], Decoder]] = {}
+"""By everything that `decoder` looks at. As many as there are ways of reading in the profiles of the site."""
+
 INVALID: Final[Read] = (None, bad(Reason.DEVICE_FLAGGED))
 NOT_FINITE: Final[Read] = (None, bad(Reason.OUT_OF_RANGE))
 
@@ -74,12 +77,18 @@ def _check_words(enum: Mapping[int, str] | None, members: tuple[str, ...]) -> No
 def decoder(point: ModbusPoint, point_type: PointType, shift: int = 0) -> Decoder:
     """Return the function that decodes `point`, which `check` has passed.
 
+    Points that mean the same share one: a hundred devices of one profile then need no more memory than one, and what
+    is used often is near at hand.
+
     Args:
         shift: for coils and discrete inputs, the place of its bit within its byte of the reply.
     """
-    if point.bits:
-        return _meaning(lambda chunk: chunk[0] >> shift & 1, point, point_type)
-    return _meaning(_raw(point), point, point_type)
+    key = (point.meaning, point_type, shift)
+    found = _DECODERS.get(key)
+    if found is None:
+        raw = (lambda chunk: chunk[0] >> shift & 1) if point.bits else _raw(point)
+        found = _DECODERS[key] = _meaning(raw, point, point_type)
+    return found
 
 
 def _raw(point: ModbusPoint) -> _Raw:
@@ -93,6 +102,10 @@ def _raw(point: ModbusPoint) -> _Raw:
         unpack = struct.Struct(">f" if kind == "float32" else ">d").unpack
         return lambda chunk: float(unpack(arrange(chunk))[0])
     signed = kind.startswith("int")
+    if arrange is _as_it_is and point.byte is None:
+        letter = {1: "h", 2: "i", 4: "q"}[point.size]
+        whole = struct.Struct(">" + (letter if signed else letter.upper())).unpack
+        return lambda chunk: whole(chunk)[0]
     part = {"high": slice(0, 1), "low": slice(1, 2), None: slice(None)}[point.byte]
     return lambda chunk: int.from_bytes(arrange(chunk)[part], "big", signed=signed)
 
@@ -111,8 +124,12 @@ def _arrange(point: ModbusPoint) -> Callable[[bytes], bytes]:
             places = list(range(size - 1, -1, -1))
     places = places[: point.length or size]
     if places == list(range(size)):
-        return lambda chunk: chunk
+        return _as_it_is
     return lambda chunk: bytes([chunk[at] for at in places])
+
+
+def _as_it_is(chunk: bytes) -> bytes:
+    return chunk
 
 
 def _text(data: bytes) -> str | None:

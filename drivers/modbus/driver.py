@@ -6,10 +6,10 @@ are decoded. What went wrong with one request touches the points of that request
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from operator import itemgetter
+from itertools import compress
 from typing import Final, NamedTuple
 
 from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
@@ -41,19 +41,18 @@ class _Cell(NamedTuple):
 
 @dataclass(slots=True)
 class _Block:
-    """A planned request with its last answer, as a whole and by point. `parts` cuts an answer into points."""
+    """A planned request with its last answer. `at` has for each byte of an answer the points that it belongs to."""
 
     request: Request
     question: Question
     cells: tuple[_Cell, ...]
-    parts: Callable[[bytes], tuple[bytes, ...]]
+    at: tuple[tuple[_Cell, ...], ...]
     last: bytes = b""
-    last_parts: tuple[bytes, ...] = ()
     failures: int = 0
 
     def forget(self) -> None:
         """Have the next answer decoded whole."""
-        self.last, self.last_parts = b"", (b"",) * len(self.cells)
+        self.last = b""
 
 
 @dataclass(slots=True)
@@ -72,9 +71,7 @@ class _Group:
     def block(self, request: Request) -> _Block:
         asked = question(self.unit, request.table, request.address, request.count)
         cells = tuple(_cell(self.group, request, span) for span in request.spans)
-        block = _Block(request, asked, cells, _cutter([cell.part for cell in cells]))
-        block.forget()
-        return block
+        return _Block(request, asked, cells, _by_byte(cells, asked.expected.size))
 
 
 def _cell(group: ReadGroup, request: Request, span: Span) -> _Cell:
@@ -87,11 +84,14 @@ def _cell(group: ReadGroup, request: Request, span: Span) -> _Cell:
     return _Cell(span.index, slice(2 * offset, 2 * (offset + span.size)), decoder(point, read.type))
 
 
-def _cutter(parts: list[slice]) -> Callable[[bytes], tuple[bytes, ...]]:
-    """Return what cuts bytes into all `parts` in one go; `itemgetter` does so in C, but gives no tuple for one."""
-    if len(parts) == 1:
-        return lambda data: (data[parts[0]],)
-    return itemgetter(*parts)
+def _by_byte(cells: tuple[_Cell, ...], size: int) -> tuple[tuple[_Cell, ...], ...]:
+    """Return for each byte of an answer the cells that it is part of: the same object for bytes of the same cells."""
+    found: list[list[_Cell]] = [[] for _ in range(size)]
+    for cell in cells:
+        for byte in range(cell.part.start, cell.part.stop):
+            found[byte].append(cell)
+    shared: dict[tuple[int, ...], tuple[_Cell, ...]] = {}
+    return tuple(shared.setdefault(tuple(cell.point for cell in those), tuple(those)) for those in found)
 
 
 def _spans(group: ReadGroup) -> list[Span]:
@@ -182,12 +182,28 @@ class ModbusDriver:
 
 
 def _decode(memory: ScanMemory, block: _Block, data: bytes, received: Micros) -> None:
-    parts = block.parts(data)
-    for (point, _, decode), part, last in zip(block.cells, parts, block.last_parts, strict=True):
-        if part != last:
-            value, q = decode(part)
-            memory.note(point, value, q, received)
-    block.last, block.last_parts = data, parts
+    """Note the points whose bytes are not those of the last answer.
+
+    The bytes that differ are found in one go, so that a point which stands still costs nothing, not even a look at it:
+    with many devices its objects would have to be fetched from memory each time.
+    """
+    if not block.last:
+        _note(memory, block.cells, data, received)
+    else:
+        differing = int.from_bytes(data, "big") ^ int.from_bytes(block.last, "big")
+        before: tuple[_Cell, ...] = ()
+        for byte in compress(range(len(data)), differing.to_bytes(len(data), "big")):
+            cells = block.at[byte]
+            if cells is not before:
+                _note(memory, cells, data, received)
+                before = cells
+    block.last = data
+
+
+def _note(memory: ScanMemory, cells: tuple[_Cell, ...], data: bytes, received: Micros) -> None:
+    for point, part, decode in cells:
+        value, q = decode(data[part])
+        memory.note(point, value, q, received)
 
 
 def _failed(group: _Group, block: _Block, error: FieldError, now: Micros) -> None:

@@ -1,6 +1,7 @@
 """What people write for Modbus: keys of a link, of a device, and of a profile's point. Checked here, used elsewhere."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -97,7 +98,7 @@ class ModbusPoint(Written):
     bool_map: Annotated[dict[bool, int] | None, BeforeValidator(_bool_map)] = Field(default=None, alias="bool")
     invalid: tuple[int | float, ...] = Field(default=(), max_length=16, strict=False)
 
-    @property
+    @cached_property
     def table(self) -> Table:
         return next(name for name in _TABLES if getattr(self, name) is not None)
 
@@ -120,6 +121,11 @@ class ModbusPoint(Written):
             return "bool"
         return "uint16" if self.type in {None, "bool"} else self.type
 
+    @cached_property
+    def meaning(self) -> str:
+        """Everything but its place, as a key: points with the same one are decoded alike."""
+        return repr((self.bits, self.model_dump(exclude={"coil", "discrete", "input", "holding"})))
+
     @property
     def size(self) -> int:
         """How many addresses it fills."""
@@ -133,10 +139,11 @@ class ModbusPoint(Written):
         Raises:
             ValueError: no such address.
         """
-        address = resolve(self.table, getattr(self, self.table), parameters)
+        written = getattr(self, self.table)
+        address = resolve(self.table, written, parameters)
         if address + self.size > 65536:
             raise ValueError(f"{self.table} {address} to {address + self.size - 1} runs past 65535")
-        return self.model_copy(update={self.table: address})
+        return self if address == written else self.model_copy(update={self.table: address})
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,11 +6,9 @@ from typing import Any
 
 import click
 
-from edge.cli.client import ask, socket_path
+from edge.cli.client import one, socket_path
 from edge.cli.output import envelope, listing, options, report
 from sitekeeper.control import ControlError
-
-LANGUAGES = click.Choice(["en", "zh-Hant", "zh-Hans"])
 
 
 @click.group()
@@ -26,35 +24,34 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @alarm.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that are normal again.")
 @_options
-def list_(*, everything: bool, office: str | None, socket_: str | None, as_json: bool) -> None:
+def list_(*, everything: bool, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """Alarms that want something, worst first."""
     columns = ("priority", "state", "rule", "key", "raised", "acked_by", "occurrence")
     args = {"all": everything}
-    sys.exit(listing("alarm.list", "alarm.list", args, columns, socket_=office or socket_, as_json=as_json))
+    sys.exit(listing("alarm.list", "alarm.list", args, columns, socket_=office or socket_, as_json=as_json, lang=lang))
 
 
 @alarm.command()
 @click.argument("alarm_id")
-@click.option("--lang", type=LANGUAGES, default="en", show_default=True)
 @_options
-def show(*, alarm_id: str, lang: str, office: str | None, socket_: str | None, as_json: bool) -> None:
+def show(*, alarm_id: str, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """One alarm as a story: what was seen, who was told, who did what."""
     try:
-        item = next(iter(ask(socket_path(office or socket_), "alarm.show", {"id": alarm_id, "lang": lang})))
+        item = one(socket_path(office or socket_), "alarm.show", {"id": alarm_id, "lang": lang})
     except ControlError as error:
-        sys.exit(report(error, "alarm.show", as_json=as_json))
+        sys.exit(report(error, "alarm.show", as_json=as_json, lang=lang))
     click.echo(envelope("alarm.show", item) if as_json else "\n".join(item["story"]))
 
 
-def _move(op: str, alarm_id: str, note: str, where: str | None, *, as_json: bool) -> int:
+def _move(op: str, alarm_id: str, note: str, where: str | None, *, as_json: bool, lang: str) -> int:
     try:
-        items = list(ask(socket_path(where), op, {"id": alarm_id, "note": note}))
+        item = one(socket_path(where), op, {"id": alarm_id, "note": note})
     except ControlError as error:
-        return report(error, op, as_json=as_json)
+        return report(error, op, as_json=as_json, lang=lang)
     if as_json:
-        click.echo(envelope(op, items[0]))
+        click.echo(envelope(op, item))
     else:
-        click.echo("\n".join(f"{key}\t{value}" for key, value in items[0].items()))
+        click.echo("\n".join(f"{key}\t{value}" for key, value in item.items()))
     return 0
 
 
@@ -62,24 +59,24 @@ def _move(op: str, alarm_id: str, note: str, where: str | None, *, as_json: bool
 @click.argument("alarm_id")
 @click.option("--note", default="", help="Why, for whoever reads the story later.")
 @_options
-def ack(*, alarm_id: str, note: str, office: str | None, socket_: str | None, as_json: bool) -> None:
+def ack(*, alarm_id: str, note: str, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """Acknowledge: I have seen it and see to it. Pushes stop."""
-    sys.exit(_move("alarm.ack", alarm_id, note, office or socket_, as_json=as_json))
+    sys.exit(_move("alarm.ack", alarm_id, note, office or socket_, as_json=as_json, lang=lang))
 
 
 @alarm.command()
 @click.argument("alarm_id")
 @click.option("--note", default="", help="Why the acknowledgement was a mistake.")
 @_options
-def unack(*, alarm_id: str, note: str, office: str | None, socket_: str | None, as_json: bool) -> None:
+def unack(*, alarm_id: str, note: str, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """Take an acknowledgement back."""
-    sys.exit(_move("alarm.unack", alarm_id, note, office or socket_, as_json=as_json))
+    sys.exit(_move("alarm.unack", alarm_id, note, office or socket_, as_json=as_json, lang=lang))
 
 
 @alarm.command()
 @click.argument("alarm_id")
 @click.option("--entered", "note", required=True, help="What was found and done, for example 'released, 1 person'.")
 @_options
-def clear(*, alarm_id: str, note: str, office: str | None, socket_: str | None, as_json: bool) -> None:
+def clear(*, alarm_id: str, note: str, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """End a latched alarm. Only on site, only when the condition is over."""
-    sys.exit(_move("alarm.clear", alarm_id, note, office or socket_, as_json=as_json))
+    sys.exit(_move("alarm.clear", alarm_id, note, office or socket_, as_json=as_json, lang=lang))

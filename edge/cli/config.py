@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from edge.cli.output import lang_option
+
 INVALID = 6
 """Exit code of a configuration that cannot be used."""
 
@@ -17,7 +19,7 @@ def config() -> None:
 @config.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of lines.")
-@click.option("--lang", default="en", type=click.Choice(["en", "zh-Hant", "zh-Hans"]), help="Language of the messages.")
+@lang_option
 def check(folder: Path, lang: str, *, as_json: bool) -> int:
     """Check the site folder DIR: every fault at once, as file:line:column. Opens no socket. Exit code 6 if any."""
     from edge.cli.output import envelope

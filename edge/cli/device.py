@@ -14,15 +14,15 @@ def device() -> None:
 
 @device.command("list")
 @options
-def list_(*, socket_: str | None, as_json: bool) -> None:
+def list_(*, socket_: str | None, as_json: bool, lang: str) -> None:
     """Every device: does it answer, since when, how many of its points are good."""
     columns = ("id", "class", "profile", "link", "state", "since", "points", "good", "last_good")
-    sys.exit(listing("device.list", "device.list", {}, columns, socket_=socket_, as_json=as_json))
+    sys.exit(listing("device.list", "device.list", {}, columns, socket_=socket_, as_json=as_json, lang=lang))
 
 
 @device.command()
 @click.argument("device_id")
 @options
-def show(*, device_id: str, socket_: str | None, as_json: bool) -> None:
+def show(*, device_id: str, socket_: str | None, as_json: bool, lang: str) -> None:
     """One device: link, scan groups, counts, the last error word for word, its equipment record."""
-    sys.exit(facts("device.show", "device.show", {"id": device_id}, socket_=socket_, as_json=as_json))
+    sys.exit(facts("device.show", "device.show", {"id": device_id}, socket_=socket_, as_json=as_json, lang=lang))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge.cli.output import lang_option
 from sitekeeper.control import Problem
 from sitekeeper.model.errors import ConfigError, Fault
 
@@ -15,11 +16,6 @@ INVALID = 6
 """Exit code of rules or site files that cannot be used."""
 
 
-def _lang(command: click.decorators.FC) -> click.decorators.FC:
-    languages = click.Choice(["en", "zh-Hant", "zh-Hans"])
-    return click.option("--lang", default="en", type=languages, help="Language of names and messages.")(command)
-
-
 @click.group()
 def rule() -> None:
     """Rules: which apply where, and whether their tests pass."""
@@ -28,7 +24,7 @@ def rule() -> None:
 @rule.command("list")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="SITE_DIR")
 @click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")
-@_lang
+@lang_option
 def list_(folder: Path, lang: str, *, as_json: bool) -> int:
     """List the rules of the site folder SITE_DIR, device by device; what a device lacks is named."""
     from edge.cli.output import envelope, table
@@ -61,7 +57,7 @@ def list_(folder: Path, lang: str, *, as_json: bool) -> int:
 @rule.command("test")
 @click.argument("path", type=click.Path(path_type=Path), metavar="SITE_DIR|FILE")
 @click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")
-@_lang
+@lang_option
 def test_(path: Path, lang: str, *, as_json: bool) -> int:
     """Run the tests written beside the rules of a site folder or of one rule file."""
     from edge.cli.output import envelope, table

@@ -8,31 +8,50 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge.cli.output import lang_option
+
 if TYPE_CHECKING:
     from edge.settings.values import Site
+
+INVALID = 6
+"""Exit code of a configuration that cannot be used."""
 
 
 @click.command()
 @click.option("--site", "folder", required=True, type=click.Path(path_type=Path), help="Folder with site.yaml.")
 @click.option("--socket", "socket_", metavar="PATH", help="Where to answer the command line.")
-def run(*, folder: Path, socket_: str | None) -> None:
+@lang_option
+def run(*, folder: Path, socket_: str | None, lang: str) -> None:
     """Run the gateway daemon for one site, until SIGTERM."""
-    from edge.cli.client import fail, socket_path
+    import structlog
+
+    from edge.cli.client import socket_path
     from edge.logs import configure
     from edge.settings import load
     from sitekeeper.model.errors import ConfigError, SitekeeperError
 
     configure()
     try:
-        site = load(folder)
+        site = load(folder, lang=lang)
     except ConfigError as error:
-        click.echo(str(error), err=True)
-        fail("config", f"{folder}: {len(error.faults)} faults", f"sk config check {folder}")
+        click.echo(f"{error}\nconfig: {folder}: {len(error.faults)} faults\n  try: sk config check {folder}", err=True)
+        sys.exit(INVALID)
     try:
         asyncio.run(_serve(site, socket_path(socket_)))
     except SitekeeperError as error:
-        fail("failed", str(error))
-    sys.exit(0)
+        click.echo(f"failed: {error}", err=True)
+        sys.exit(1)
+    except ExceptionGroup as group:
+        structlog.get_logger().error("gateway stopped", exc_info=group)
+        click.echo("\n".join(f"failed: {line}" for line in _leaves(group)), err=True)
+        sys.exit(1)
+
+
+def _leaves(error: BaseException) -> list[str]:
+    """Return what stopped the gateway, one line for each part that died."""
+    if isinstance(error, BaseExceptionGroup):
+        return [line for inner in error.exceptions for line in _leaves(inner)]
+    return [f"{type(error).__name__}: {error}"]
 
 
 async def _serve(site: "Site", socket_: Path) -> None:

@@ -5,19 +5,19 @@ from typing import Any
 
 import click
 
-from edge.cli.client import ask, socket_path
+from edge.cli.client import one, socket_path
 from edge.cli.output import envelope, options, report, table
 from sitekeeper.control import ControlError, Problem
 
 
 @click.command()
 @options
-def status(*, socket_: str | None, as_json: bool) -> None:
+def status(*, socket_: str | None, as_json: bool, lang: str) -> None:
     """One look at this gateway: office, devices, alarms, what waits."""
     try:
-        item = next(iter(ask(socket_path(socket_), "status")))
+        item = one(socket_path(socket_), "status")
     except ControlError as error:
-        sys.exit(report(error, "status", as_json=as_json))
+        sys.exit(report(error, "status", as_json=as_json, lang=lang))
     problems = [Problem(**problem) for problem in item.pop("problems")]
     if as_json:
         click.echo(envelope("status", item, problems))
@@ -29,13 +29,15 @@ def status(*, socket_: str | None, as_json: bool) -> None:
 def _print(item: dict[str, Any], problems: list[Problem]) -> None:
     alarms, devices, outbox, office = item["alarms"], item["devices"], item["outbox"], item["office"]
     waiting = ", ".join(f"{n} {stream}" for stream, n in outbox["unsent"].items() if n) or "nothing"
+    age = office["receipt_age_s"]
+    heard = "no receipt yet" if age is None else f"last receipt {age} s ago"
     table(
         ("part", "state", "detail"),
         [
             ("gateway", "running", f"{item['site']} up {item['uptime_s']} s, version {item['version']}"),
             ("clock", "trusted" if item["clock_trusted"] else "not synchronised", item["at"]),
-            ("office", office["state"], f"last receipt {office['receipt_age_s']} s ago, waiting: {waiting}"),
-            ("outbox", outbox["state"], f"{outbox['bytes']} bytes, oldest unsent {outbox['oldest_s']} s"),
+            ("office", office["state"], f"{heard}, waiting: {waiting}"),
+            ("outbox", outbox["state"], f"samples dropped: {outbox['samples_dropped']}"),
             ("devices", f"{devices['online']} of {devices['all']} answer", ", ".join(devices["silent"]) or "-"),
             ("alarms", f"{alarms['active']} active", f"{alarms['unacked']} to acknowledge"),
         ],

@@ -18,6 +18,9 @@ from sitekeeper.model.errors import Refused, StorageError
 DURABLE_WITHIN_S = 8.0
 """How long a person waits for the disk before being told so; below the command line's own patience."""
 
+NOTE_LIMIT = 500
+"""Characters of a note; a block must be able to hold it."""
+
 
 def operations(gateway: Gateway) -> dict[str, Operation]:
     """Return `alarm.list`, `alarm.show`, `alarm.ack`, `alarm.unack` and `alarm.clear`; moves answer once durable."""
@@ -45,22 +48,37 @@ async def _show(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[It
 
 
 async def _ack(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    occurrence = _find(gateway, text(args, "id")).occurrence
-    yield await _durable(gateway, gateway.door.ack(occurrence, actor, str(args.get("note", ""))))
+    occurrence, note = _asked(gateway, args)
+    yield await _durable(gateway, gateway.door.ack(occurrence, actor, note))
 
 
 async def _unack(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    occurrence = _find(gateway, text(args, "id")).occurrence
-    yield await _durable(gateway, gateway.door.unack(occurrence, actor, str(args.get("note", ""))))
+    occurrence, note = _asked(gateway, args)
+    yield await _durable(gateway, gateway.door.unack(occurrence, actor, note))
 
 
 async def _clear(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    record = _find(gateway, text(args, "id"))
-    _, device, rule = split_key(record.key)
+    occurrence, entered = _asked(gateway, args)
+    _, device, rule = split_key(occurrence.partition("@")[0])
     false, allowed = gateway.pipeline.standing(rule, device)
-    entered = str(args.get("note", ""))
-    move = gateway.door.clear(record.occurrence, actor, entered, condition_false=false, reset_allowed=allowed)
+    move = gateway.door.clear(occurrence, actor, entered, condition_false=false, reset_allowed=allowed)
     yield await _durable(gateway, move)
+
+
+def _asked(gateway: Gateway, args: Item) -> tuple[str, str]:
+    """Return the occurrence and the note of a move. What cannot be stored is refused here, before anything moves.
+
+    Raises:
+        Refused, NotFound: as `_find`; `usage` for a note that is too long.
+        StorageError: the disk is behind.
+    """
+    occurrence, note = _find(gateway, text(args, "id")).occurrence, args.get("note") or ""
+    if not isinstance(note, str) or len(note) > NOTE_LIMIT:
+        reason = "usage"
+        raise Refused(reason, f"a note is a text of at most {NOTE_LIMIT} characters")
+    if gateway.outbox.behind("alarms"):
+        raise StorageError(f"not done: {gateway.outbox.problem or 'the disk is too slow'}")
+    return occurrence, note
 
 
 async def _durable(gateway: Gateway, move: Transition | None) -> Item:

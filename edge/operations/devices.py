@@ -11,6 +11,7 @@ from edge.settings.values import Device
 from edge.socket_api import Operation
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.command import Actor
+from sitekeeper.model.point import ONLINE
 from sitekeeper.model.quality import is_good
 
 
@@ -29,20 +30,29 @@ async def _one(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Ite
     device = gateway.site.devices.get(wanted)
     if device is None:
         raise not_found("device", wanted, gateway.site.devices)
-    poller = gateway.pollers[device.link]
+    poller = gateway.pollers.get(device.link)  # none on a link from which nothing is read
     yield {
         **_summary(gateway, device),
         "names": device.names,
         "zone": device.zone,
-        "last_error": poller.last_errors.get(wanted) or poller.last_error,
-        "link_counts": asdict(poller.counts),
+        "endpoint": _endpoint(gateway, device),
+        "last_error": "" if poller is None else poller.last_errors.get(wanted) or poller.last_error,
+        "link_counts": {} if poller is None else asdict(poller.counts),
         "groups": _groups(gateway, wanted),
         "asset": msgspec.to_builtins(device.asset),
     }
 
 
+def _endpoint(gateway: Gateway, device: Device) -> str:
+    """Return where the device is on the wire, `10.1.3.41:502 unit 1`; of options only those that cannot be secret."""
+    link, unit = gateway.site.links[device.link].options, getattr(device.read.options, "unit", None)
+    place = ":".join(str(part) for key in ("host", "port") if (part := getattr(link, key, None)) is not None)
+    return place if unit is None else f"{place} unit {unit}".strip()
+
+
 def _summary(gateway: Gateway, device: Device) -> Item:
-    samples = [sample for point, sample in gateway.pipeline.latest.all() if point.device == device.id]
+    every = gateway.pipeline.latest.all()
+    samples = [sample for point, sample in every if point.device == device.id and point.name != ONLINE]
     online = gateway.online(device.id)
     ids = [group.id for group in gateway.site.groups if group.device == device.id]
     good = max((gateway.pipeline.changes.good_until(group) or 0 for group in ids), default=0)

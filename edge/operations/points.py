@@ -4,6 +4,7 @@ import asyncio
 import fnmatch
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
@@ -19,6 +20,9 @@ from sitekeeper.model.sample import Sample
 
 WATCH_BACKLOG = 1_000
 """Changes that wait for one watcher who reads slowly; beyond it the oldest are dropped, for him alone."""
+
+HISTORY_LIMIT = 100_000
+"""Changes in one answer: a question must not cost the gateway its memory."""
 
 
 def operations(gateway: Gateway) -> dict[str, Operation]:
@@ -97,4 +101,8 @@ def _point(gateway: Gateway, point: Point, sample: Sample | None) -> Item:
 
 def _recorded(path: Path, point: str, since: Micros, until: Micros) -> list[HistoryRow]:
     with Reader(path) as reader:
-        return list(reader.history(point, since, until))
+        rows = list(islice(reader.history(point, since, until), HISTORY_LIMIT + 1))
+    if len(rows) > HISTORY_LIMIT:
+        reason = "usage"
+        raise Refused(reason, f"more than {HISTORY_LIMIT} changes; ask for a shorter --since")
+    return rows

@@ -21,7 +21,7 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
 async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
     facts, uplink = _facts(gateway), gateway.uplink()
     records = gateway.pipeline.book.records()
-    devices = len(gateway.site.devices)
+    online = [gateway.online(device) for device in gateway.site.devices]
     yield {
         "site": gateway.site.id,
         "version": __version__,
@@ -30,8 +30,8 @@ async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator
         "uptime_s": facts.uptime // SECOND,
         "clock_trusted": facts.clock_trusted,
         "devices": {
-            "all": devices,
-            "online": devices - len(facts.silent_devices),
+            "all": len(online),
+            "online": sum(sample is not None and sample.value is True for sample in online),
             "silent": list(facts.silent_devices),
         },
         "points": len(gateway.site.points),
@@ -62,10 +62,10 @@ def _facts(gateway: Gateway) -> health.Facts:
     return health.Facts(
         clock_trusted=gateway.clock.trusted(),
         writer_error=str(problem) if problem else "",
-        office_connected=uplink["state"] == "connected",
+        office=uplink["state"],
         receipt_age=None if age is None else int(age * SECOND),
         unsent=sum(gateway.outbox.unsent(stream).blocks for stream in STREAMS),
-        silent_devices=tuple(device for device, s in samples.items() if s is None or s.value is not True),
+        silent_devices=tuple(device for device, s in samples.items() if s is not None and s.value is not True),
         unacked=sum(record.state in UNACKED for record in gateway.pipeline.book.records()),
         uptime=gateway.clock.monotonic() - gateway.started,
     )

@@ -33,12 +33,15 @@ class Builder:
         self._points = points
         self._parameters = parameters or {}
         self._trees = named or {}
+        self._lacks: dict[str, str] = {}
+        for name, tree in self._trees.items():  # in order: each may use those before it
+            self._lacks[name] = self.missing(tree)
 
     def missing(self, tree: Expression) -> str:
         """Return the first point that the expression needs and the device lacks; empty if it can be built."""
         if isinstance(tree, Name):
-            if tree.name in self._trees:
-                return self.missing(self._trees[tree.name])
+            if tree.name in self._lacks:
+                return self._lacks[tree.name]
             name = tree.name.removesuffix(KIND)
             known = tree.name == DEVICE.base or tree.name in self._parameters or name in self._points
             return "" if known else name
@@ -94,12 +97,23 @@ class Builder:
         if name in self._parameters:
             return self._add(Fixed(self._parameters[name].value))
         if name in self._trees:
-            if name not in self.named:
-                self.named[name] = self.build(self._trees[name])
-            return self.named[name]
+            return self._named(name)
         if name.endswith(KIND):
             return self._add(Fixed(self._points[name.removesuffix(KIND)].kind))
         return self.input(name)
+
+    def _named(self, wanted: str) -> Node:
+        """Return the node of a named expression; those it uses are built first, so that a chain is no recursion."""
+        used = {wanted}
+        for name in reversed(list(self._trees)):
+            if name in used and name not in self.named:
+                used |= _names(self._trees[name]) & self._trees.keys()
+        for name in self._trees:
+            if name in used and name not in self.named:
+                if self._lacks[name]:
+                    continue  # only inside a default, which does not need it then
+                self.named[name] = self.build(self._trees[name])
+        return self.named[wanted]
 
     def _binary(self, tree: Binary) -> Node:
         if isinstance(tree.right, Several):
@@ -116,6 +130,13 @@ class Builder:
         }
         make: Callable[..., Any] = OPERATORS[tree.name]
         return self._add(make(**built))
+
+
+def _names(tree: Expression) -> set[str]:
+    inside = [tree]
+    for part in inside:  # grows while it is walked
+        inside.extend(parts(part))
+    return {part.name for part in inside if isinstance(part, Name)}
 
 
 def _arguments(tree: Call) -> dict[str, Expression]:

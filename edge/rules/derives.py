@@ -133,6 +133,7 @@ class _Derived:
             raise FormatError(f"state of {self.point.id}: {error}") from error
         if revision == self._revision:
             self._graph.restore(memories, as_of)
+        self.unsaved = True  # what was saved is on another clock than the next `as_of`
 
 
 class Derives:

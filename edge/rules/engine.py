@@ -55,6 +55,7 @@ class Engine:
                 self._routes.setdefault(handle, []).append((instance, point))
         for key, saved in state.items():
             self._restore(key, saved, as_of or 0)
+        self._unsaved = dict.fromkeys(self._instances)  # all: saved times are on another clock than the next `as_of`
 
     def feed(self, samples: Sequence[Sample], now: Micros | None = None) -> list[Verdict]:
         """Take samples in order of time; return what was decided up to the last one, or up to `now` if given.
@@ -89,9 +90,9 @@ class Engine:
 
     def dirty(self) -> dict[str, bytes | None]:
         """Return the states that changed since the last call, for the transaction of the verdicts; None: forget it."""
-        changed: dict[str, bytes | None] = {i.plan.key: i.save() for i in self._instances if i.unsaved}
+        changed: dict[str, bytes | None] = {instance.plan.key: instance.save() for instance in self._unsaved}
         changed.update(self._gone)
-        self._gone = {}
+        self._unsaved, self._gone = {}, {}
         return changed
 
     def resettable(self, rule: str, device: str) -> tuple[bool, bool]:
@@ -116,18 +117,20 @@ class Engine:
         self._settle_pending()
         while (ripe := self._timers.pop(now)) is not None:
             due, place = ripe
-            self._instances[place].graph.wake(due)
-            self._evaluate(self._instances[place], due)
+            instance = self._instances[place]
+            instance.graph.wake(due)
+            instance.evaluate(due, self._out)
+            self._timers.set(place, instance.deadline)
+            self._unsaved[instance] = None
         self.now = now
 
     def _settle_pending(self) -> None:
         pending, self._pending = self._pending, []
+        now, out = self.now, self._out
         for instance in pending:
-            self._evaluate(instance, self.now)
-
-    def _evaluate(self, instance: Instance, now: Micros) -> None:
-        instance.evaluate(now, self._out)
-        self._timers.set(instance.place, instance.deadline)
+            if instance.evaluate(now, out):
+                self._timers.set(instance.place, instance.deadline)
+                self._unsaved[instance] = None
 
     def _take(self) -> list[Verdict]:
         taken, self._out = self._out, []

@@ -14,7 +14,7 @@ from sitekeeper.model.clock import Micros
 class Graph:
     """Evaluates nodes. `mask` may be raised from outside with `Input.up`."""
 
-    __slots__ = ("_keepers", "_nodes", "_pulses", "_ups", "inputs", "mask")
+    __slots__ = ("_keepers", "_keeping", "_nodes", "_pulses", "_ups", "inputs", "mask")
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.inputs = tuple(node for node in nodes if isinstance(node, Input))
@@ -27,27 +27,28 @@ class Graph:
         for point in self.inputs:
             point.up = ups.get(id(point), 0)
         self._keepers = tuple((1 << place, node) for place, node in enumerate(self._nodes) if isinstance(node, Keeper))
+        self._keeping = sum(bit for bit, _ in self._keepers)
         self._pulses = tuple(node for node in self._nodes if node.pulse)
         self.mask = (1 << len(self._nodes)) - 1
 
     def settle(self, now: Micros) -> bool:
         """Compute what must be computed; tell whether a node with a memory was among it."""
-        nodes, ups, mask, kept = self._nodes, self._ups, self.mask, False
+        nodes, ups, mask, done = self._nodes, self._ups, self.mask, 0
         self.mask = 0
         while mask:
             lowest = mask & -mask
             mask ^= lowest
+            done |= lowest
             place = lowest.bit_length() - 1
             node = nodes[place]
             value = node.compute(now)
-            kept = kept or node.keeps
             if value != node.value:
                 node.value = value
                 mask |= ups[place]
         for pulse in self._pulses:
             if pulse.value:
                 pulse.value = False
-        return kept
+        return done & self._keeping != 0
 
     def wake(self, now: Micros) -> None:
         """Mark the nodes whose time has come."""

@@ -89,7 +89,6 @@ class Instance:
         "place",
         "plan",
         "revision",
-        "unsaved",
     )
 
     def __init__(self, plan: Plan, place: int) -> None:
@@ -111,28 +110,27 @@ class Instance:
         self.place = place
         self.deadline: Micros | None = None
         self.pending = True
-        self.unsaved = False
         self._named: Mapping[str, Node] = builder.named
         self._limits = _limits(plan)
         self.revision = _revision(plan, builder)
 
-    def evaluate(self, now: Micros, out: list[Verdict]) -> None:
-        """Bring everything up to `now` and append what was decided."""
+    def evaluate(self, now: Micros, out: list[Verdict]) -> bool:
+        """Bring everything up to `now`, append what was decided; tell whether state and `deadline` may have changed."""
         self.pending = False
-        if self.graph.settle(now):
-            self.unsaved = True
-            self.deadline = self.graph.deadline()
+        if not self.graph.settle(now):
+            return False
+        self.deadline = self.graph.deadline()
         if self.decision.made:
             made, self.decision.made = self.decision.made, []
             out.extend(self._verdict(kind, priority, now) for kind, priority in made)
+        return True
 
     def resettable(self) -> tuple[bool, bool]:
         """Tell whether the condition is false, and whether what a reset needs is true. Unknown is neither."""
         return self.decision.when.value is False, self._reset is None or self._reset.value is True
 
     def save(self) -> bytes:
-        """Return the state; clears `unsaved`."""
-        self.unsaved = False
+        """Return the state."""
         decision = self.decision
         state = SavedState(_STATE_FORMAT, self.revision, decision.active, decision.priority, self.graph.save())
         return msgspec.msgpack.encode(state)
@@ -148,7 +146,6 @@ class Instance:
             self.graph.restore(state.memories, as_of)
         else:
             self.decision.active, self.decision.priority = state.active, state.priority
-            self.unsaved = True
 
     def _verdict(self, kind: VerdictKind, priority: Priority, now: Micros) -> Verdict:
         return Verdict(

@@ -19,9 +19,6 @@ class Node(ABC):
 
     __slots__ = ("children", "value")
 
-    keeps: ClassVar[bool] = False
-    """It remembers something between evaluations."""
-
     pulse: ClassVar[bool] = False
     """Its true lasts for one moment only: an event."""
 
@@ -38,8 +35,6 @@ class Keeper(Node):
     """A node with a memory: it is saved with the rule, and may want to be asked again at `due`."""
 
     __slots__ = ("due",)
-
-    keeps = True
 
     def __init__(self, *children: Node) -> None:
         super().__init__(*children)

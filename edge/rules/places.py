@@ -1,11 +1,16 @@
 """From an offset in an expression to the line and column where a person wrote it, whatever YAML did in between."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from edge.rules.syntax import ExpressionError
 from sitekeeper.faults import Faults, Place
 from sitekeeper.model.errors import Fault
 from sitekeeper.texts import text as words
+
+_ANCHOR: Final = re.compile(r"&[^\s,\[\]{}]+[ \t]*")
+"""An anchor in front of a scalar counts as its beginning for YAML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Written:
         if not 0 < line <= len(self.lines):
             return Place(file, line, column + offset) if line else self.place
         row, spot = line - 1, column - 1
+        if anchor := _ANCHOR.match(self.lines[row], spot):
+            spot = anchor.end()
         opening = self.lines[row][spot : spot + 1]
         if opening in {"|", ">"}:
             row, spot = row + 1, 0

@@ -92,7 +92,9 @@ def _joined(generic: type[BaseModel], special: list[type[BaseModel]]) -> Schema:
         if "definitions" in found:
             msg = f"{model.__name__}: keys of a driver are flat, without models inside"
             raise TypeError(msg)
-        schema["properties"] |= {name: _loosened(model, name, part) for name, part in found["properties"].items()}
+        for name, part in found["properties"].items():
+            said = schema["properties"].get(name)
+            schema["properties"][name] = _either(said, _loosened(model, name, part))
     inline = json.dumps(schema)
     for name, definition in definitions.items():
         inline = inline.replace(json.dumps({"$ref": f"#/definitions/{name}"}), json.dumps(definition))
@@ -108,6 +110,11 @@ def _loosened(model: type[BaseModel], name: str, part: Schema) -> Schema:
     if converted and part.get("type") == "integer":
         return {"type": "string", "title": part.get("title", name)}
     return part
+
+
+def _either(one: Schema | None, other: Schema) -> Schema:
+    """Two drivers may understand one key differently; which of them is meant, the schema cannot know."""
+    return other if one is None or one == other else {"anyOf": [one, other]}
 
 
 def _or(part: Schema, other: Schema) -> Schema:

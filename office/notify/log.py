@@ -1,7 +1,7 @@
 """What the notify worker needs of the store: the push log. The rows are the queue; memory holds what is in hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from cloud_sync.store.base import OfficeStore, Push, StoredTransition
@@ -35,11 +35,14 @@ class PushLog(Protocol):
 
 
 class StoreLog:
-    """The push log in the central store."""
+    """The push log in the central store. `changed` is told the occurrence of each row that was saved."""
 
-    def __init__(self, store: OfficeStore, reader: StoreReader) -> None:
+    def __init__(
+        self, store: OfficeStore, reader: StoreReader, changed: Callable[[str], None] = lambda _occurrence: None
+    ) -> None:
         self._store = store
         self._reader = reader
+        self._changed = changed
 
     async def undecided(self) -> AsyncIterator[Case]:
         for stored in self._store.undecided():
@@ -56,7 +59,9 @@ class StoreLog:
         return self._store.unfinished_pushes()
 
     async def save(self, row: Push) -> int:
-        return await asyncio.wrap_future(self._store.save_push(row))
+        number = await asyncio.wrap_future(self._store.save_push(row))
+        self._changed(row.occurrence)
+        return number
 
     def _case(self, stored: StoredTransition, taken_care_of: set[str]) -> Case:
         """Return what bears on a transition; a channel with a row in one of these states is finished with the event."""

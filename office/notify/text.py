@@ -13,7 +13,7 @@ from sitekeeper.catalogue import Catalogue
 from sitekeeper.model.alarm import Cause, split_key
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.errors import NotFound
-from sitekeeper.story import FIRST_VALUES, Labels, labels, span, stamp, value_lines
+from sitekeeper.story import FIRST_VALUES, Labels, labels, span, stamp, value_lines, why
 from sitekeeper.texts import text
 
 GLANCE: Final = 40
@@ -81,7 +81,7 @@ def _body(case: Case, row: Push, names: Labels, now: Micros, limit: int) -> str:
     end = [text("office.push.event", names.lang, event_id=_clip(case.event_id, 500))]
     if row.possible_repeat:
         end.insert(0, text("office.push.repeat", names.lang))
-    may_go = [*values[len(first) : MOST_VALUES], *([moved.detail] if moved.detail else [])]
+    may_go = [*values[len(first) : MOST_VALUES], *([why(moved, names.lang)] if why(moved, names.lang) else [])]
     lines = [_clip(line, 200) for line in top], _instructions(names), [_clip(line, 200) for line in may_go]
     return _fit(*lines, end, limit)
 

@@ -197,7 +197,7 @@ async def test_killing_the_broker_loses_and_doubles_nothing(mosquitto: Mosquitto
 
 
 async def test_stopping_the_office_and_the_gateway_in_between_loses_nothing(mosquitto: Mosquitto, tmp_path: Path):
-    """Office and gateway are dropped in mid-work ten times, by cancellation without farewell: everything arrives once."""
+    """Office and gateway are dropped in mid-work ten times, and everything arrives once."""
     random = Random(5)
     source, door, listener = Source(), Door(), Listener()
     settings = BrokerSettings(host="127.0.0.1", port=mosquitto.port, protocol="5", timeout=1.0)

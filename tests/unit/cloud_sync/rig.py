@@ -14,9 +14,9 @@ from cloud_sync.session import Delivery
 from cloud_sync.store.base import Known, Outcome, PutBlock, PutCatalogue, PutMissing, Shape
 from cloud_sync.uplink_machine import Reconnect, Release, Send, UplinkLimits, UplinkMachine
 from cloud_sync.wire import Receipt, Request, Status
-from tests.unit.cloud_sync.material import EPOCH, SITE, Source
 from sitekeeper.block import STREAMS, Stream
 from sitekeeper.model.clock import MS, SECOND
+from tests.unit.cloud_sync.material import EPOCH, SITE, Source
 
 Id = tuple[str, str, str, int]
 

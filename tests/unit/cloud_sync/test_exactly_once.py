@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.unit.cloud_sync.material import EPOCH, SITE
 from tests.unit.cloud_sync.rig import Rig
 

@@ -23,7 +23,6 @@ from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import Refused
 from tests.unit.cloud_sync.material import EPOCH, KEY, SITE, Source, catalogue, payload
 
-
 pytestmark = pytest.mark.timeout(20)
 
 

@@ -41,7 +41,7 @@ def test_alarms_overtake_events_overtake_live_samples_overtake_backfill():
     made = machine(alarms=(1, 3), events=(1, 5), samples=(1, 10))
     made.offer("samples", 1, 12)  # 11 and 12 came after the connection: live
     assert drain(made, 0)[:5] == [("alarms", 1), ("events", 1), ("events", 2), ("samples", 11), ("samples", 12)]
-    assert [one for one in made.in_flight() if one[0] == "samples"][0] == ("samples", 1)
+    assert next(one for one in made.in_flight() if one[0] == "samples") == ("samples", 1)
 
 
 def test_one_alarms_block_is_in_flight_until_its_receipt():
@@ -85,7 +85,8 @@ def test_silence_shrinks_the_window_probes_and_then_reconnects():
         now += SECOND
     assert made.window == 1
     assert len(probes) == 3
-    assert reconnected is not None and reconnected < 40 * SECOND
+    assert reconnected is not None
+    assert reconnected < 40 * SECOND
     assert probes[2] - probes[1] > probes[1] - probes[0]
 
 

@@ -236,3 +236,53 @@ def test_levels_rise_and_fall():
     engine.feed(samples(device, 8 * SECOND, b=False))
     made = engine.feed(samples(device, 9 * SECOND, a=False), now=10 * SECOND)
     assert [(v.kind, v.priority, v.at) for v in made] == [("level", "P3", 8 * SECOND), ("clear", "P3", 9 * SECOND)]
+
+
+def test_a_note_is_told_once_however_often_inputs_fail():
+    """An input that goes bad and comes back under `unless` makes no second note; the end of the condition does."""
+    device = thing()
+    engine = fresh(rule("a", unless="b"))
+    made = engine.feed(samples(device, 1, a=True, b=True), now=2)
+    for at, value in ((3, None), (5, True), (7, False), (9, True)):
+        made += engine.feed(samples(device, at, a=value), now=at + 1)
+    assert told(made) == [("R1", "note", 1), ("R1", "note", 9)]
+
+
+def test_unless_keeps_a_rule_from_raising_and_no_more():
+    """An alarm that is active is not cleared by `unless`, and one that was kept back is raised when it ends."""
+    device = thing()
+    engine = fresh(rule("a", unless="b"))
+    made = engine.feed(samples(device, 1, a=True, b=True), now=2)
+    made += engine.feed(samples(device, 3, b=False), now=4)
+    made += engine.feed(samples(device, 5, b=True), now=1000)
+    made += engine.feed(samples(device, 1001, a=False), now=1002)
+    assert told(made) == [("R1", "note", 1), ("R1", "raise", 3), ("R1", "clear", 1001)]
+
+
+@pytest.mark.parametrize("when", ["not a", "a == false", "not held(a, 0s)", "b and not a"])
+def test_a_bad_input_is_unknown_and_not_false(when):
+    """A bad sample raises nothing that a false one would raise."""
+    device = thing()
+    bad_input, false_input = fresh(rule(when)), fresh(rule(when))
+    assert bad_input.feed(samples(device, 1, b=True, a=None), now=SECOND) == []
+    assert told(false_input.feed(samples(device, 1, b=True, a=False), now=SECOND)) == [("R1", "raise", 1)]
+
+
+def test_a_state_saved_before_anything_is_heard_is_on_the_new_clock():
+    """A second death right after the start takes nothing from the time that was known, and adds nothing."""
+    device = thing()
+    rules = compiled(rule("held(a, 10s)"), device)
+    engine = Engine(rules, state={}, as_of=None, now=0)
+    engine.feed(samples(device, 500 * SECOND, a=True), now=504 * SECOND)
+    again = Engine(rules, state=engine.dirty(), as_of=504 * SECOND, now=7 * SECOND)
+    third = Engine(rules, state=again.dirty(), as_of=7 * SECOND, now=90 * SECOND)
+    third.feed(samples(device, 100 * SECOND, a=True))
+    assert told(third.advance(200 * SECOND)) == [("R1", "raise", 106 * SECOND)]
+
+
+def test_a_chain_of_names_that_doubles_costs_nothing():
+    """Named expressions that each use the one before twice are built once each, however many there are."""
+    names = "{p0: a, " + ", ".join(f"p{n}: p{n - 1} and not (b and p{n - 1})" for n in range(1, 200)) + "}"
+    device = thing()
+    engine = fresh(rule("p199", let=names))
+    assert told(engine.feed(samples(device, 1, a=True, b=False), now=2)) == [("R1", "raise", 1)]

@@ -79,6 +79,12 @@ def test_a_folded_expression_has_exact_places():
     assert [(code, line, column) for code, line, column, _ in faults_of(yaml)] == [("unknown-name", 7, 7)]
 
 
+def test_an_anchored_expression_has_exact_places():
+    """An anchor in front of an expression is not part of it, and an alias points at what was anchored."""
+    yaml = rule("a").replace('when: "a"', "when: &w a and wrong") + rule("b").replace("R1", "R2").replace('"b"', "*w")
+    assert [(code, line, column) for code, line, column, _ in faults_of(yaml)] == [("unknown-name", 4, 18)]
+
+
 def test_settings_must_name_a_parameter_and_fit_it():
     """An unknown parameter is a fault with a suggestion, a wrong type another."""
     yaml = rule("held(a, wait)", params="{wait: 3s}")

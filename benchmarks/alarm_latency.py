@@ -1,0 +1,119 @@
+"""How long an alarm takes to a person. `python -m benchmarks.alarm_latency [--quick] [--json]`.
+
+The whole chain as real processes: devices, gateway, mosquitto, office and a telephone that checks signatures. 50
+devices of 100 registers are read every 250 ms, 10 % of them changing. One register after the other trips, at random
+moments. Measured to the moment at which the push receiver has the push, from the reply that carried the change leaving
+the device, and from the change itself. On a quiet site; while the office is being sent samples that it lacks; and with
+five alarms in each round of readings, where one has to wait for the other.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.rig import FIRST_TRIP, SITE, TRIPS, Estate, Rig, rig
+from edge.outbox import AsOf, Outbox
+from edge.recorder import SealedBlock
+from edge.settings import load
+from sitekeeper import catalogue
+from sitekeeper.block import Block, Vouch, encode
+from sitekeeper.model.clock import SECOND, SystemClock
+from sitekeeper.model.sample import Sample
+
+BLOCK = 500
+
+
+def backlog(made: Rig, samples: int) -> None:
+    """Put full blocks that no office has seen into the outbox of the site, as if its office had been away."""
+    site, clock = load(made.folder / "site"), SystemClock()
+    payload = catalogue.encode(site.catalogue)
+    outbox = Outbox.open(site.outbox.path, site=SITE, clock=clock)
+    outbox.put_catalogue(payload)
+    begin, dice = clock.wall() - samples // BLOCK * SECOND, random.Random(1)
+    for sequence in range(1, samples // BLOCK + 1):
+        at = sequence * SECOND
+        body = [
+            Sample(dice.randrange(len(site.points)), at + 1_000 * n, dice.randrange(1_000), 0) for n in range(BLOCK)
+        ]
+        block = Block(
+            site=SITE, epoch=outbox.epoch, stream="samples", sequence=sequence, boot="earlier", trusted=True, mono0=at,
+            catalogue=catalogue.catalogue_hash(payload), t0=begin + at, samples=body,
+            vouch=[Vouch(group, begin + at, SECOND) for group in range(len(site.groups))],
+        )  # fmt: skip
+        sealed = SealedBlock(
+            stream="samples", sequence=sequence, payload=encode(block), count=BLOCK, t0=block.t0, t1=block.t0
+        )
+        outbox.append([sealed], as_of=AsOf(wall=block.t0, mono=at, boot="earlier"))
+    outbox.flush(120)
+    outbox.close(120)
+
+
+async def measure(alarms: int, waiting: int, pause: tuple[float, float]) -> dict[str, Any]:
+    """Return latencies in ms of `alarms` alarms, with `waiting` samples to send meanwhile."""
+    estate = Estate(scan="250ms")
+    async with rig() as made:
+        await made.start_broker()
+        made.write_site(estate, await made.start_field("field", estate), tripping=True)
+        if waiting:
+            await asyncio.to_thread(backlog, made, waiting)
+        await made.start_phone()
+        await made.start_office(pushing=True)
+        await made.start_gateway()
+        await asyncio.sleep(2.5 if waiting else 5)
+        before = _committed(made)
+        places = [(device, FIRST_TRIP + n) for n in range(len(TRIPS)) for device in range(estate.devices)][:alarms]
+        random.Random(3).shuffle(places)
+        trips = []
+        for device, register in places:
+            trips.append(asyncio.create_task(made.tell("field", set=(device, register, 1))))
+            await asyncio.sleep(random.uniform(*pause))
+        times = await asyncio.gather(*trips)
+        after = _committed(made)
+        await asyncio.sleep(3)
+        return _figures(made, places, times) | {"backlog": waiting, "committed before and after": (before, after)}
+
+
+def _committed(made: Rig) -> int:
+    """Return how many samples of the backlog the office has committed."""
+    return int(made.office("SELECT coalesce(sum(records), 0) FROM blocks WHERE boot = 'earlier'"))
+
+
+def _figures(made: Rig, places: list[tuple[int, int]], times: list[tuple[int, int]]) -> dict[str, Any]:
+    came: dict[tuple[int, int], int] = {}
+    for line in (made.folder / "phone.jsonl").read_text(encoding="utf-8").splitlines():
+        push = json.loads(line)
+        if push["status"] == 200 and "/B" in push["body"]["occurrence"]:  # <site>/<device>/<rule>@...
+            _, device, rule = push["body"]["occurrence"].partition("@")[0].split("/")
+            came.setdefault((int(device[1:]), FIRST_TRIP + int(rule[1:])), push["t"])
+    reply = [(came[place] - served) / 1e3 for place, (_, served) in zip(places, times, strict=True) if place in came]
+    change = [(came[place] - at) / 1e3 for place, (at, _) in zip(places, times, strict=True) if place in came]
+    found: dict[str, Any] = {"alarms": len(places), "pushed": len(reply)}
+    for name, values in (("from reply", reply), ("from change", change)):
+        if values:
+            found[name] = {f"p{p}": round(machine.percentile(values, p), 1) for p in (50, 90, 99)} | {
+                "max": round(max(values), 1)
+            }
+    return found
+
+
+def run(*, quick: bool = False) -> dict[str, Any]:
+    """Run both cases and return their figures."""
+    alarms, waiting = (20, 200_000) if quick else (100, 1_000_000)
+    return {
+        "one at a time": asyncio.run(measure(alarms, 0, (0.3, 0.5))),
+        "one at a time, during backfill": asyncio.run(measure(alarms // 2, waiting, (0.3, 0.5))),
+        "five at a time": asyncio.run(measure(2 * alarms, 0, (0.03, 0.07))),
+    }
+
+
+def main() -> None:
+    """Print the figures."""
+    found = run(quick="--quick" in sys.argv)
+    print(json.dumps(found) if "--json" in sys.argv else "\n".join(f"{name}: {facts}" for name, facts in found.items()))
+
+
+if __name__ == "__main__":
+    main()

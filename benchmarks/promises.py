@@ -1,0 +1,330 @@
+"""Every promise, which bench measures it, and how its figures become rows of the table."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+Three = Sequence[float]
+"""Median, lowest, highest."""
+
+
+def row(promise: str, figure: str, measured: str, reached: bool | None, *, base: str = "", ratio: str = "") -> Row:
+    """Return one row; `reached` None is a figure to be read, with nothing promised."""
+    return {
+        "promise": promise,
+        "figure": figure,
+        "measured": measured,
+        "baseline": base,
+        "ratio": ratio,
+        "reached": reached,
+    }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table; what is not reached says so."""
+    words = {True: "yes", False: "**NO**", None: "-"}
+    lines = [
+        "| Promise | Figure to reach | Measured (of 5 runs: lowest to highest) | Baseline | Ratio | Reached |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        cells = (one["promise"], one["figure"], one["measured"], one["baseline"], one["ratio"], words[one["reached"]])
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def figure(values: Three, form: str = ",.3g", unit: str = "") -> str:
+    """Return `median (lowest to highest)`."""
+    middle, low, high = (format(value, form) for value in values)
+    return f"{middle}{unit} ({low} to {high})"
+
+
+def _json(module: str) -> Any:
+    """Run a bench that prints JSON as a program of its own, so that it starts with a fresh memory."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--json"], capture_output=True, text=True, check=True, timeout=900
+    )
+    return json.loads(done.stdout)
+
+
+def _polling(found: Any) -> list[Row]:
+    reading, period, bare = "poller, a commit a reading", "poller, a commit a period", "bare pymodbus"
+    rows = []
+    for case, rival, figure_, most in (
+        ("1 s, 10 % changing", reading, "<= 0.35 of the poller", 0.35),
+        ("1 s, 10 % changing", period, "(the same poller, one commit for all 50)", None),
+        ("1 s, unchanged", bare, "<= 5 of bare pymodbus", 5.0),
+    ):
+        cost, ratio = found[case]["cpu s per 1,000 points"], found[case]["ratio to"][rival]
+        rows.append(
+            row(
+                f"Polling, gateway's CPU, 50 x 100 registers, {case}",
+                figure_,
+                figure(cost["gateway"], ".4f", " s per 1,000 points"),
+                None if most is None else ratio[0] <= most,
+                base=f"{rival}: {figure(cost[rival], '.4f', ' s')}",
+                ratio=figure(ratio, ".2f"),
+            )
+        )
+    beside = found["1 s, 10 % changing"]["cpu s per 1,000 points"]
+    rows.append(
+        row(
+            "beside it, at 1 s, 10 % changing",
+            "",
+            ", ".join(f"{n} {beside[n][0]:.4f} s" for n in ("broker", "office", "field")),
+            None,
+        )
+    )
+    fast = found["100 ms, 10 % changing"]
+    arrived = fast["arrived"]
+    whole = arrived["samples of m20 at the office"] >= arrived["readings served"] - 50
+    rows.append(
+        row(
+            "Polling at 100 ms, 50,000 points/s",
+            "kept up: >= 99 % of polls, all samples at the office",
+            f"polls {figure(fast['polls kept']['gateway'], '.1%')}, "
+            f"samples {arrived['samples of m20 at the office']} of {arrived['readings served']}, "
+            f"CPU {fast['cpu % of a core']['gateway']:.0f} % of a core",
+            fast["polls kept"]["gateway"][0] >= 0.99 and whole,
+            base=f"{reading}: polls {figure(fast['polls kept'][reading], '.1%')}",
+            ratio=figure(fast["ratio to"][reading], ".2f"),
+        )
+    )
+    return rows
+
+
+def _requests(found: Any) -> list[Row]:
+    return [
+        row(
+            f"Modbus driver alone, {case}",
+            "(no promise)",
+            f"{one['ours_us']} us a request",
+            None,
+            base=f"bare pymodbus {one['pymodbus_us']} us",
+            ratio=f"{one['ratio']}",
+        )
+        for case, one in found.items()
+    ]
+
+
+def _alarms(found: Any) -> list[Row]:
+    rows = []
+    for case, promised in (
+        ("one at a time", True),
+        ("one at a time, during backfill", True),
+        ("five at a time", False),
+    ):
+        one = found[case]
+        at = one["from reply"]
+        rows.append(
+            row(
+                f"Alarm latency, reply to push receiver, {case}",
+                "p50 <= 30 ms, p99 <= 100 ms" if promised else "(no promise)",
+                f"p50 {at['p50']} ms, p99 {at['p99']} ms, of {one['pushed']} pushes for {one['alarms']} alarms",
+                at["p50"] <= 30 and at["p99"] <= 100 and one["pushed"] == one["alarms"] if promised else None,
+            )
+        )
+    at = found["one at a time"]["from change"]
+    rows.append(
+        row(
+            "Alarm latency, change in the field to push receiver, read every 250 ms",
+            "p99 <= one period + 100 ms",
+            f"p50 {at['p50']} ms, p99 {at['p99']} ms",
+            at["p99"] <= 350,
+        )
+    )
+    return rows
+
+
+def _outbox(found: Any) -> list[Row]:
+    cases, ratios = found["cases"], found["ratios"]
+    best, base = "outbox, blocks of 500, group commit", "baseline, rows, a commit per 5,000"
+    rate, rows_ = cases[best]["samples/s"], cases[base]["samples/s"]
+    ratio = next(value for name, value in ratios.items() if name.endswith(base))
+    slow = cases["outbox, 50 changes a commit (50/s)"]["bytes written a sample"]
+    return [
+        row(
+            "Outbox, durable samples",
+            ">= 100,000 a second",
+            figure(rate, ",.0f", "/s"),
+            rate[0] >= 100_000,
+            base=f"{base}: {figure(rows_, ',.0f', '/s')}",
+            ratio=figure(ratio, ".2f"),
+        ),
+        row(
+            "Outbox, bytes written at 50 changes/s",
+            "(printed)",
+            f"{slow[0]:.0f} bytes a sample, {slow[0] * 50 * 86_400 / 1e9:.2f} GB a day",
+            None,
+        ),
+    ]
+
+
+def _blocks(found: Any) -> list[Row]:
+    return [
+        row(
+            f"Bytes a sample in full blocks, {kind} estate",
+            "<= 5",
+            f"{found[f'{kind}_block_bytes']:.2f}",
+            found[f"{kind}_block_bytes"] <= 5,
+            base=f"rows of a table: {found[f'{kind}_row_bytes']:.1f}",
+            ratio=f"{found[f'{kind}_block_bytes'] / found[f'{kind}_row_bytes']:.2f}",
+        )
+        for kind in ("slow", "noisy")
+    ]
+
+
+def _ingest(found: Any) -> list[Row]:
+    ratio = (found["ratio"], *found["ratio_spread"])
+    return [
+        row(
+            "Ingest at the office, SQLite",
+            ">= 0.5 of the bare insert",
+            f"{found['ours_rows_a_second']:,} rows/s",
+            ratio[0] >= 0.5,
+            base=f"bare insert: {found['bare_rows_a_second']:,} rows/s",
+            ratio=figure(ratio, ".2f"),
+        )
+    ]
+
+
+def _rules(found: Any) -> list[Row]:
+    one, base = found["1k rules"], found["baseline 1k rules"]
+    rate = (one["changes/s"], one["least"], one["most"])
+    return [
+        row(
+            "Rules, changes into 1,000 rules on one core",
+            ">= 100,000 a second",
+            figure(rate, ",.0f", "/s"),
+            rate[0] >= 100_000,
+            base=f"every rule at each change: {base['changes/s']:,}/s",
+            ratio=f"{found['times baseline']}",
+        ),
+        row(
+            "Rules, cost of 10,000 rules over 1,000 for the same changes",
+            "about 1",
+            f"{found['10k over 1k rules']}",
+            found["10k over 1k rules"] <= 1.2,
+        ),
+    ]
+
+
+def _footprint(found: Any) -> list[Row]:
+    large, start, back = found["large"], found["start"], found["back"]
+    worst = max(back["after silence s"][2], back["after refusing s"][2])
+    return [
+        row(
+            "Memory, 300 devices, 4,500 Modbus points at 1 s",
+            "<= 100 MB",
+            figure(large["memory MB"], ".0f", " MB"),
+            large["memory MB"][0] <= 100,
+        ),
+        row(
+            "CPU, the same",
+            "<= 5 % of one core",
+            figure(large["cpu % of a core"], ".1f", " %"),
+            large["cpu % of a core"][0] <= 5,
+        ),
+        row(
+            "First sample after start, 50 devices",
+            "<= 1.0 s",
+            figure(start["first sample s"], ".2f", " s"),
+            start["first sample s"][0] <= 1.0,
+        ),
+        row(
+            "A device back after 20 s is polled",
+            "within 2 s, each",
+            f"silent {figure(back['after silence s'], '.2f', ' s')}, "
+            f"refusing {figure(back['after refusing s'], '.2f', ' s')}",
+            worst <= 2.0,
+        ),
+    ]
+
+
+def _cli(found: Any) -> list[Row]:
+    base = f"Python that does nothing: {found['python -c pass ms'][0]:.0f} ms"
+    return [
+        row(
+            f"`{command}`",
+            f"<= {most} ms",
+            figure(found[f"{command} ms"], ".0f", " ms"),
+            found[f"{command} ms"][0] <= most,
+            base=base,
+        )
+        for command, most in (("sk status", 250), ("sk --help", 150))
+    ]
+
+
+def _run_polling(quick: bool) -> Any:
+    from benchmarks import polling_cost
+
+    return polling_cost.run(quick=quick)
+
+
+def _run_requests(quick: bool) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "found.json"
+        times = ["--requests", "1000" if quick else "5000", "--rounds", "5", "--json", str(out)]
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.polling_requests", *times],
+            check=True,
+            timeout=600,
+            stdout=subprocess.DEVNULL,
+        )
+        return json.loads(out.read_text(encoding="utf-8"))
+
+
+def _run_alarms(quick: bool) -> Any:
+    from benchmarks import alarm_latency
+
+    return alarm_latency.run(quick=quick)
+
+
+def _run_outbox(quick: bool) -> Any:  # noqa: ARG001 - it has one length
+    from benchmarks import outbox
+
+    with tempfile.TemporaryDirectory() as folder:
+        return outbox.run(Path(folder))
+
+
+def _run_footprint(quick: bool) -> Any:
+    from benchmarks import footprint
+
+    return footprint.run(quick=quick)
+
+
+def _run_cli(quick: bool) -> Any:
+    from benchmarks import cli
+
+    return cli.run(quick=quick)
+
+
+BENCHES: dict[str, Callable[[bool], Any]] = {
+    "polling_cost": _run_polling,
+    "polling_requests": _run_requests,
+    "alarm_latency": _run_alarms,
+    "rules": lambda _: _json("benchmarks.rules"),
+    "outbox": _run_outbox,
+    "blocks": lambda _: _json("benchmarks.blocks"),
+    "ingest": lambda _: _json("benchmarks.ingest"),
+    "footprint": _run_footprint,
+    "cli": _run_cli,
+}
+"""By name: takes `quick`, returns figures."""
+
+ROWS: dict[str, Callable[[Any], list[Row]]] = {
+    "polling_cost": _polling,
+    "polling_requests": _requests,
+    "alarm_latency": _alarms,
+    "rules": _rules,
+    "outbox": _outbox,
+    "blocks": _blocks,
+    "ingest": _ingest,
+    "footprint": _footprint,
+    "cli": _cli,
+}

@@ -1,0 +1,283 @@
+"""The oracle's half that judges the record: what the office has of the samples, against what was served.
+
+It is imported by `oracle.py` beside it, which is the one to be run, and imports nothing of ours.
+"""
+
+import json
+import sqlite3
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+SECOND = 1_000_000
+SLACK = 3 * SECOND
+"""Between serving a reply and the time at which the site says it came; one machine, one clock, but a busy one."""
+ON_ITS_WAY = SECOND // 2
+"""A reply served this long before a gap may belong to it: it was under way when the gap began."""
+GRID = SECOND // 5
+"""Coverage lies on a grid of 100 ms; both ends of an interval may be off by one place."""
+UNSEALED = SECOND * 5 // 2
+"""How far back a death may reach: samples wait 1 s to be sealed and 250 ms to be committed, and the vouch before them
+ends at the answer before, up to one period of 1 s earlier; and the grid."""
+RETURN = 20 * SECOND
+"""How long a part may be gone after a `kill` when nobody wrote down when it came back."""
+Line = dict[str, Any]
+Span = tuple[int, int]
+
+
+def lines(path: Path | None) -> list[Line]:
+    """Return the objects of a journal; the last line of a killed writer may be torn and does not count."""
+    if path is None or not path.exists():
+        return []
+    found = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+class Office:
+    """The office's tables of one site."""
+
+    def __init__(self, path: Path, site: str) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self._db.row_factory = sqlite3.Row
+        self.site = site
+        self.gaps: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+        for row in self.rows('SELECT scan_group, start, "end", cause FROM gaps WHERE site = ? ORDER BY start'):
+            self.gaps[row["scan_group"].split("@")[0]].append((row["start"], row["end"], row["cause"]))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def rows(self, sql: str, *more: object) -> list[sqlite3.Row]:
+        return self._db.execute(sql, (self.site, *more)).fetchall()
+
+    def moments(self, device: str) -> Iterator[tuple[int, dict[str, tuple[Any, int]], set[str]]]:
+        """Yield (time, state of all points after it, names that moved) for each time at which `device` has samples."""
+        sql = """SELECT point, at, value, q FROM v_samples JOIN
+                 (SELECT epoch e, MIN(t0) AS began FROM blocks WHERE site = ?1 GROUP BY epoch) ON e = epoch
+                 WHERE site = ?1 AND point LIKE ?2 ORDER BY began, epoch, sequence, position"""
+        state: dict[str, tuple[Any, int]] = {}
+        at, moved = None, set[str]()
+        for row in self.rows(sql, f"{device}/%"):
+            if at is not None and row["at"] != at:
+                yield at, dict(state), moved
+                moved = set()
+            at = row["at"]
+            name = row["point"].split("/", 1)[1]
+            state[name] = (row["value"], row["q"])
+            moved.add(name)
+        if at is not None:
+            yield at, dict(state), moved
+
+    def known(self, device: str, start: int, end: int) -> int:
+        """Return how much of a time lies in none of the device's gaps."""
+        reached, known = start, 0
+        for begin, until, _ in self.gaps[device]:
+            known += max(0, min(begin, end) - reached)
+            reached = max(reached, until)
+        return known + max(0, end - reached)
+
+
+class Account:
+    """What was found. `wrong` holds sentences; an empty list is a clean run."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.figures: dict[str, Any] = {}
+        self.risk: dict[str, int] = {}
+        self.unstored: list[int] = []
+
+    def check(self, count: int, what: str, examples: Iterable[object] = ()) -> None:
+        if count:
+            shown = "; ".join(str(example) for example in list(examples)[:3])
+            self.wrong.append(f"{int(count)} {what}" + (f" ({shown})" if shown else ""))
+
+
+def absences(done: list[Line]) -> dict[str, list[Span]]:
+    """Return when which part was away. A bare `cut` is of the `way`; a bare `back` ends all but the gateway's."""
+    spans: dict[str, list[Span]] = defaultdict(list)
+    away: dict[str, int] = {}
+    for line in done:
+        word, _, part = line["did"].partition(" ")
+        if word in {"kill", "cut"}:
+            away.setdefault(part or "way", line["t"])
+        elif word == "back":
+            for name in [part] if part else [name for name in away if name != "gateway"]:
+                if name in away:
+                    spans[name].append((away.pop(name), line["t"]))
+    for part, since in away.items():
+        spans[part].append((since, since + RETURN))
+    return spans
+
+
+def serial_of(state: dict[str, tuple[Any, int]], moved: set[str]) -> int | None:
+    """Return the serial number of the reply that these samples came from.
+
+    It is the heartbeat, or vibration and noise; on BACnet the watt-hours of a lift's meter, or what a luminaire's
+    measured power is above what its light needs, in 0.1 mW.
+    """
+    if "heartbeat" in state:
+        value, q = state["heartbeat"]
+        return value if q == 0 and "heartbeat" in moved else None
+    if {"vibration", "noise"} <= state.keys() and moved & {"vibration", "noise"}:
+        (high, q1), (low, q2) = state["vibration"], state["noise"]
+        return high * 256 + low if q1 == q2 == 0 else None
+    if "energy" in state and "energy" in moved:
+        value, q = state["energy"]
+        return round((value - 184) * 1000) if q == 0 else None
+    if {"power", "feedback"} <= state.keys() and "power" in moved:
+        (power, q1), (light, q2) = state["power"], state["feedback"]
+        return round((power - 0.4 - 0.18 * light) * 10_000) if q1 == q2 == 0 else None
+    return None
+
+
+def judge_samples(journal: list[Line], office: Office, account: Account) -> None:
+    """Each reply is stored once, whole and right, or lies in a gap; nothing is stored that was not served."""
+    totals: Counter[str] = Counter()
+    examples: dict[str, list[str]] = defaultdict(list)
+    for device in sorted({line["device"] for line in journal if "n" in line}):
+        replies = [line for line in journal if line.get("device") == device and "n" in line]
+        doubtful = {line["n"] for line in replies if "fault" in line}
+        expected, truth = [], dict[str, Any]()
+        for line in (line for line in replies if "fault" not in line):
+            truth = truth | line["points"]
+            expected.append((line["t"], line["n"], truth))
+        totals["served"] += len(expected)
+        _match(device, expected, doubtful, office, account, totals, examples)
+    for what in ("lost", "doubled", "invented", "wrong"):
+        account.check(totals[what], f"replies {what}", examples[what])
+    account.figures |= {key: totals[key] for key in ("served", "stored", "in_gaps", "lost", "doubled", "invented")} | {
+        "wrong_values": totals["wrong"]
+    }
+    twice = office.rows(
+        "SELECT point, at, COUNT(*) c FROM v_samples WHERE site = ? GROUP BY point, at, value, q HAVING c > 1"
+    )
+    account.check(len(twice), "samples stored twice", (tuple(row) for row in twice))
+    account.figures["samples"] = office.rows("SELECT COUNT(*) FROM v_samples WHERE site = ?")[0][0]
+
+
+def _match(
+    device: str,
+    expected: list[tuple[int, int, dict[str, Any]]],
+    doubtful: set[int],
+    office: Office,
+    account: Account,
+    totals: Counter[str],
+    examples: dict[str, list[str]],
+) -> None:
+    by_serial: dict[int, list[int]] = defaultdict(list)
+    for index, (_, serial, _) in enumerate(expected):
+        by_serial[serial].append(index)
+    seen: set[int] = set()
+    for at, state, moved in office.moments(device):
+        serial = serial_of(state, moved)
+        if serial is None:
+            continue
+        near = [i for i in by_serial.get(serial, ()) if -SECOND // 10 <= at - expected[i][0] <= SLACK]
+        fresh = [i for i in near if i not in seen]
+        if not fresh:
+            kind = "doubled" if near else "invented"
+            if serial not in doubtful:
+                totals[kind] += 1
+                examples[kind].append(f"{device} serial {serial} at {at}")
+            continue
+        seen.add(fresh[0])
+        differ = [
+            f"{device}/{name} is {state[name][0]!r} q {state[name][1]}, served {value!r} (serial {serial})"
+            for name, value in expected[fresh[0]][2].items()
+            if name in state and (state[name][1] != 0 or not _same(state[name][0], value))
+        ]
+        totals["wrong"] += bool(differ)
+        examples["wrong"] += differ
+    totals["stored"] += len(seen)
+    for t, serial, _ in (reply for index, reply in enumerate(expected) if index not in seen):
+        explained = any(start - ON_ITS_WAY <= t <= end for start, end, _ in office.gaps[device])
+        totals["in_gaps" if explained else "lost"] += 1
+        account.unstored.append(t)
+        if not explained:
+            examples["lost"].append(f"{device} serial {serial} at {t}")
+
+
+def _same(stored: Any, served: Any) -> bool:
+    if isinstance(served, bool):
+        return stored in (0, 1) and bool(stored) == served
+    if isinstance(served, float) or isinstance(stored, float):
+        return isinstance(stored, int | float) and abs(stored - served) < 1e-6
+    return stored == served
+
+
+def judge_record(journal: list[Line], done: list[Line], office: Office, account: Account) -> None:
+    """No hole in the sequences, nothing refused, each second vouched for or in a gap, each gap with a true cause."""
+    for name, sql in {
+        "holes in the sequences": "SELECT * FROM v_holes WHERE site = ?",
+        "streams without a beginning": """SELECT epoch, stream, MIN(sequence) first FROM blocks WHERE site = ?
+                                          GROUP BY epoch, stream HAVING first > 1""",
+        "conflicts": "SELECT site, stream, sequence FROM conflicts WHERE site = ?",
+        "messages in quarantine": "SELECT kind, reason, detail FROM quarantine WHERE site = ?",
+        "blocks missing": "SELECT * FROM missing WHERE site = ?",
+        "latest values that are not the last ones": """
+            SELECT l.point, l.value, s.value FROM v_latest l JOIN (
+                SELECT point, at, value, ROW_NUMBER() OVER (
+                    PARTITION BY point ORDER BY began DESC, sequence DESC, position DESC) n
+                FROM v_samples JOIN (SELECT epoch e, MIN(t0) began FROM blocks WHERE site = ?1 GROUP BY epoch)
+                ON e = epoch WHERE site = ?1) s ON s.point = l.point AND s.n = 1
+            WHERE l.site = ?1 AND (l.at, l.value) IS NOT (s.at, s.value)""",
+    }.items():
+        found = office.rows(sql)
+        account.check(len(found), name, (tuple(row) for row in found))
+    account.figures["gap_s"] = defaultdict(float)
+    spans: dict[str, list[Span]] = defaultdict(list)
+    for row in office.rows('SELECT scan_group, start, until AS "end", \'\' AS cause FROM coverage WHERE site = ?1 '
+                           'UNION ALL SELECT scan_group, start, "end", cause FROM gaps WHERE site = ?1'):  # fmt: skip
+        spans[row["scan_group"]].append((row["start"], row["end"]))
+        if row["cause"]:
+            account.figures["gap_s"][row["cause"]] += (row["end"] - row["start"]) / SECOND
+    _judge_gaps(journal, absences(done)["gateway"], spans, office, account)
+    unexplained = sum(hole for known in spans.values() for hole in _holes(sorted(known)))
+    account.check(unexplained, "us of some scan group neither vouched for nor in a gap")
+    account.figures["unexplained_s"] = unexplained / SECOND
+    account.figures["gap_s"] = {cause: round(us, 1) for cause, us in account.figures["gap_s"].items()}
+    blocks = office.rows("SELECT COUNT(*) n, COALESCE(SUM(size), 0) size FROM blocks WHERE site = ?")[0]
+    account.figures |= {"blocks": blocks["n"], "block_bytes": blocks["size"]}
+
+
+def _holes(spans: list[Span]) -> Iterator[int]:
+    reached = spans[0][0]
+    for start, end in spans:
+        if start > reached:
+            yield start - reached
+        reached = max(reached, end)
+
+
+def _judge_gaps(
+    journal: list[Line], deaths: list[Span], spans: dict[str, list[Span]], office: Office, account: Account
+) -> None:
+    """The account spans all that was served, and no gap says more than what happened: a death, or no sound answer."""
+    served: dict[str, list[int]] = defaultdict(list)
+    for line in journal:
+        if "n" in line and "fault" not in line:
+            served[line["device"]].append(line["t"])
+    for device, times in served.items():
+        own = [span for group, known in spans.items() if group.split("@")[0] == device for span in known]
+        ends = (min((start for start, _ in own), default=2**62), max((end for _, end in own), default=0))
+        short = ends[0] > times[0] + GRID or ends[1] < times[-1] - GRID
+        account.check(short, f"device whose account does not span what it served: {device}", [ends])
+        for start, end, cause in office.gaps[device]:
+            if cause == "gateway_off":  # what was silent when it died was not yet written down as such
+                true = start <= times[0] or any(
+                    a <= end <= b + RETURN and not _within(times, start, a - UNSEALED) for a, b in deaths
+                )
+            else:
+                true = cause in {"silent", "link_down", "refused"} and not _within(times, start, end - ON_ITS_WAY)
+            account.check(not true, f"gap without a cause: {cause} of {device}, {start} to {end}")
+
+
+def _within(times: list[int], start: int, end: int) -> bool:
+    """Tell whether the device gave a sound answer in a gap, one that was under way when it began left aside."""
+    return bisect_right(times, start + ON_ITS_WAY) < bisect_left(times, end)
