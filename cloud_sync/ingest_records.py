@@ -23,7 +23,7 @@ class IngestLimits:
     """
 
     blocks: int = 64
-    size: int = 32 * 1024
+    size: int = 8 * 1024
     parked: int = 256
     ask_every: Micros = 5 * SECOND
     give_up: Micros = 30 * SECOND

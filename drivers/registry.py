@@ -15,6 +15,7 @@ from sitekeeper.model.errors import ConfigError, Fault, NotFound
 ENTRY_POINTS: Final = "sitekeeper.drivers"
 
 BUILT_IN: Final[dict[str, str]] = {
+    "bacnet-ip": "drivers.bacnet:IP",
     "modbus-tcp": "drivers.modbus:TCP",
 }
 """Name of the kind -> `module:attribute`."""

@@ -3,12 +3,18 @@
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Final
 
+from simulators.access import Entrance
+from simulators.bacnet_face import DoorFace, LampFace, LiftFace, ObjectFace
+from simulators.bacnet_server import BacnetServer, Thing
+from simulators.faults import Fault
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
 from simulators.lift import Lift
+from simulators.lighting import Lamp
 from simulators.modbus_face import Face, LmonFace, Monitor, SpLiftFace, Trace
 from simulators.scenario import Act, Arrive, Device, FaultPart, Link, Scenario, Step, Stick, Travel
 from sitekeeper.model.clock import SECOND, Clock, Micros
@@ -37,10 +43,12 @@ class Estate:
         self._speed = speed
         self._free_ports = free_ports
         self._began_wall, self._began = clock.wall(), clock.monotonic()
-        self._faces: dict[str, Face] = {}
-        self._places: dict[str, tuple[FrameServer, int]] = {}
+        self._faces: dict[str, Face | ObjectFace] = {}
+        self._faults: dict[str, Callable[[Fault | None], None]] = {}
         self.lifts: dict[str, Lift] = {}
-        self.servers: dict[str, FrameServer] = {link.id: self._server(link) for link in plan.links}
+        self.lamps: dict[str, Lamp] = {}
+        self.doors: dict[str, Entrance] = {}
+        self.servers: dict[str, FrameServer | BacnetServer] = {link.id: self._server(link) for link in plan.links}
         self._switches: list[tuple[Micros, int, str, str, FaultPart]] = []
         self._order = count()
         for link in plan.links:
@@ -86,27 +94,51 @@ class Estate:
 
     def switch(self, device: str, part: FaultPart) -> None:
         """Switch a fault of a device, outside the story."""
-        server, unit = self._places[device]
-        server.fault(unit, part.fault())
+        self._faults[device](part.fault())
 
     def _wall(self, story: Micros) -> Micros:
         return self._began_wall + int(story / self._speed)
 
     # --- building
 
-    def _server(self, link: Link) -> FrameServer:
+    def _server(self, link: Link) -> FrameServer | BacnetServer:
+        port = 0 if self._free_ports else link.port
+        if link.kind == "bacnet":
+            things = [Thing(device.id, device.object, self._object_face(device)) for device in link.devices]
+            bacnet = BacnetServer(
+                things, instance=link.instance, clock=self._clock, story=self.story_time, journal=self._journal,
+                port=port, link=link.id,
+            )  # fmt: skip
+            self._faults |= {device.id: partial(bacnet.fault, device.id) for device in link.devices}
+            return bacnet
         units = {device.unit: Unit(device=device.id, face=self._face(device)) for device in link.devices}
         server = FrameServer(
             units,
             clock=self._clock,
             story=self.story_time,
             journal=self._journal,
-            port=0 if self._free_ports else link.port,
+            port=port,
             framing=link.framing,
             link=link.id,
         )
-        self._places |= {device.id: (server, device.unit) for device in link.devices}
+        self._faults |= {device.id: partial(server.fault, device.unit) for device in link.devices}
         return server
+
+    def _object_face(self, device: Device) -> ObjectFace:
+        face: ObjectFace
+        if device.face == "lighting-output":
+            lamp = self.lamps[device.id] = Lamp(tell=self._teller(device.id))
+            face = LampFace(lamp)
+            _live_out(lamp.plan, device.story, lambda act: _lamp_deed(lamp, act))
+        elif device.face == "access-door":
+            seed = f"{self._plan.seed}/{device.id}"
+            door = self.doors[device.id] = Entrance(seed=seed, traffic=device.traffic, tell=self._teller(device.id))
+            face = DoorFace(door)
+            _live_out(door.plan, device.story, lambda act: _door_deed(door, act))
+        else:
+            face = LiftFace(self._lift(device))
+        self._faces[device.id] = face
+        return face
 
     def _face(self, device: Device) -> Face:
         face = self._words_face(device) if device.face == "words" else self._lift_face(device)
@@ -119,13 +151,15 @@ class Estate:
         return LmonFace(Trace(steps, facts, self._teller(device.id)))
 
     def _lift_face(self, device: Device) -> Face:
+        lift = self._lift(device)
+        return SpLiftFace(lift) if device.face == "sp-lift-1" else LmonFace(Monitor(lift))
+
+    def _lift(self, device: Device) -> Lift:
         seed = f"{self._plan.seed}/{device.id}"
         lift = Lift(device.lift.settings(), seed=seed, tell=self._teller(device.id))
-        for number, step in enumerate(device.story):
-            if step.do.fault is None:
-                lift.plan(step.at, f"story {number}", _deed(lift, step.do))
+        _live_out(lift.plan, device.story, lambda act: _deed(lift, act))
         self.lifts[device.id] = lift
-        return SpLiftFace(lift) if device.face == "sp-lift-1" else LmonFace(Monitor(lift))
+        return lift
 
     def _teller(self, device: str) -> Callable[[Micros, str, Mapping[str, int | bool | str]], None]:
         def tell(at: Micros, fact: str, more: Mapping[str, int | bool | str]) -> None:
@@ -151,6 +185,34 @@ class Estate:
             await self.servers[link].refuse(part.kind != "none")
         if part.lasts is not None:
             self._push(self.story_time() + part.lasts, link, device, FaultPart(kind="none"))
+
+
+def _live_out(
+    plan: Callable[[Micros, str, Callable[[], None]], None],
+    story: tuple[Step, ...],
+    deed: Callable[[Act], Callable[[], None]],
+) -> None:
+    for number, step in enumerate(story):
+        if step.do.fault is None:
+            plan(step.at, f"story {number}", deed(step.do))
+
+
+def _lamp_deed(lamp: Lamp, act: Act) -> Callable[[], None]:
+    if act.lamp is not None:
+        return partial(lamp.fail, act.lamp)
+    return partial(lamp.command, act.level or 0.0)
+
+
+def _door_deed(door: Entrance, act: Act) -> Callable[[], None]:
+    if act.enter is not None:
+        return partial(door.enter, act.enter)
+    deeds: dict[str | None, Callable[[], None]] = {
+        "force": door.force,
+        "shut": door.shut,
+        "free": partial(door.release, True),
+        "lock": partial(door.release, False),
+    }
+    return deeds[act.door]
 
 
 def _deed(lift: Lift, act: Act) -> Callable[[], None]:

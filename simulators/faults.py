@@ -1,4 +1,7 @@
-"""Ways in which a Modbus device or the way to it can be wrong. Pure: a fault and a sound reply in, what to do out."""
+"""Ways in which a device or the way to it can be wrong. Pure.
+
+For Modbus also what to do about it: a fault and a sound reply in, steps out. BACnet's are carried out by its server.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,8 +25,22 @@ class FaultKind(StrEnum):
     FREEZE = "freeze"  # answers, but nothing changes any more: the heartbeat too
     GARBAGE = "garbage"  # `count` bytes of rubbish before a sound answer
     REFUSE = "refuse"  # a fault of the link: nobody listens
+    NO_RPM = "no_rpm"  # rejects ReadPropertyMultiple
+    PROPERTY_ERROR = "property_error"  # an error for `property`, or for each
+    WRONG_OBJECT = "wrong_object"  # the answer names the next object
+    WRONG_PROPERTY = "wrong_property"  # the answer names another property, the first if there are several
+    TOO_LONG = "too_long"  # aborts where the answer would have more than `count` bytes
 
 
+BACNET: Final = frozenset(
+    {
+        FaultKind.SILENCE, FaultKind.LATE, FaultKind.NO_RPM, FaultKind.PROPERTY_ERROR, FaultKind.WRONG_OBJECT,
+        FaultKind.WRONG_PROPERTY, FaultKind.TOO_LONG,
+    }
+)  # fmt: skip
+"""Faults of an object of a BACnet device."""
+MODBUS: Final = frozenset(FaultKind) - (BACNET - {FaultKind.SILENCE, FaultKind.LATE}) - {FaultKind.REFUSE}
+"""Faults of a unit on a Modbus link."""
 BELIEVABLE: Final = frozenset({FaultKind.LATE, FaultKind.SPLIT, FaultKind.GARBAGE})
 """Faults after which a careful client may still have the right values."""
 
@@ -37,6 +54,7 @@ class Fault:
     count: int = 1
     code: int = 4
     times: int | None = None
+    property: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from simulators.faults import Fault, FaultKind
+from simulators.faults import BACNET, MODBUS, Fault, FaultKind
 from simulators.lift import LiftSettings
 from sitekeeper.durations import parse_duration
 from sitekeeper.faults import Faults
@@ -80,7 +80,8 @@ class FaultPart(_Part):
     kind: FaultKind | Literal["none"]
     lasts: Duration | None = Field(default=None, alias="for")
     delay: Duration | None = None
-    count: int | None = Field(default=None, ge=0, le=250)
+    count: int | None = Field(default=None, ge=0, le=1500)
+    property: str | None = Field(default=None, pattern=r"^[a-z][A-Za-z]*$")
     code: int | None = Field(default=None, ge=0, le=255)
     times: int | None = Field(default=None, ge=1)
 
@@ -88,13 +89,17 @@ class FaultPart(_Part):
         """Return the fault to switch on; None to switch off."""
         if self.kind == "none":
             return None
-        given = self.model_dump(include={"delay", "count", "code", "times"}, exclude_none=True)
+        given = self.model_dump(include={"delay", "count", "code", "times", "property"}, exclude_none=True)
         return Fault(kind=FaultKind(self.kind), **given)
 
 
 class Act(_Part):
-    """One thing that happens."""
+    """One thing that happens: to a lift, to a luminaire, to a door, or to the connection of any."""
 
+    level: float | None = Field(default=None, ge=0, le=100)
+    lamp: Literal["none", "lamp", "gear"] | None = None
+    enter: Duration | None = None
+    door: Literal["force", "shut", "free", "lock"] | None = None
     stuck_outside_zone: Stick | None = None
     release: bool | None = None
     travel: Travel | None = None
@@ -123,6 +128,9 @@ class Act(_Part):
         return "", None
 
 
+LIFT_ACTS = frozenset(Act.model_fields) - {"level", "lamp", "enter", "door", "words"}
+
+
 class Step(_Part):
     """Something happens at a time of the story."""
 
@@ -130,29 +138,65 @@ class Step(_Part):
     do: Act
 
 
+FACES: dict[str, frozenset[str]] = {
+    "sp-lift-1": LIFT_ACTS,
+    "lmon": LIFT_ACTS,
+    "words": frozenset({"words"}),
+    "bacnet-lift": LIFT_ACTS,
+    "lighting-output": frozenset({"level", "lamp"}),
+    "access-door": frozenset({"enter", "door"}),
+}
+"""What can happen to a device that shows itself so."""
+
+
 class Device(_Part):
-    """A unit on a link. A `words` face is a script of raw words behind the LMON map."""
+    """A unit on a Modbus link, or an object of a BACnet device. `words` is a script of raw words behind the LMON map.
+
+    Attributes:
+        unit: its number on a Modbus link. object: its instance in a BACnet device.
+        lift: how it is built, if it is one. traffic: mean time between two people at a door; None for nobody.
+    """
 
     id: Id
-    unit: int = Field(ge=0, le=255)
-    face: Literal["sp-lift-1", "lmon", "words"]
+    unit: int = Field(default=0, ge=0, le=255)
+    object: int = Field(default=0, ge=0, le=4_194_302)
+    face: Literal["sp-lift-1", "lmon", "words", "bacnet-lift", "lighting-output", "access-door"]
     lift: LiftPart = LiftPart()
+    traffic: Duration | None = None
     story: tuple[Step, ...] = ()
+
+    @property
+    def on_bacnet(self) -> bool:
+        return self.face in {"bacnet-lift", "lighting-output", "access-door"}
 
     @model_validator(mode="after")
     def _acts_fit(self) -> Self:
+        place = "object" if self.on_bacnet else "unit"
+        if {"unit", "object"} & self.model_fields_set != {place}:
+            msg = f"a device with the face {self.face!r} has {place!r}"
+            raise ValueError(msg)
         for step in self.story:
-            name, _ = step.do.given()
-            if (self.face == "words") != (name == "words") and name not in {"fault", "fact"}:
+            name, part = step.do.given()
+            if name not in FACES[self.face] | {"fault", "fact"}:
                 msg = f"{name!r} is not for a device with the face {self.face!r}"
+                raise ValueError(msg)
+            known = BACNET if self.on_bacnet else MODBUS
+            if isinstance(part, FaultPart) and part.kind not in known | {"none"}:
+                msg = f"the fault {str(part.kind)!r} is not for a device with the face {self.face!r}"
                 raise ValueError(msg)
         return self
 
 
 class Link(_Part):
-    """A connection: a TCP port (0: a free one), and what answers behind it."""
+    """A connection: a TCP port (0: a free one) and what answers behind it; or a BACnet device with its UDP port.
+
+    Attributes:
+        instance: of the BACnet device.
+    """
 
     id: Id
+    kind: Literal["modbus", "bacnet"] = "modbus"
+    instance: int = Field(default=1200, ge=0, le=4_194_302)
     port: int = Field(default=0, ge=0, le=65535)
     framing: Literal["mbap", "rtu"] = "mbap"
     devices: tuple[Device, ...] = Field(max_length=MAX_DEVICES)
@@ -160,9 +204,13 @@ class Link(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        units = [device.unit for device in self.devices]
-        if len(set(units)) != len(units):
-            msg = f"two devices of link {self.id} have the same unit"
+        places = [(device.face if device.on_bacnet else "", device.unit or device.object) for device in self.devices]
+        if len(set(places)) != len(places):
+            msg = f"two devices of link {self.id} have the same unit or object"
+            raise ValueError(msg)
+        strangers = [device.id for device in self.devices if device.on_bacnet != (self.kind == "bacnet")]
+        if strangers:
+            msg = f"link {self.id} is {self.kind}: {strangers[0]} has a face of another protocol"
             raise ValueError(msg)
         for step in self.story:
             _, part = step.do.given()

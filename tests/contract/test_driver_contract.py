@@ -1,9 +1,12 @@
 """What every driver promises, whatever its protocol. One suite; a new driver adds a bench, not a test."""
 
+import asyncio
+import socket
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -12,7 +15,7 @@ from drivers.testing import FakeDriver, FakeKind
 from sitekeeper.model.clock import SECOND, ManualClock
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown, NotFound
 from sitekeeper.model.quality import GOOD, Reason, bad
-from tests.fixtures import modbus
+from tests.fixtures import bacnet, modbus
 
 # Two devices, a and b, each with points p0, p1, p2 (whole numbers); p0 and p1 fail apart from p2.
 
@@ -117,14 +120,75 @@ class ModbusBench(Bench):
         await self.server.start()
 
 
-@pytest.fixture(params=["fake", "modbus-tcp"])
+class BacnetBench(Bench):
+    """Two BACnet devices in bytes; p2 does not fit into the answer with p0 and p1. The port is cut by a stranger."""
+
+    DEVICES = ("a", "b")
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, int], int] = {}
+        self.mute: set[str] = set()
+        self.forbidden: set[tuple[str, int]] = set()
+        self.stranger: socket.socket | None = None
+
+    def script(self, name, asked):
+        if name in self.mute:
+            return None
+        places = {place: (name, place[1] - 1) for place in bacnet.names(asked)}
+        given = {place: bacnet.unsigned(self.values.get(key, 0)) for place, key in places.items()}
+        refused = {place: (2, 32) for place, key in places.items() if key in self.forbidden}
+        return bacnet.answer(asked, given | refused)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["BacnetBench"]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        async with AsyncExitStack() as stack:
+            peers = {}
+            for name in self.DEVICES:
+                script = partial(self.script, name)
+                peers[name] = await stack.enter_async_context(bacnet.serving(script, max_apdu=50))
+            points = bacnet.values(1, 2, 3)
+            devices = [bacnet.device(name, points, port=peer.port) for name, peer in peers.items()]
+            self.driver = bacnet.driver(*devices, timeout="100ms", port=self.port, clock=ManualClock())
+            yield self
+            await self.driver.close()
+            await self.mend()
+
+    def set(self, device, point, value):
+        self.forbidden.discard((device, point))
+        self.values[device, point] = value
+
+    def silence(self, device):
+        self.mute.add(device)
+
+    def restore(self, device):
+        self.mute.discard(device)
+
+    def refuse(self, device, point):
+        self.forbidden.add((device, point))
+
+    async def cut(self):
+        self.driver._stack._server().local_transport.abort()
+        await asyncio.sleep(0)
+        self.stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.stranger.bind(("127.0.0.1", self.port))
+
+    async def mend(self):
+        if self.stranger is not None:
+            self.stranger.close()
+
+
+@pytest.fixture(params=["fake", "modbus-tcp", "bacnet-ip"])
 async def bench(request, no_leaked_tasks):  # the guard goes first, so that it looks after the bench is gone
     if request.param == "fake":
         made = FakeBench()
         start(made)
         yield made
     else:
-        async with ModbusBench().running() as made:
+        kind = ModbusBench if request.param == "modbus-tcp" else BacnetBench
+        async with kind().running() as made:
             start(made)
             yield made
 

@@ -16,6 +16,11 @@ SHIPPED = [
     ("class", "classes/lift.yaml"),
     ("profile", "profiles/sp-lift-1.yaml"),
     ("profile", "profiles/lift-lmon.yaml"),
+    ("class", "classes/lighting.yaml"),
+    ("class", "classes/access.yaml"),
+    ("profile", "profiles/bacnet-lift.yaml"),
+    ("profile", "profiles/bacnet-lighting-output.yaml"),
+    ("profile", "profiles/bacnet-access-door.yaml"),
 ]
 
 

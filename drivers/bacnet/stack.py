@@ -1,0 +1,259 @@
+"""One BACnet/IP port: the only file of the drivers that knows bacpypes3, whose exceptions and log lines end here.
+
+The library does addresses, network layer, invoke ids, time-outs and foreign registration. Requests go in and answers
+come out as bytes (`message`): its own decoding costs ten times as much and takes wrong answers for good. Its errors
+derive from BaseException, so that `except Exception` would let them kill a task; they are all caught in `_wait`.
+
+Retrying is switched off in the library: the poller does it. Of what others ask this gateway only who it is, and its own
+properties, are answered: the library would also let anybody write them, or silence it for an hour.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from typing import Any, Final
+
+from bacpypes3.apdu import (
+    AbortPDU,
+    AbortReason,
+    ComplexAckPDU,
+    ConfirmedRequestPDU,
+    ErrorRejectAbortNack,
+    ReadPropertyMultipleRequest,
+    ReadPropertyRequest,
+    RejectPDU,
+    RejectReason,
+    WhoIsRequest,
+)
+from bacpypes3.app import Application
+from bacpypes3.appservice import ApplicationServiceAccessPoint
+from bacpypes3.basetypes import ErrorCode, HostNPort, IPMode, Segmentation
+from bacpypes3.comm import ServiceAccessPoint, bind
+from bacpypes3.local.device import DeviceObject
+from bacpypes3.local.networkport import NetworkPortObject
+from bacpypes3.netservice import NetworkServiceAccessPoint, NetworkServiceElement
+from bacpypes3.pdu import IPv4Address
+
+from drivers.bacnet.message import READ_PROPERTY, READ_PROPERTY_MULTIPLE
+from drivers.bacnet.options import IpLink, endpoint
+from drivers.bacnet.plan import DEFAULT_APDU
+from sitekeeper import __version__
+from sitekeeper.model.clock import MS, SECOND
+from sitekeeper.model.errors import DeviceSilent, LinkDown
+
+READY: Final = 2.0
+"""Seconds within which the port must be open; the library itself would try for ever."""
+GRACE: Final = 0.25
+"""Seconds beyond the library's own time-out, after which it is held to have lost the request."""
+
+_ANSWERED: Final = (WhoIsRequest, ReadPropertyRequest, ReadPropertyMultipleRequest)
+_RAW: Final = frozenset({READ_PROPERTY, READ_PROPERTY_MULTIPLE})
+_DOWN: Final = frozenset({errno.ENETDOWN, errno.ENODEV, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EBADF})
+"""Failures to send that are the network's and no single device's."""
+
+logging.getLogger("bacpypes3").setLevel(logging.CRITICAL + 1)  # what matters of it is in our errors
+
+
+@dataclass(frozen=True, slots=True)
+class Nak:
+    """The device declined: an error (with its class), a reject or an abort, by the numbers of the standard."""
+
+    kind: str
+    code: int
+    error_class: int = -1
+
+    def __str__(self) -> str:
+        table = {"error": ErrorCode, "reject": RejectReason, "abort": AbortReason}[self.kind]
+        return f"{self.kind} {self.code}, {table(self.code)}"
+
+
+class _AccessPoint(ApplicationServiceAccessPoint):  # type: ignore[misc]
+    """Hands answers to reads up as they came."""
+
+    async def sap_response(self, apdu: Any) -> None:
+        if isinstance(apdu, ComplexAckPDU) and apdu.apduService in _RAW:
+            await ServiceAccessPoint.sap_response(self, apdu)
+        else:
+            await super().sap_response(apdu)
+
+
+class _Gateway(Application):  # type: ignore[misc]
+    """Answers who it is and what it is, and nothing else."""
+
+    async def indication(self, apdu: Any) -> None:
+        if isinstance(apdu, _ANSWERED):
+            await super().indication(apdu)
+        elif isinstance(apdu, ConfirmedRequestPDU):
+            await self.response(RejectPDU(reason=RejectReason.unrecognizedService, context=apdu))
+
+
+class Stack:
+    """Owns the port. Requests of several tasks go side by side; how many for one device is the caller's care."""
+
+    def __init__(self, options: IpLink) -> None:
+        interface = IPv4Interface(options.address)
+        self.endpoint = f"bacnet-ip {interface.ip}:{options.port}"
+        self._options = options
+        self._host = str(interface.ip)
+        self._app: _Gateway | None = None
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._why = "not open"
+        self._failures = 0
+
+    async def open(self) -> None:
+        """Open the port.
+
+        Raises:
+            LinkDown: it is taken, or is not this machine's, or did not open in time; says which.
+        """
+        await self.close()
+        try:
+            self._probe()
+            self._app = self._build()
+            async with asyncio.timeout(READY):
+                await asyncio.gather(*self._server()._transport_tasks)  # noqa: SLF001 - it offers no other way
+        except (OSError, TimeoutError) as error:
+            await self.close()
+            self._failures += 1
+            self._why = _reason(error)
+            raise LinkDown(self._why, endpoint=self.endpoint, count=self._failures) from None
+        self._listen_for_errors()
+        self._failures = 0
+
+    async def close(self) -> None:
+        """Close the port, if it is open. Requests in flight fail with LinkDown."""
+        app, self._app = self._app, None
+        if app is None:
+            return
+        self._fail("closed by us")
+        for link in app.link_layers.values():
+            tasks = link.server._transport_tasks  # noqa: SLF001 - else they go on trying
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for transaction in app.asap.clientTransactions:
+            transaction.stop_timer()
+        app.close()
+        for _ in range(2):  # transports close in the turn after
+            await asyncio.sleep(0)
+
+    def peer(self, address: str) -> Any:
+        """Return how the library names a device's address."""
+        return IPv4Address(endpoint(address))
+
+    async def ask(self, peer: Any, service: int, data: bytes) -> bytes | Nak:
+        """Return the service data of the answer, or how the device declined.
+
+        Raises:
+            DeviceSilent: no answer in time.
+            LinkDown: not open, or lost while asking.
+        """
+        app = self._app
+        if app is None or self._server().local_transport.is_closing():
+            raise LinkDown(self._why if app is None else "the port was closed", endpoint=self.endpoint)
+        request = ConfirmedRequestPDU(service, destination=peer)
+        request.put_data(data)
+        future = app.request(request)
+        self._waiting.add(future)
+        try:
+            async with asyncio.timeout(self._options.timeout / SECOND + GRACE):
+                return await self._wait(future)
+        except TimeoutError:
+            raise self._silence(peer) from None
+        finally:
+            self._waiting.discard(future)
+
+    async def _wait(self, future: "asyncio.Future[Any]") -> bytes | Nak:
+        try:
+            answer = await future
+        except ErrorRejectAbortNack as nak:
+            answer = nak
+        if isinstance(answer, ComplexAckPDU):
+            return bytes(answer.pduData)
+        if isinstance(answer, AbortPDU):
+            if answer.apduAbortRejectReason == AbortReason.noResponse:
+                raise TimeoutError
+            return Nak("abort", int(answer.apduAbortRejectReason))
+        if isinstance(answer, RejectPDU):
+            return Nak("reject", int(answer.apduAbortRejectReason))
+        code, error_class = getattr(answer, "errorCode", None), getattr(answer, "errorClass", None)
+        return Nak("error", int(code) if code is not None else 0, int(error_class) if error_class is not None else -1)
+
+    # building
+
+    def _probe(self) -> None:
+        """Find out whether the port can be had; with its own option the library would share it with a stranger."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((self._host, self._options.port))
+
+    def _build(self) -> _Gateway:
+        options = self._options
+        device = DeviceObject(
+            objectIdentifier=("device", options.instance),
+            objectName=f"sitekeeper-{options.instance}",
+            vendorIdentifier=0,
+            modelName="Sitekeeper gateway",
+            applicationSoftwareVersion=__version__,
+            maxApduLengthAccepted=DEFAULT_APDU,
+            segmentationSupported=Segmentation.noSegmentation,
+            apduTimeout=options.timeout // MS,
+            numberOfApduRetries=0,
+        )
+        port = NetworkPortObject(
+            f"{options.address}:{options.port}", objectIdentifier=("network-port", 1), objectName="port-1"
+        )
+        if options.bbmd is not None:
+            port.bacnetIPMode = IPMode.foreign
+            port.fdBBMDAddress = HostNPort("{}:{}".format(*endpoint(options.bbmd)))
+            port.fdSubscriptionLifetime = options.foreign_lifetime // SECOND
+        app = _Gateway()
+        app.asap = _AccessPoint(device, app.device_info_cache)
+        app.nsap = NetworkServiceAccessPoint()
+        app.nse = NetworkServiceElement()
+        bind(app.nse, app.nsap)
+        bind(app, app.asap, app.nsap)
+        app.add_object(device)
+        app.add_object(port)
+        return app
+
+    def _server(self) -> Any:
+        assert self._app is not None
+        (link,) = self._app.link_layers.values()
+        return link.server
+
+    # what the network says
+
+    def _listen_for_errors(self) -> None:
+        """The library drops what the operating system says of a failed send."""
+
+        def failed(error: Exception) -> None:
+            if isinstance(error, OSError) and error.errno in _DOWN:
+                self._fail(_reason(error))
+
+        def lost(error: Exception | None) -> None:
+            self._fail("the port was closed" if error is None else _reason(error))
+
+        protocol = self._server().local_protocol
+        protocol.error_received, protocol.connection_lost = failed, lost
+
+    def _fail(self, why: str) -> None:
+        self._why = why
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(LinkDown(why, endpoint=self.endpoint))
+
+    def _silence(self, peer: Any) -> DeviceSilent:
+        return DeviceSilent(f"no answer within {self._options.timeout / SECOND:g} s", endpoint=f"bacnet-ip {peer}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"the port did not open within {READY:g} s"
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "the port is in use by another program"
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number).lower() if number else str(error)

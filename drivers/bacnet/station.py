@@ -1,0 +1,151 @@
+"""One BACnet device on the network: who it is, how much it takes at once, and what was learned about it."""
+
+import asyncio
+from typing import Final
+
+from drivers.bacnet.codec import atoms
+from drivers.bacnet.message import (
+    READ_PROPERTY,
+    READ_PROPERTY_MULTIPLE,
+    UNSIGNED,
+    Malformed,
+    Reference,
+    Wrong,
+    multiple,
+    read_single,
+    single,
+)
+from drivers.bacnet.names import DEVICE, PROPERTIES
+from drivers.bacnet.options import BacnetDevice
+from drivers.bacnet.plan import Request, halved, plan
+from drivers.bacnet.stack import Nak, Stack
+from sitekeeper.model.clock import Clock, Micros
+from sitekeeper.model.errors import DeviceSilent, ReplyMismatch
+
+OBJECT_CLASS: Final = 1
+UNKNOWN_OBJECT: Final = 31
+"""Error class and code (ANSI/ASHRAE 135-2020, 18.3)."""
+TOO_LONG: Final = frozenset({("abort", 1), ("abort", 4), ("abort", 9), ("abort", 11), ("reject", 1)})
+"""Buffer overflow, segmentation not supported, out of resources, APDU too long: ask for less at once."""
+NO_SUCH_SERVICE: Final = ("reject", 9)
+
+_SMALLEST: Final = 50
+"""No device may take less."""
+
+
+class Station:
+    """Talks to one device instance at one address.
+
+    Attributes:
+        max_apdu: most bytes of one message, once `meet` was successful.
+        single: it does not know ReadPropertyMultiple.
+        in_flight: most requests at once. Beyond 256 the library would spin for ever, so options allow 8.
+    """
+
+    def __init__(self, stack: Stack, options: BacnetDevice, clock: Clock, timeout: Micros) -> None:
+        self.endpoint = f"bacnet-ip {options.address} device {options.device}"
+        self.max_apdu: int = options.max_apdu
+        self.in_flight = options.in_flight
+        self.single = False
+        self._most: int = options.max_apdu
+        self._stack, self._clock, self._timeout = stack, clock, timeout
+        self._peer = stack.peer(options.address)
+        self._itself = Reference(DEVICE, options.device, PROPERTIES["max-apdu-length-accepted"])
+        self._slots = asyncio.Semaphore(options.in_flight)
+        self._meeting = asyncio.Lock()
+        self._met = False
+        self._silent_until: Micros = 0
+        self._silent_for = ""
+
+    def also(self, options: BacnetDevice) -> None:
+        """Take another entry of the site for the same device into account: the narrower limits hold."""
+        self._most = self.max_apdu = min(self._most, options.max_apdu)
+        if options.in_flight < self.in_flight:
+            self.in_flight = options.in_flight
+            self._slots = asyncio.Semaphore(options.in_flight)
+
+    def begin(self) -> None:
+        """Know nothing of the device, as after the link was opened."""
+        self._silent_until = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Have the device introduce itself anew: another may stand there now, or the same with other firmware."""
+        self._met = self.single = False
+        self.max_apdu = self._most
+
+    async def meet(self, group: str) -> bool:
+        """Make sure, if that is not sure yet, that this is the device meant; return whether it was asked.
+
+        Raises:
+            DeviceSilent: no answer, now or a moment ago when another group asked.
+            ReplyMismatch: another device answers at this address.
+            LinkDown: the port is lost.
+        """
+        if self._clock.monotonic() < self._silent_until and group != self._silent_for:
+            raise DeviceSilent("did not answer a moment ago", endpoint=self.endpoint)
+        if self._met:
+            return False
+        async with self._meeting:
+            if not self._met:  # else another group has asked meanwhile
+                answer = await self._ask(group, READ_PROPERTY, single(self._itself))
+                self.max_apdu = self._introduced(answer)
+                self._met = True
+        return True
+
+    async def ask(self, group: str, request: Request) -> bytes | Nak:
+        """Return the service data of the answer, or how the device declined.
+
+        Raises:
+            DeviceSilent, LinkDown.
+        """
+        if len(request.items) == 1:
+            return await self._ask(group, READ_PROPERTY, single(request.items[0].reference))
+        return await self._ask(group, READ_PROPERTY_MULTIPLE, multiple(request.references))
+
+    def smaller(self, request: Request, nak: Nak) -> list[Request]:
+        """Return requests to try instead of one that was declined as a whole; none if that would not help."""
+        if len(request.items) == 1:
+            return []
+        if (nak.kind, nak.code) == NO_SUCH_SERVICE:
+            self.single = True
+            return plan(request.items, self.max_apdu, single=True)
+        one_object = len({reference[:2] for reference in request.references}) == 1
+        if one_object and _no_such_object(nak):
+            return []
+        return halved(request) if nak.kind == "error" or (nak.kind, nak.code) in TOO_LONG else []
+
+    async def _ask(self, group: str, service: int, data: bytes) -> bytes | Nak:
+        async with self._slots:
+            try:
+                answer = await self._stack.ask(self._peer, service, data)
+            except DeviceSilent as silence:
+                # Every scan group here would now wait for a time-out of its own, and all others on the link with it.
+                self._silent_until, self._silent_for = self._clock.monotonic() + self._timeout, group
+                silence.endpoint = self.endpoint
+                raise
+        self._silent_until = 0
+        return answer
+
+    def _introduced(self, answer: bytes | Nak) -> int:
+        """Return the limit that holds from what the device said of itself."""
+        if isinstance(answer, Nak):
+            if _no_such_object(answer):
+                raise ReplyMismatch("another device answers there", endpoint=self.endpoint)
+            return self._most
+        found = read_single(answer, self._itself)
+        if isinstance(found, Wrong):
+            raise ReplyMismatch(found.what, endpoint=self.endpoint, raw=answer[:300])
+        (part,) = found
+        assert isinstance(part, bytes)
+        try:
+            said = atoms(part)
+        except Malformed:
+            said = []
+        if len(said) == 1 and said[0][0] == UNSIGNED and isinstance(said[0][1], int):
+            return min(self._most, max(_SMALLEST, said[0][1]))
+        return self._most
+
+
+def _no_such_object(nak: Nak) -> bool:
+    return (nak.kind, nak.error_class, nak.code) == ("error", OBJECT_CLASS, UNKNOWN_OBJECT)

@@ -1,0 +1,240 @@
+"""The one file of the simulators that knows bacpypes3: its objects, and its application with hooks for the server.
+
+The library would let a foreign client write anything, sensors and its own time-outs included: here the present value
+of what can be commanded is all that can be written, and of other services only those that read are there.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, Self
+
+from bacpypes3.apdu import (
+    AbortPDU,
+    AbortReason,
+    ConfirmedRequestPDU,
+    ReadPropertyACK,
+    ReadPropertyMultipleACK,
+    ReadPropertyMultipleRequest,
+    ReadPropertyRequest,
+    RejectPDU,
+    RejectReason,
+    WhoIsRequest,
+    WritePropertyRequest,
+)
+from bacpypes3.app import Application
+from bacpypes3.basetypes import PriorityValue, Segmentation
+from bacpypes3.errors import ExecutionError, PropertyError
+from bacpypes3.local.cmd import Commandable
+from bacpypes3.local.device import DeviceObject
+from bacpypes3.local.networkport import NetworkPortObject
+from bacpypes3.local.object import Object
+from bacpypes3.object import AccessDoorObject, LiftObject, LightingOutputObject
+from bacpypes3.primitivedata import ObjectIdentifier, PropertyIdentifier
+
+from simulators.faults import Fault, FaultKind
+from sitekeeper.model.clock import SECOND
+
+READY: Final = 2.0
+"""Seconds within which the port must be open; the library itself would try for ever."""
+
+Asked = tuple[str, int, list[str]]
+"""Type and instance of an object, and the names of the properties asked for, `all` among them."""
+
+logging.getLogger("bacpypes3").setLevel(logging.CRITICAL + 1)
+
+
+class _Updated:
+    """What the server does with an object."""
+
+    notificationClass = None  # noqa: N815 - the library looks for it, and some types of object have none
+
+    _refused: frozenset[str] = frozenset()
+
+    def update(self, values: Mapping[str, Any], refused: Iterable[str] = ()) -> None:
+        """Let the properties be `values`, but answer for those `refused` that they are unknown."""
+        self._refused = frozenset(refused)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    async def read_property(self, attr: Any, index: int | None = None) -> Any:
+        if PropertyIdentifier(attr).attr in self._refused:
+            raise PropertyError(errorCode="unknownProperty")
+        return await super().read_property(attr, index)  # type: ignore[misc]
+
+    def commanded(self) -> float:
+        value = self.presentValue  # type: ignore[attr-defined]
+        return int(value) if isinstance(value, int) else float(value)  # and not a type of the library's
+
+    def relinquish(self, priority: int) -> None:
+        self.priorityArray[priority - 1] = PriorityValue(null=())  # type: ignore[attr-defined]
+
+
+class _Lift(_Updated, Object, LiftObject):  # type: ignore[misc]
+    pass
+
+
+class _Lamp(_Updated, Commandable, Object, LightingOutputObject):  # type: ignore[misc]
+    pass
+
+
+class _Door(_Updated, Commandable, Object, AccessDoorObject):  # type: ignore[misc]
+    pass
+
+
+_KINDS: Final[dict[str, tuple[type[Any], dict[str, Any]]]] = {
+    "lift": (_Lift, {"elevatorGroup": ("elevator-group", 4194303), "groupID": 1, "installationID": 1}),
+    "lighting-output": (
+        _Lamp,
+        {"presentValue": 0.0, "relinquishDefault": 0.0, "blinkWarnEnable": False, "egressTime": 0,
+         "egressActive": False, "defaultFadeTime": 1000, "defaultRampRate": 100.0, "defaultStepIncrement": 10.0,
+         "lightingCommandDefaultPriority": 16},
+    ),
+    "access-door": (
+        _Door,
+        {"presentValue": "lock", "relinquishDefault": "lock", "eventState": "normal", "doorExtendedPulseTime": 150,
+         "reliability": "no-fault-detected"},
+    ),
+}  # fmt: skip
+
+
+def served(kind: str, instance: int, name: str) -> Any:
+    """Return an object of the library's, with what the standard demands of it."""
+    made, given = _KINDS[kind]
+    flags = {"statusFlags": [0, 0, 0, 0], "outOfService": False}
+    return made(objectIdentifier=(kind, instance), objectName=name, **flags, **given)
+
+
+def free_port(host: str, port: int) -> int:
+    """Return `port`, or a free one for 0.
+
+    Raises:
+        OSError: it is taken.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, port))
+        return int(probe.getsockname()[1])
+
+
+class Server(Protocol):
+    """What a device asks before each reply, and tells."""
+
+    def touch(self, asked: Sequence[Asked]) -> list[Any]: ...
+    def take_fault(self, touched: Sequence[Any]) -> Fault | None: ...
+    def write_down(self, touched: Sequence[Any], spoilt: Fault | None = None) -> None: ...
+    def may_command(self, kind: str, instance: int) -> bool: ...
+    def commanded(self, kind: str, instance: int, priority: int) -> None: ...
+
+
+class Device(Application):  # type: ignore[misc]
+    """The library's application with our hooks."""
+
+    _server: Server
+    _touched: Sequence[Any] = ()
+    _fault: Fault | None = None
+
+    @classmethod
+    def serving(cls, server: Server, instance: int, address: str, objects: Iterable[Any]) -> Self:
+        """Return a device that begins to listen."""
+        itself = DeviceObject(
+            objectIdentifier=("device", instance), objectName=f"simulated {instance}", vendorIdentifier=0,
+            maxApduLengthAccepted=1476, segmentationSupported=Segmentation.noSegmentation,
+        )  # fmt: skip
+        port = NetworkPortObject(address, objectIdentifier=("network-port", 1), objectName="port")
+        made: Self = cls.from_object_list([itself, port, *objects])
+        made._server = server
+        return made
+
+    async def ready(self) -> None:
+        """Wait until the port is open.
+
+        Raises:
+            TimeoutError: it did not open in time.
+        """
+        async with asyncio.timeout(READY):
+            await asyncio.gather(*self._opening())
+
+    async def ended(self) -> None:
+        """Close the port."""
+        for task in self._opening():
+            task.cancel()
+        await asyncio.gather(*self._opening(), return_exceptions=True)
+        for transaction in [*self.asap.clientTransactions, *self.asap.serverTransactions]:
+            transaction.stop_timer()
+        self.close()
+        for _ in range(2):  # sockets close in the turn after
+            await asyncio.sleep(0)
+
+    def _opening(self) -> list[Any]:
+        (link,) = self.link_layers.values()
+        return list(link.server._transport_tasks)  # noqa: SLF001 - it offers no other way
+
+    # --- requests and replies
+
+    async def indication(self, apdu: Any) -> None:
+        if isinstance(apdu, ReadPropertyRequest | ReadPropertyMultipleRequest):
+            self._touched = self._server.touch(list(_asked(apdu)))
+            self._fault = self._server.take_fault(self._touched)
+            if self._fault is not None and self._fault.kind is FaultKind.SILENCE:
+                self._server.write_down(self._touched, self._fault)
+                return
+            if self._is(FaultKind.NO_RPM) and isinstance(apdu, ReadPropertyMultipleRequest):
+                await self._refuse(apdu)
+                return
+            await super().indication(apdu)
+        elif isinstance(apdu, WhoIsRequest | WritePropertyRequest):
+            await super().indication(apdu)
+        elif isinstance(apdu, ConfirmedRequestPDU):
+            await self._refuse(apdu)
+
+    async def _refuse(self, apdu: Any) -> None:
+        await super().response(RejectPDU(reason=RejectReason.unrecognizedService, context=apdu))
+
+    async def response(self, apdu: Any) -> None:
+        """Write down and spoil an answer to a read; up to the journal all follows the request without a pause."""
+        if isinstance(apdu, ReadPropertyACK | ReadPropertyMultipleACK):
+            fault, touched = self._fault, self._touched
+            if self._is(FaultKind.TOO_LONG) and fault is not None and len(apdu.encode().pduData) > fault.count:
+                apdu = AbortPDU(reason=AbortReason.segmentationNotSupported, context=apdu)
+            elif self._is(FaultKind.WRONG_OBJECT) or self._is(FaultKind.WRONG_PROPERTY):
+                self._server.write_down(touched, fault)
+                _spoil(apdu, wrong_object=self._is(FaultKind.WRONG_OBJECT))
+            else:
+                self._server.write_down(touched)
+            if fault is not None and fault.kind is FaultKind.LATE:
+                await asyncio.sleep(fault.delay / SECOND)
+        await super().response(apdu)
+
+    def _is(self, kind: FaultKind) -> bool:
+        return self._fault is not None and self._fault.kind is kind
+
+    async def do_WritePropertyRequest(self, apdu: Any) -> None:  # noqa: N802 - the library's name
+        kind, instance = _name(apdu.objectIdentifier)
+        if apdu.propertyIdentifier != PropertyIdentifier.presentValue or not self._server.may_command(kind, instance):
+            raise ExecutionError(errorClass="property", errorCode="writeAccessDenied")
+        await super().do_WritePropertyRequest(apdu)
+        self._server.commanded(kind, instance, apdu.priority or 16)
+
+
+def _name(identifier: Any) -> tuple[str, int]:
+    return str(identifier[0]), int(identifier[1])
+
+
+def _asked(apdu: Any) -> Iterable[Asked]:
+    if isinstance(apdu, ReadPropertyRequest):
+        yield (*_name(apdu.objectIdentifier), [apdu.propertyIdentifier.attr])
+        return
+    for each in apdu.listOfReadAccessSpecs:
+        yield (*_name(each.objectIdentifier), [one.propertyIdentifier.attr for one in each.listOfPropertyReferences])
+
+
+def _spoil(apdu: Any, *, wrong_object: bool) -> None:
+    """Let an answer name another object or property than was asked for; its values stay."""
+    for each in apdu.listOfReadAccessResults if isinstance(apdu, ReadPropertyMultipleACK) else [apdu]:
+        if wrong_object:
+            kind, instance = each.objectIdentifier
+            each.objectIdentifier = ObjectIdentifier((kind, instance + 1))
+        else:
+            named = each.listOfResults[0] if isinstance(apdu, ReadPropertyMultipleACK) else each
+            named.propertyIdentifier = PropertyIdentifier.description

@@ -1,0 +1,110 @@
+"""A building controller on BACnet, from wire to alarm, on the virtual site: the rules of Modbus lifts find it out.
+
+Real bacpypes3 peers on loopback, in virtual time; the oracle judges what was recorded by the simulator's journal.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests import virtual, virtual_site
+from tests.virtual_site import VirtualSite
+
+STUCK = {"at": "7s", "do": {"stuck_outside_zone": {"people": 1}}}
+FREED = {"at": "120s", "do": {"release": True}}
+
+
+def scenario(*story: dict[str, Any], of_link: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+    """Return one BACnet device with a lift, to which `story` happens, two luminaires and a door."""
+    lift = {"id": "lift-a1", "object": 1, "face": "bacnet-lift", "lift": {"start_floor": 5}, "story": list(story)}
+    fails = [{"at": "2s", "do": {"level": 80}}, {"at": "20s", "do": {"lamp": "lamp"}}]
+    lamps = [
+        {"id": f"lamp-0{n}", "object": n, "face": "lighting-output", "story": fails if n == 1 else []} for n in (1, 2)
+    ]
+    entered = [{"at": "5s", "do": {"enter": "3s"}}, {"at": "40s", "do": {"door": "force"}}]
+    door = {"id": "door-1", "object": 1, "face": "access-door", "story": entered}
+    link = {"id": "bms", "kind": "bacnet", "devices": [lift, *lamps, door], "story": list(of_link)}
+    return {"title": "bacnet", "seed": 5, "links": [link]}
+
+
+def truth(site: VirtualSite, fact: str) -> float:
+    """Return the seconds of the run at which something happened in truth."""
+    lines = map(json.loads, (site.folder / "sim.jsonl").read_text().splitlines())
+    return virtual_site.seconds(next(line["t"] for line in lines if line.get("fact") == fact))
+
+
+def alarms(site: VirtualSite) -> list[tuple[str, str]]:
+    return [move[:2] for move in site.moves()]
+
+
+def values(site: VirtualSite, point: str) -> list[tuple[Any, int]]:
+    """Return what the office has of a point, in order: values and qualities."""
+    found = site.rows("SELECT value, q FROM v_samples WHERE point = ? ORDER BY at", point)
+    return [(row["value"], row["q"]) for row in found]
+
+
+def test_an_entrapment_is_found_while_the_office_is_away(tmp_path: Path) -> None:
+    """L01 is due 30 s after the stop and comes within a poll of it; every reply is stored once, whole and right."""
+
+    async def story() -> None:
+        async with virtual_site.running(tmp_path, scenario(STUCK, FREED)) as site:
+            await site.at(25)
+            site.cut()
+            await site.at(60)
+            site.mend()
+            await site.at(180)
+            assert alarms(site) == [("L01", "raise"), ("L01", "clear")]
+            raised, cleared = (move[4] for move in site.moves())
+            assert 30 <= raised - truth(site, "trapped") <= 32
+            assert cleared > truth(site, "released")
+            assert values(site, "lift-a1/load")[:3] == [(0.0, 0), (7.0, 0), (0.0, 0)]
+            assert [value for value, _ in values(site, "lamp-01/lamp.fail")] == [0, 1]
+            assert [value for value, _ in values(site, "door-1/door.alarm")] == ["normal", "forced_open"]
+        account = site.judged()
+        assert account.wrong == []
+        assert account.figures["served"] == account.figures["stored"] > 400
+
+    virtual.run(story())
+
+
+def test_an_empty_car_is_a_stop_outside_the_zone(tmp_path: Path) -> None:
+    """Without load and without the button nobody is inside: L04, and no L01 in five minutes."""
+
+    async def story() -> None:
+        nobody = {"at": "7s", "do": {"stuck_outside_zone": {"people": 0}}}
+        async with virtual_site.running(tmp_path, scenario(nobody)) as site:
+            await site.at(300)
+            assert alarms(site) == [("L04", "raise")]
+            assert 15 <= site.moves()[0][4] - truth(site, "stuck") <= 17
+
+    virtual.run(story())
+
+
+def test_the_button_and_the_supply_are_understood(tmp_path: Path) -> None:
+    """The alarm button raises L03; a failed supply is among the fault signals and raises L22."""
+
+    async def story() -> None:
+        button = {"at": "10s", "do": {"alarm_button": "8s"}}
+        dark = {"at": "40s", "do": {"mains": "failed"}}
+        async with virtual_site.running(tmp_path, scenario(button, dark)) as site:
+            await site.at(90)
+            assert {("L03", "raise"), ("L22", "raise")} <= set(alarms(site))
+
+    virtual.run(story())
+
+
+def test_a_dead_device_is_offline_and_comes_back(tmp_path: Path) -> None:
+    """While nobody listens each device is bad for want of communication, and good again within 5 s of its return."""
+
+    async def story() -> None:
+        dead = {"at": "20s", "do": {"fault": {"kind": "refuse", "for": "30s"}}}
+        async with virtual_site.running(tmp_path, scenario(of_link=(dead,))) as site:
+            await site.at(45)
+            assert values(site, "lift-a1/online")[-1] == (0, 0)
+            assert values(site, "lift-a1/door_zone")[-1][0] is None
+            await site.at(56)
+            for device, point in (("lift-a1", "door_zone"), ("lamp-02", "level"), ("door-1", "door.state")):
+                assert values(site, f"{device}/online")[-1] == (1, 0), device
+                assert values(site, f"{device}/{point}")[-1][1] == 0, device
+
+    virtual.run(story())

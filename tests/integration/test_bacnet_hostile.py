@@ -1,0 +1,418 @@
+"""BACnet devices that lie, choke or stay silent: a value is stored only if everything about its answer is right."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from time import perf_counter
+from typing import Self
+
+import pytest
+from bacpypes3.app import Application
+from bacpypes3.local.device import DeviceObject
+from bacpypes3.local.networkport import NetworkPortObject
+from bacpypes3.pdu import Address
+from bacpypes3.primitivedata import ObjectIdentifier
+
+from drivers.bacnet.driver import BacnetDriver
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown, ReplyMismatch
+from sitekeeper.model.quality import GOOD, Reason, bad
+from tests.fixtures import bacnet
+from tests.fixtures.bacnet import Asked, ByteDevice, counting, object_id, unsigned
+
+RPM = 14
+
+
+def listed(scan):
+    return [(outcome.index, outcome.value, outcome.q) for outcome in scan.outcomes]
+
+
+class Rig:
+    """A driver with one device `d` that has the points p0, p1, ... on positive integer values 1, 2, ..."""
+
+    def __init__(self, peer: ByteDevice, points: int = 3, **more: object) -> None:
+        self.peer = peer
+        self.driver: BacnetDriver = bacnet.driver(
+            bacnet.device("d", bacnet.values(*range(1, points + 1)), port=peer.port, **more)
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.driver.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.driver.close()
+
+    async def read(self):
+        return await self.driver.read("d@1s")
+
+    def asked(self) -> list[int]:
+        """Return how many properties each request so far asked for, and forget them."""
+        found = [len(bacnet.names(asked)) for asked in self.peer.requests]
+        self.peer.requests.clear()
+        return found
+
+
+def spoilt(change: Callable[[bytes], bytes], service: int = RPM) -> bacnet.Script:
+    """Answer honestly but for a change in the bytes after the service choice."""
+
+    def script(asked: Asked) -> bytes:
+        honest = counting(asked)
+        return honest[:3] + change(honest[3:]) if asked.service == service else honest
+
+    return script
+
+
+def in_front(head: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: head + data[len(head) :]
+
+
+WRONG = {
+    "another instance": in_front(object_id(bacnet.PIV, 9)),
+    "another type": in_front(object_id(2, 1)),
+    "another property": lambda data: data.replace(b"\x29\x55", b"\x29\x1c", 1),
+    "an index not asked for": lambda data: data.replace(b"\x29\x55", b"\x29\x55\x39\x01", 1),
+    "one too few": lambda data: data[:-16],
+    "one too many": lambda data: data + data[-16:],
+    "the same twice": lambda data: data[:16] + data[:16] + data[32:],
+    "in another order": lambda data: data[16:32] + data[:16] + data[32:],
+    "cut off": lambda data: data[:-1],
+    "a length of 4 GiB": lambda data: data.replace(b"\x24", b"\x25\xff\xff\xff\xff\xff", 1),
+    "1200 opening tags": lambda data: data[:9] + b"\x4e" * 1200,
+    "nothing": lambda _data: b"",
+    "garbage": lambda data: bytes(0xA5 ^ place & 0xFF for place in range(len(data))),
+}
+
+
+@pytest.mark.parametrize("how", WRONG)
+async def test_an_answer_that_does_not_fit_is_never_a_value(how):
+    """Whatever about an answer is wrong, its points are bad for mismatch, and the next good answer makes them good."""
+    async with bacnet.serving(spoilt(WRONG[how])) as peer, Rig(peer) as rig:
+        scan = await rig.read()
+        assert listed(scan) == [(at, None, bad(Reason.MISMATCH)) for at in range(3)]
+        assert not scan.answered
+        assert [type(error) for error in scan.errors] == [ReplyMismatch]
+        peer.script = counting
+        assert listed(await rig.read()) == [(at, 1001 + at, GOOD) for at in range(3)]
+
+
+async def test_the_same_for_a_single_read():
+    """An answer to ReadProperty for another object is no value either."""
+    wrong = spoilt(in_front(object_id(bacnet.PIV, 9)), service=12)
+    async with bacnet.serving(wrong) as peer, Rig(peer, points=1) as rig:
+        assert listed(await rig.read()) == [(0, None, bad(Reason.MISMATCH))]
+
+
+async def test_the_library_by_itself_would_take_it():
+    """Why answers are compared here: bacpypes3 gives the value of instance 9 to whoever asked for instance 1."""
+    wrong = spoilt(in_front(object_id(bacnet.PIV, 9)), service=12)
+    device = DeviceObject(objectIdentifier=("device", 7), objectName="naive", vendorIdentifier=0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        own = probe.getsockname()[1]
+    port = NetworkPortObject(f"127.0.0.1:{own}", objectIdentifier=("network-port", 1), objectName="port")
+    async with bacnet.serving(wrong) as peer:
+        app = Application.from_object_list([device, port])
+        where = Address(f"127.0.0.1:{peer.port}")
+        value = await app.read_property(where, ObjectIdentifier("positive-integer-value,1"), "present-value")
+        app.close()
+        await asyncio.sleep(0)
+    assert value == 1001
+
+
+async def test_errors_are_those_of_their_properties():
+    """Property errors within an answer make exactly their own points bad, and say so at each scan."""
+
+    def script(asked: Asked) -> bytes:
+        return bacnet.answer(asked, {name: unsigned(name[1]) for name in bacnet.names(asked) if name[1] != 2})
+
+    async with bacnet.serving(script) as peer, Rig(peer) as rig:
+        scan = await rig.read()
+        assert listed(scan) == [(0, 1, GOOD), (1, None, bad(Reason.REFUSED)), (2, 3, GOOD)]
+        again = await rig.read()
+        assert (again.answered, again.outcomes) == (True, [])
+        (error,) = again.errors
+        assert isinstance(error, DeviceRefused)
+        assert (error.exception_code, error.count) == (32, 2)
+        assert "positive-integer-value 2 present-value: error 32, unknown-property" in str(error)
+
+
+async def test_a_device_without_multiple_reads():
+    """One that rejects ReadPropertyMultiple is asked singly, at once and from then on."""
+
+    def script(asked: Asked) -> bytes:
+        return bacnet.reject(asked, 9) if asked.service == RPM else counting(asked)
+
+    async with bacnet.serving(script) as peer, Rig(peer) as rig:
+        assert listed(await rig.read()) == [(at, 1001 + at, GOOD) for at in range(3)]
+        assert rig.asked() == [3, 1, 1, 1]
+        assert (await rig.read()).outcomes == []
+        assert rig.asked() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("reason", [1, 4, 9, 11])
+async def test_halved_on_abort_and_remembered(reason):
+    """A request whose answer the device finds too long is halved until it fits, and stays so."""
+
+    def script(asked: Asked) -> bytes:
+        return bacnet.abort(asked, reason) if len(bacnet.names(asked)) > 3 else counting(asked)
+
+    async with bacnet.serving(script) as peer, Rig(peer, points=10) as rig:
+        assert listed(await rig.read()) == [(at, 1001 + at, GOOD) for at in range(10)]
+        assert rig.asked() == [10, 5, 2, 3, 5, 2, 3]
+        assert (await rig.read()).outcomes == []
+        assert rig.asked() == [2, 3, 2, 3]
+
+
+async def test_one_bad_property_that_fails_the_whole_request():
+    """A device that answers a whole request with an error is asked in halves until only the culprit is refused."""
+
+    def script(asked: Asked) -> bytes:
+        culprit = any(name[1] == 7 for name in bacnet.names(asked))
+        return bacnet.error(asked, 2, 32) if culprit else counting(asked)
+
+    async with bacnet.serving(script) as peer, Rig(peer, points=8) as rig:
+        scan = await rig.read()
+        assert [at for at, _, q in listed(scan) if q != GOOD] == [6]
+        assert scan.answered
+        assert len(rig.asked()) <= 2 * 3 + 1
+
+
+async def test_an_object_that_is_not_there_costs_one_request():
+    """If the device has no such object, its points are refused without looking at each."""
+    points = {name: ({"object": "lift", "property": prop}, "int") for name, prop in
+              (("a", "car-position"), ("b", "next-stopping-floor"), ("c", "group-id"))}  # fmt: skip
+    async with bacnet.serving(lambda asked: bacnet.error(asked, 1, 31)) as peer:
+        driver = bacnet.driver(bacnet.device("d", points, port=peer.port))
+        await driver.open()
+        scan = await driver.read("d@1s")
+        await driver.close()
+        assert listed(scan) == [(at, None, bad(Reason.REFUSED)) for at in range(3)]
+        assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize(("limit", "requests"), [(1476, 1), (480, 3), (206, 6), (50, 32)])
+async def test_what_the_device_takes_is_respected(limit, requests):
+    """No answer is longer than the device says that it can send."""
+    longest = 0
+
+    def script(asked: Asked) -> bytes:
+        nonlocal longest
+        reply = counting(asked)
+        longest = max(longest, len(reply), len(asked.data) + 4)
+        return reply
+
+    async with bacnet.serving(script, max_apdu=limit) as peer, Rig(peer, points=64) as rig:
+        assert (await rig.read()).answered
+        assert len(rig.asked()) == requests
+        assert longest <= limit
+
+
+async def test_a_device_that_drops_long_requests():
+    """One that is there, and silent on a request of several properties, is asked for less until it answers."""
+
+    def script(asked: Asked) -> bytes | None:
+        return None if len(bacnet.names(asked)) > 2 else counting(asked)
+
+    async with bacnet.serving(script) as peer, Rig(peer, points=4) as rig:
+        scan = await rig.read()
+        assert (scan.answered, {q for _, _, q in listed(scan)}) == (False, {bad(Reason.COMM)})
+        assert listed(await rig.read()) == [(at, 1001 + at, GOOD) for at in range(4)]
+
+
+async def test_another_device_at_the_address():
+    """If another device answers where ours should be, none of its values is taken for ours."""
+    async with bacnet.serving(counting, instance=1201) as peer, Rig(peer) as rig:
+        scan = await rig.read()
+        assert (scan.answered, {q for _, _, q in listed(scan)}) == (False, {bad(Reason.MISMATCH)})
+        assert "device 1200: another device answers there" in str(scan.errors[0])
+        assert rig.asked() == []
+
+
+async def test_a_dead_device_costs_one_time_out():
+    """Of three devices behind one dead address the first waits 200 ms and the others nothing; a live one goes on."""
+    async with bacnet.serving(lambda _asked: None) as dead, bacnet.serving(counting) as live:
+        point = bacnet.values(1)
+        behind = [bacnet.device(name, point, port=dead.port, instance=5) for name in ("x", "y", "z")]
+        driver = bacnet.driver(*behind, bacnet.device("live", point, port=live.port))
+        await dead.stop()
+        await driver.open()
+        began = perf_counter()
+        scans = [await driver.read(f"{name}@1s") for name in ("x", "y", "z")]
+        took = perf_counter() - began
+        assert 0.19 < took < 0.35
+        assert [listed(scan) for scan in scans] == [[(0, None, bad(Reason.COMM))]] * 3
+        assert all(isinstance(scan.errors[0], DeviceSilent) and not scan.answered for scan in scans)
+        assert listed(await driver.read("live@1s")) == [(0, 1001, GOOD)]
+        dead.script = counting
+        await dead.start()
+        assert listed(await driver.read("x@1s")) == [(0, None, bad(Reason.MISMATCH))]  # it is device 1200 again
+        await driver.close()
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+async def test_in_flight(in_flight):
+    """No device is asked more at once than it may be, however many tasks read, and the library never spins."""
+    async with bacnet.serving(counting, max_apdu=50) as peer:
+        peer.delay = 0.01
+        devices = [bacnet.device(f"d{n}", bacnet.values(*range(1, 13)), port=peer.port, in_flight=in_flight)
+                   for n in range(6)]  # fmt: skip
+        driver = bacnet.driver(*devices, timeout="2s")
+        await driver.open()
+        scans = await asyncio.gather(*(driver.read(f"d{n}@1s") for n in range(6)))
+        await driver.close()
+        assert all(scan.answered and len(scan.outcomes) == 12 for scan in scans)
+        assert peer.most_open == in_flight
+
+
+async def test_late_doubled_and_strange_answers_are_passed_over():
+    """Answers that come late, twice, with another invoke id or from another port belong to no question."""
+    async with bacnet.serving(counting) as peer, Rig(peer) as rig:
+        await rig.read()
+        late: list[Asked] = []
+
+        def keep(asked: Asked) -> None:
+            late.append(asked)
+
+        peer.script = keep
+        assert not (await rig.read()).answered
+        address = ("127.0.0.1", rig.driver._stack._server().local_transport.get_extra_info("sockname")[1])
+
+        def all_at_once(asked: Asked) -> bytes:
+            wrong = [
+                late[0],
+                asked._replace(invoke=asked.invoke ^ 0x40),
+                asked._replace(invoke=asked.invoke + 1 & 0xFF),
+            ]
+            for other in wrong:
+                peer.send(bacnet.answer(other, {name: unsigned(6) for name in bacnet.names(other)}), address)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                forged = bacnet.answer(asked, {name: unsigned(66) for name in bacnet.names(asked)})
+                stranger.sendto(bacnet.frame(forged), address)
+            peer.send(counting(asked), address)
+            return counting(asked)
+
+        peer.script = all_at_once
+        assert listed(await rig.read()) == [(at, 1001 + at, GOOD) for at in range(3)]
+        assert (await rig.read()).outcomes == []
+
+
+async def test_rubbish_on_the_port_hurts_nobody():
+    """Datagrams that are not BACnet, or not for a client, are dropped while reading goes on."""
+    async with bacnet.serving(counting) as peer, Rig(peer) as rig:
+        await rig.read()
+        address = ("127.0.0.1", rig.driver._stack._server().local_transport.get_extra_info("sockname")[1])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            whole = [b"", b"\x81", b"\x81\x0a\xff\xff", b"\x81\x0a\x00\x06\x01\x00", b"\0" * 1500]
+            inside = [b"\xff" * 40, b"\x30", b"\x30\x01\x0e", b"\x10\x08", b"\x10\x00" + b"\xc4" * 9]
+            for rubbish in [*whole, *map(bacnet.frame, inside)]:
+                stranger.sendto(rubbish, address)
+                assert (await rig.read()).answered
+
+
+async def asked_of_the_gateway(rig: Rig, apdu: bytes) -> bytes:
+    """Send a request to the gateway's own port and return the APDU of its answer."""
+    port = rig.driver._stack._server().local_transport.get_extra_info("sockname")[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.setblocking(False)
+        stranger.bind(("127.0.0.1", 0))
+        stranger.sendto(b"\x81\x0a" + struct.pack(">H", len(apdu) + 6) + b"\x01\x04" + apdu, ("127.0.0.1", port))
+        async with asyncio.timeout(2):
+            return (await asyncio.get_running_loop().sock_recv(stranger, 1500))[6:]
+
+
+async def test_nobody_writes_or_silences_the_gateway():
+    """The gateway says who it is, and rejects a write and a DeviceCommunicationControl that would stop its polling."""
+    async with bacnet.serving(counting) as peer, Rig(peer) as rig:
+        own = object_id(8, 990001)
+        name = await asked_of_the_gateway(rig, b"\x00\x05\x01\x0c" + own + b"\x19\x4d")
+        assert name[0] == 0x30
+        assert b"sitekeeper-990001" in name
+        write = b"\x00\x05\x02\x0f" + own + b"\x19\x0b\x3e\x21\x01\x3f"  # APDU_Timeout := 1 ms
+        assert await asked_of_the_gateway(rig, write) == b"\x60\x02\x09"
+        disable = b"\x00\x05\x03\x11\x09\x3c\x19\x01"
+        assert await asked_of_the_gateway(rig, disable) == b"\x60\x03\x09"
+        assert (await rig.read()).answered
+
+
+async def test_a_port_in_use_is_said_at_once():
+    """If another program has the port, opening fails within a second and says so, instead of trying for ever."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.1", 0))
+        driver = bacnet.driver(port=stranger.getsockname()[1])
+        began = perf_counter()
+        with pytest.raises(LinkDown, match="the port is in use by another program"):
+            await driver.open()
+        assert perf_counter() - began < 1
+
+
+async def test_a_port_that_never_opens():
+    """Where the library would try for ever (here for broadcasts), opening is given up after 2 s and leaves nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.255.255.255", 0))
+        driver = bacnet.driver(port=stranger.getsockname()[1])
+        began = perf_counter()
+        with pytest.raises(LinkDown, match="did not open within 2 s"):
+            await driver.open()
+        assert perf_counter() - began < 2.5
+    await driver.open()
+    await driver.close()
+
+
+async def test_silence_with_several_in_flight():
+    """Of several requests that no answer comes to, the device's silence is counted once."""
+    async with bacnet.serving(counting, max_apdu=50) as peer, Rig(peer, points=12, in_flight=3) as rig:
+        assert (await rig.read()).answered
+        peer.script = lambda _asked: None
+        began = perf_counter()
+        scan = await rig.read()
+        assert perf_counter() - began < 0.35
+        assert listed(scan) == [(at, None, bad(Reason.COMM)) for at in range(12)]
+        assert {error.count for error in scan.errors} == {1}
+        peer.script = counting
+        assert len((await rig.read()).outcomes) == 12
+
+
+async def test_an_address_of_another_machine():
+    """An address that is not this machine's is a lost link that says why."""
+    from drivers.bacnet import IP
+    from sitekeeper.model.clock import SystemClock
+
+    options = IP.link_model.model_validate({"address": "192.0.2.1/24", "port": 0, "instance": 1})
+    driver = IP.create("link", options, [], SystemClock())
+    with pytest.raises(LinkDown, match="cannot assign requested address"):
+        await driver.open()
+
+
+async def test_a_reading_that_is_cancelled():
+    """After a reading was cancelled the next one is complete and right."""
+    async with bacnet.serving(counting) as peer, Rig(peer) as rig:
+        await rig.read()
+        peer.script = lambda _asked: None
+        reading = asyncio.create_task(rig.read())
+        await asyncio.sleep(0.02)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        peer.script = counting
+        scan = await rig.read()
+        assert (scan.complete, len(scan.outcomes), scan.answered) == (True, 3, True)
+
+
+async def test_registers_as_a_foreign_device():
+    """With a BBMD in the link's options, the gateway registers there for the time that the options say."""
+    from drivers.bacnet import IP
+    from sitekeeper.model.clock import SystemClock
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bbmd:
+        bbmd.setblocking(False)
+        bbmd.bind(("127.0.0.1", 0))
+        options = IP.link_model.model_validate(
+            {"address": "127.0.0.1/8", "port": 0, "instance": 1, "bbmd": f"127.0.0.1:{bbmd.getsockname()[1]}",
+             "foreign_lifetime": "90s"}
+        )  # fmt: skip
+        driver = IP.create("link", options, [], SystemClock())
+        await driver.open()
+        async with asyncio.timeout(2):
+            assert await asyncio.get_running_loop().sock_recv(bbmd, 100) == b"\x81\x05\x00\x06\x00\x5a"
+        await driver.close()
