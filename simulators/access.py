@@ -29,7 +29,7 @@ class Entrance:
         self.open = False
         self.locked = True
         self.alarm: DoorAlarm = "normal"
-        self._free = False
+        self.free = False
         self._agenda = Agenda()
         self._random = random.Random(seed)  # noqa: S311 - a reproducible story, not a secret
         self._tell = tell
@@ -53,7 +53,7 @@ class Entrance:
 
     def release(self, free: bool) -> None:
         """Unlock until further notice, or lock again."""
-        self._free = free
+        self.free = free
         self._agenda.cancel("lock")
         self.locked = not free
 
@@ -86,7 +86,7 @@ class Entrance:
         self.open = True
         if self.locked:
             self.alarm = "forced"
-        elif not self._free:
+        elif not self.free:
             self._agenda.after(HELD_LIMIT, "too long", self._held)
 
     def _held(self) -> None:
@@ -94,7 +94,7 @@ class Entrance:
         self._tell(self.now, "door held open", {})
 
     def _lock(self) -> None:
-        self.locked = not self._free
+        self.locked = not self.free
 
     def _next_person(self) -> None:
         assert self._traffic is not None

@@ -39,6 +39,9 @@ class ObjectFace(Protocol):
     def command(self, value: float, pulse: bool) -> None:
         """A client has commanded the present value; `pulse` for a moment only."""
 
+    def obeyed(self) -> float | None:
+        """Return what the thing was commanded last, by the story or a client; None if it cannot be commanded."""
+
 
 class LiftFace:
     """A Lift object. Nothing of it can be commanded."""
@@ -76,6 +79,9 @@ class LiftFace:
     def command(self, value: float, pulse: bool) -> None:  # noqa: ARG002
         raise AssertionError("nothing of a lift can be commanded")
 
+    def obeyed(self) -> None:
+        return None
+
 
 class LampFace:
     """A Lighting Output object; its present value is the level commanded."""
@@ -104,6 +110,9 @@ class LampFace:
 
     def command(self, value: float, pulse: bool) -> None:  # noqa: ARG002 - a level has no pulse
         self._lamp.command(value)
+
+    def obeyed(self) -> float:
+        return real(self._lamp.commanded)
 
 
 class DoorFace:
@@ -137,6 +146,9 @@ class DoorFace:
             self._door.pulse()
         else:
             self._door.release(value == 1)
+
+    def obeyed(self) -> int:
+        return int(self._door.free)
 
 
 def real(value: float) -> float:

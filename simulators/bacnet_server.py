@@ -109,8 +109,8 @@ class BacnetServer:
             thing.serial = (thing.serial + carries) % thing.face.serials
             values = thing.face.properties(thing.serial)
             thing.served.update(values, refused := _refused(thing.fault, names))
-            if "presentValue" in thing.face.map:
-                values.setdefault("presentValue", thing.served.commanded())
+            if thing.face.obeyed() is not None:
+                values["presentValue"] = _agreed(thing)
             said = {name: values[name] for name in names if name in values and name not in refused}
             touched.append(Touched(thing, thing.serial if carries else None, said))
         return touched
@@ -153,12 +153,24 @@ class BacnetServer:
         pulse = kind == "access-door" and value >= UNLOCK_PULSE
         thing.face.live(self._story())
         if value >= 0:  # below are warnings, which change no level
-            thing.face.command(float(value), pulse)
+            thing.face.command(value, pulse)
         if pulse:
             thing.served.relinquish(priority)
 
 
 UNLOCK_PULSE: Final = 2
+
+
+def _agreed(thing: Thing) -> float:
+    """Let the object and the thing agree on what is commanded: the story's command has the lowest priority."""
+    value: float = thing.served.commanded()
+    obeyed = thing.face.obeyed()
+    if obeyed is not None and value != obeyed:
+        thing.served.update({"presentValue": obeyed})
+        value = thing.served.commanded()
+        if value != obeyed:
+            thing.face.command(value, False)
+    return value
 
 
 def _refused(fault: Fault | None, names: list[str]) -> list[str]:

@@ -19,8 +19,11 @@ EXTRAS = {"office", "demo"}
 HEAD = """# Third-party packages
 
 What a gateway, an office and the demo install beside Sitekeeper, with the licence that each package declares.
-Nothing of theirs is copied into this repository. Kept true by `make check`;
+Of these packages nothing is copied into this repository. Kept true by `make check`;
 written by `python tests/licences.py --write`.
+
+Two scripts for the browser lie in `office/console/static/vendor/` as their npm packages have them, each with its
+licence beside it: htmx.org 2.0.11 (Zero-Clause BSD) and uPlot 1.6.32 (MIT).
 
 | Package | Licence |
 |---|---|

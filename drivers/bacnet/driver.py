@@ -45,7 +45,7 @@ class _Block:
 
 @dataclass(slots=True)
 class _Group:
-    """A scan group as it is read. `blocks` is empty until the device has said how much it takes at once."""
+    """A scan group as it is read. `first` is the block to begin with, so that a mute one cannot starve the others."""
 
     device: str
     station: Station
@@ -54,6 +54,7 @@ class _Group:
     cells: dict[Reference, list[Cell]]
     blocks: list[_Block] = field(default_factory=list)
     planned_for: tuple[int, bool] | None = None
+    first: int = 0
     silences: int = 0
     last_good: Micros | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -63,7 +64,7 @@ class _Group:
         known = (self.station.max_apdu, self.station.single)
         if known != self.planned_for:
             self.blocks = [_Block(one) for one in plan(self.items, known[0], single=known[1])]
-            self.planned_for = known
+            self.planned_for, self.first = known, 0
 
     def replace(self, block: _Block, requests: Sequence[Request]) -> list[_Block]:
         """Read by `requests`, from now on, what was read by `block`."""
@@ -160,7 +161,7 @@ class BacnetDriver:
         if group.memory.complete:
             for block in group.blocks:
                 block.forget()
-        tally.waiting.extend(group.blocks)
+        tally.waiting.extend(group.blocks[group.first :] + group.blocks[: group.first])
         await self._work(group, tally)
         if tally.answered:
             group.silences, group.last_good = 0, self._clock.wall()
@@ -225,15 +226,16 @@ class BacnetDriver:
         One that answers, and not this request, may have dropped it as too long: it is asked for less the next time.
         """
         tally.answered = False
-        _failed(group, tally, block, error, count=group.silences + (not tally.gone))
         if tally.heard:
+            _failed(group, tally, block, error)
             if len(block.request.items) > 1:
                 group.replace(block, halved(block.request))
             return
         group.silences += not tally.gone  # of several in flight the first has counted it
         tally.gone = True
+        _failed(group, tally, block, error, count=group.silences)
+        group.first = (group.blocks.index(block) + 1) % len(group.blocks)
         group.station.forget()
-        group.planned_for = None
         for rest in tally.waiting:
             _bad(group, rest, Reason.COMM, tally.received)
         tally.waiting.clear()

@@ -9,6 +9,7 @@ properties, are answered: the library would also let anybody write them, or sile
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -50,6 +51,8 @@ READY: Final = 2.0
 GRACE: Final = 0.25
 """Seconds beyond the library's own time-out, after which it is held to have lost the request."""
 
+_NO_BROADCAST: Final = 31
+"""Networks of so many bits and more have no broadcast address."""
 _ANSWERED: Final = (WhoIsRequest, ReadPropertyRequest, ReadPropertyMultipleRequest)
 _RAW: Final = frozenset({READ_PROPERTY, READ_PROPERTY_MULTIPLE})
 _DOWN: Final = frozenset({errno.ENETDOWN, errno.ENODEV, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EBADF})
@@ -89,6 +92,10 @@ class _Gateway(Application):  # type: ignore[misc]
             await super().indication(apdu)
         elif isinstance(apdu, ConfirmedRequestPDU):
             await self.response(RejectPDU(reason=RejectReason.unrecognizedService, context=apdu))
+
+    async def confirmation(self, apdu: Any) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):  # who asked has gone in this very turn
+            await super().confirmation(apdu)
 
 
 class Stack:
@@ -187,8 +194,13 @@ class Stack:
 
     def _probe(self) -> None:
         """Find out whether the port can be had; with its own option the library would share it with a stranger."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((self._host, self._options.port))
+        network = IPv4Interface(self._options.address).network
+        wanted = [self._host]
+        if self._options.port and network.prefixlen < _NO_BROADCAST:
+            wanted.append(str(network.broadcast_address))
+        for address in wanted:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((address, self._options.port))
 
     def _build(self) -> _Gateway:
         options = self._options

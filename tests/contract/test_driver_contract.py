@@ -127,13 +127,11 @@ class BacnetBench(Bench):
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, int], int] = {}
-        self.mute: set[str] = set()
+        self.peers: dict[str, bacnet.ByteDevice] = {}
         self.forbidden: set[tuple[str, int]] = set()
         self.stranger: socket.socket | None = None
 
     def script(self, name, asked):
-        if name in self.mute:
-            return None
         places = {place: (name, place[1] - 1) for place in bacnet.names(asked)}
         given = {place: bacnet.unsigned(self.values.get(key, 0)) for place, key in places.items()}
         refused = {place: (2, 32) for place, key in places.items() if key in self.forbidden}
@@ -145,12 +143,11 @@ class BacnetBench(Bench):
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         async with AsyncExitStack() as stack:
-            peers = {}
             for name in self.DEVICES:
                 script = partial(self.script, name)
-                peers[name] = await stack.enter_async_context(bacnet.serving(script, max_apdu=50))
+                self.peers[name] = await stack.enter_async_context(bacnet.serving(script, max_apdu=50))
             points = bacnet.values(1, 2, 3)
-            devices = [bacnet.device(name, points, port=peer.port) for name, peer in peers.items()]
+            devices = [bacnet.device(name, points, port=peer.port) for name, peer in self.peers.items()]
             self.driver = bacnet.driver(*devices, timeout="100ms", port=self.port, clock=ManualClock())
             yield self
             await self.driver.close()
@@ -161,10 +158,10 @@ class BacnetBench(Bench):
         self.values[device, point] = value
 
     def silence(self, device):
-        self.mute.add(device)
+        self.peers[device].mute = True
 
     def restore(self, device):
-        self.mute.discard(device)
+        self.peers[device].mute = False
 
     def refuse(self, device, point):
         self.forbidden.add((device, point))

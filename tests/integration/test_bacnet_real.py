@@ -244,6 +244,22 @@ async def test_a_foreign_client_may_command_and_not_pretend(building):
                 await client.write_property(address, thing, prop, value)
 
 
+async def test_a_clients_priority_beats_the_storys(building):
+    """What the story commands stands as the present value until a client commands at a higher priority."""
+    estate, address, _ = building
+    async with rusty.BACnetClient(interface="127.0.0.1", port=0, apdu_timeout_ms=2000) as client:
+        lamp = rusty.ObjectIdentifier(OBJECTS.LIGHTING_OUTPUT, 2)
+        estate.lamps["lamp-02"].command(66.6)
+        said = await client.read_property(address, lamp, PROPERTIES.PRESENT_VALUE)
+        assert said.value == pytest.approx(66.6)
+        await client.write_property(address, lamp, PROPERTIES.PRESENT_VALUE, VALUE.real(20.0), priority=8)
+        estate.lamps["lamp-02"].command(90.0)
+        said = await client.read_property(address, lamp, PROPERTIES.PRESENT_VALUE)
+        assert (said.value, estate.lamps["lamp-02"].commanded) == (20.0, 20.0)
+        await client.write_property(address, lamp, PROPERTIES.PRESENT_VALUE, VALUE.null(), priority=8)
+        assert estate.lamps["lamp-02"].commanded == 90.0
+
+
 @pytest.mark.parametrize("kind", ["silence", "no_rpm", "property_error", "wrong_object", "wrong_property", "too_long"])
 async def test_each_fault_of_the_simulator_is_met(kind):
     """The driver meets each fault that the simulator can have as it should, and is well again when it is over."""
