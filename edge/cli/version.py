@@ -8,7 +8,17 @@ import click
 from edge.cli.output import envelope, table
 from sitekeeper import __version__
 
-STANDS_ON = ("pymodbus", "bacpypes3", "aiomqtt", "paho-mqtt", "msgspec", "zstandard", "pydantic", "sqlite-utils", "structlog")
+STANDS_ON = (
+    "pymodbus",
+    "bacpypes3",
+    "aiomqtt",
+    "paho-mqtt",
+    "msgspec",
+    "zstandard",
+    "pydantic",
+    "sqlite-utils",
+    "structlog",
+)
 
 
 @click.command()

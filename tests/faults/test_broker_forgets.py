@@ -39,7 +39,8 @@ async def test_a_broker_that_forgets_everything_costs_nothing(tmp_path: Path) ->
     """The site sends again what the office has not receipted: nothing is lost."""
     account = await story(tmp_path / "run")
     assert account.wrong == []
-    assert account.risk["deaths with work in hand"] == 2
+    assert account.risk["deaths with work in hand"] >= 1  # the broker; the office may die between two commits
+    assert account.risk["blocks sent again"] >= 1
 
 
 async def test_control_a_site_that_believes_the_broker_is_found_out(

@@ -1,0 +1,169 @@
+"""Accounts, sessions and patience, without a socket."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from office import auth
+from office.auth import FREE_TRIES, IDLE, LONGEST_WAIT, Account, Sessions, Throttle, Users, matches
+from office.console.login import local
+from sitekeeper.model.clock import SECOND
+from sitekeeper.model.errors import NotFound, Refused, StorageError
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash at a cost that a unit test can pay."""
+    monkeypatch.setattr(auth, "COST", (2, 8, 1))
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Users:
+    return Users(tmp_path / "users.json")
+
+
+def test_a_password_is_known_once_and_kept_only_as_a_hash(users: Users, tmp_path: Path) -> None:
+    """The file does not hold the password, and nobody but its owner may read it."""
+    password = users.put("admin", "admin")
+    assert password not in (tmp_path / "users.json").read_text()
+    assert stat.S_IMODE((tmp_path / "users.json").stat().st_mode) == 0o600
+    assert matches(users.find("admin"), password)
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "x" * 10_000])
+def test_a_wrong_password_does_not_match(users: Users, wrong: str) -> None:
+    """Neither an empty nor an endless one."""
+    users.put("admin", "admin")
+    assert not matches(users.find("admin"), wrong)
+
+
+def test_no_password_fits_an_account_that_does_not_exist() -> None:
+    """Nor does the one that would give the stand-in's key."""
+    assert not matches(None, "")
+
+
+def test_two_accounts_with_one_password_have_different_hashes(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its own salt."""
+    monkeypatch.setattr(auth, "new_password", lambda: "same-same-same-same")
+    users.put("a", "viewer")
+    users.put("b", "viewer")
+    assert users.find("a") != users.find("b")
+
+
+def test_a_change_by_another_process_is_seen_at_once(users: Users, tmp_path: Path) -> None:
+    """`sk office user` writes the file; the running office reads it again."""
+    users.put("ann", "viewer")
+    Users(tmp_path / "users.json").put("ann", "operator")
+    account = users.find("ann")
+    assert account is not None
+    assert account.role == "operator"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "<b>"])
+def test_what_is_no_name_is_refused(users: Users, name: str) -> None:
+    """A name is letters, digits, dots, underscores and hyphens; of any script."""
+    with pytest.raises(Refused):
+        users.put(name, "viewer")
+    assert users.put("王小明", "viewer")
+
+
+def test_removing_nobody_says_so(users: Users) -> None:
+    """The caller learns that there was no such account."""
+    with pytest.raises(NotFound):
+        users.remove("ghost")
+
+
+def test_a_file_that_is_not_ours_is_an_error_and_stays_as_it_is(tmp_path: Path) -> None:
+    """A damaged file never counts as one without accounts."""
+    (tmp_path / "users.json").write_text("{}x")
+    with pytest.raises(StorageError):
+        Users(tmp_path / "users.json").all()
+    assert (tmp_path / "users.json").read_text() == "{}x"
+
+
+def begun(users: Users) -> tuple[Sessions, str]:
+    users.put("ann", "operator")
+    account = users.find("ann")
+    assert account is not None
+    sessions = Sessions(users)
+    return sessions, sessions.begin("ann", account, 0)
+
+
+def test_a_session_is_found_by_its_token_alone(users: Users) -> None:
+    """Another token, an empty one, or the token's hash find nothing."""
+    sessions, token = begun(users)
+    found = sessions.find(token, 1)
+    assert found is not None
+    assert (found.user, found.role) == ("ann", "operator")
+    assert sessions.find("", 1) is None
+    assert sessions.find(token + "x", 1) is None
+    assert all(sessions.find(key, 1) is None for key in list(sessions._sessions))
+
+
+def test_a_session_ends_when_idle_when_logged_out_and_with_its_password(users: Users) -> None:
+    """Each of the ways in which a session ends."""
+    sessions, token = begun(users)
+    assert sessions.find(token, IDLE) is not None
+    assert sessions.find(token, 2 * IDLE + 1) is None
+    sessions, token = begun(users)
+    sessions.end(token)
+    assert sessions.find(token, 1) is None
+    sessions, token = begun(users)
+    users.put("ann", "operator")
+    assert sessions.find(token, 1) is None
+    sessions, token = begun(users)
+    users.remove("ann")
+    assert sessions.find(token, 1) is None
+
+
+def test_sessions_are_bounded(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit the one that was idle longest ends."""
+    monkeypatch.setattr(auth, "MAX_SESSIONS", 2)
+    sessions, first = begun(users)
+    account = users.find("ann")
+    assert isinstance(account, Account)
+    second = sessions.begin("ann", account, 1)
+    sessions.find(first, 2)
+    third = sessions.begin("ann", account, 3)
+    assert [sessions.find(token, 4) is not None for token in (first, second, third)] == [True, False, True]
+
+
+def test_guessing_costs_twice_the_wait_each_time_and_only_there() -> None:
+    """Five tries are free; then 1 s, 2 s, ... at most five minutes, for this account from this place."""
+    throttle, waits = Throttle(), []
+    for _ in range(FREE_TRIES + 12):
+        throttle.failed("ann", "10.0.0.1", 0)
+        waits.append(throttle.wait("ann", "10.0.0.1", 0))
+    assert waits[: FREE_TRIES + 2] == [0, 0, 0, 0, SECOND, 2 * SECOND, 4 * SECOND]
+    assert waits[-1] == LONGEST_WAIT
+    assert throttle.wait("ann", "10.0.0.1", LONGEST_WAIT) == 0
+    assert throttle.wait("ann", "10.0.0.2", 0) == throttle.wait("bob", "10.0.0.1", 0) == 0
+    throttle.succeeded("ann", "10.0.0.1")
+    assert throttle.wait("ann", "10.0.0.1", 0) == 0
+
+
+def test_patience_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many names are tried, as many are remembered as the limit says."""
+    monkeypatch.setattr(auth, "MAX_TROUBLED", 10)
+    throttle = Throttle()
+    for number in range(100):
+        throttle.failed(f"n{number}", "s", 0)
+    assert len(throttle._failed) == 10
+
+
+@pytest.mark.parametrize(
+    ("wanted", "goes"),
+    [
+        ("/alarms?state=all", "/alarms?state=all"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("/a\r\nSet-Cookie: x", "/"),
+        ("/login?next=/login", "/"),
+        ("", "/"),
+    ],
+)
+def test_after_the_login_one_stays_here(wanted: str, goes: str) -> None:
+    """The address to go on to is one of ours, whatever was asked."""
+    assert local(wanted) == goes
