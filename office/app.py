@@ -3,14 +3,15 @@
 broker -> Ingest -> store (commit) -> receipts
 |-> Notifier -> channels -> people
 |-> silence of sites -> transitions of the office's own -> the same store
-people -> local socket -> acknowledgements -> store (pending) -> Ingest repeats them to the site
+|-> console -> server-sent events -> browsers
+people -> local socket, console -> acknowledgements -> store (pending) -> Ingest repeats them to the site
 """
 
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -35,6 +36,9 @@ from sitekeeper.model.clock import SECOND, Clock, Micros, SystemClock
 from sitekeeper.model.command import Ack, Actor
 from sitekeeper.story import span
 from sitekeeper.texts import text
+
+if TYPE_CHECKING:
+    from office.console.server import Console
 
 LOOK_EVERY: Final[Micros] = 10 * SECOND
 """The silence of sites is looked at this often even when no deadline is near."""
@@ -70,6 +74,7 @@ class Office:
         self._own = asyncio.Lock()  # one transition of the office's own at a time: each continues a sequence
         self._catalogues: dict[str, tuple[str, Catalogue | None]] = {}  # by site: hash and content
         self._fresh_epoch = OFFICE_EPOCH + secrets.token_hex(4)
+        self.console: Console | None = None
 
     async def open(self) -> None:
         """Open the store and the local socket.
@@ -87,7 +92,7 @@ class Office:
     async def _open_parts(self) -> None:
         self._channels = self._channels if self._channels is not None else _channels(self._settings, self._clock)
         self._notifier = Notifier(
-            StoreLog(self.store, self.store.reader),
+            StoreLog(self.store, self.store.reader, self._push_changed),
             self._channels,
             self._settings.routing(),
             self._compose,
@@ -109,6 +114,28 @@ class Office:
         local = self._settings.socket
         self._api = LocalApi(Path(local.path), self.operations.table(), local.operators)
         await self._api.open()
+        try:
+            self._open_console()
+        except BaseException:
+            await self._api.close()
+            raise
+
+    def _open_console(self) -> None:
+        if self._settings.console is None:
+            return
+        from office.console.server import Console  # late: a web framework, and only offices with a console pay
+
+        console = Console(
+            self._settings.console,
+            Path(self._settings.store.path),
+            self.operations,
+            self._clock,
+            self._settings.language,
+            broker=lambda: len(self.ingest.connected()) == 2,
+            ready=lambda: self.ingest.problem or self.ingest.store_problem,
+        )
+        console.open()
+        self.console = console
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -120,9 +147,13 @@ class Office:
             tasks.create_task(self.ingest.run(), name="office-ingest")
             tasks.create_task(self._notifier.run(), name="office-notify")
             tasks.create_task(self._watch_silence(), name="office-silence")
+            if self.console is not None:
+                tasks.create_task(self.console.run(), name="office-console")
 
     async def close(self) -> None:
         """Give everything back; what is stored is stored."""
+        if self.console is not None:
+            await self.console.close()
         await self._api.close()
         for channel in (self._channels or {}).values():
             await channel.close()
@@ -133,10 +164,12 @@ class Office:
     def applied(self, transitions: Sequence[StoredTransition]) -> None:
         """Have the new transitions looked at; they are in the store, which is the queue."""
         del transitions
-        self._notifier.wake()
+        self._wake()
 
     def heard(self, site: str, *, online: bool) -> None:
         """Note a sign of life. A last will is the broker's word, not the site's."""
+        if self.console is not None:
+            self.console.parts.hub.heard(site)
         if not online:
             return
         if not self._silence.knows(site):
@@ -209,10 +242,19 @@ class Office:
             limits=limits,
         )
         await asyncio.wrap_future(self.store.add_transitions(alarm.epoch, at, [move]))
-        self._notifier.wake()
+        self._wake()
         return move
 
     # what the parts need of each other
+
+    def _wake(self) -> None:
+        self._notifier.wake()
+        if self.console is not None:
+            self.console.parts.hub.wake()
+
+    def _push_changed(self, occurrence: str) -> None:
+        if self.console is not None:
+            self.console.parts.hub.changed(occurrence)
 
     async def _ack_sent(self, site: str, ack: Ack) -> str:
         state = await asyncio.wrap_future(self.store.add_ack(site, ack))

@@ -3,22 +3,25 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sitekeeper.model.errors import ConfigError, Refused, StorageError
+from sitekeeper.model.errors import ConfigError, NotFound, Refused, StorageError
 
 if TYPE_CHECKING:
     from office.app import Office
+    from office.auth import ConsoleRole, Users
 
 EXIT_FAILED, EXIT_CONFIG = 1, 6
 
 
 @click.group()
 def office() -> None:
-    """The central office: run it."""
+    """The central office: run it, and the accounts of its console."""
 
 
 @office.command()
@@ -53,6 +56,8 @@ async def _until_told(app: "Office") -> None:
     """Run `app` until SIGTERM or SIGINT; raise what stopped it otherwise."""
     loop = asyncio.get_running_loop()
     await app.open()
+    if app.console is not None:
+        click.echo(app.console.notice, err=True)
     running = loop.create_task(app.run(), name="office")
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
@@ -62,6 +67,59 @@ async def _until_told(app: "Office") -> None:
         click.echo("the office stops", err=True)
     finally:
         await app.close()
+
+
+@office.group()
+def user() -> None:
+    """Accounts of the console: set, remove, list."""
+
+
+@user.command("set")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
+@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+def set_user(*, name: str, role: "ConsoleRole", config: str) -> None:
+    """Make an account, or give it another role; print its new password."""
+    with _accounts(config) as users:
+        click.echo(users.put(name, role))
+
+
+@user.command("remove")
+@click.argument("name")
+@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+def remove_user(*, name: str, config: str) -> None:
+    """Remove an account; its sessions end at once."""
+    with _accounts(config) as users:
+        users.remove(name)
+
+
+@user.command("list")
+@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+def list_users(*, config: str) -> None:
+    """Print the accounts and their roles."""
+    with _accounts(config) as users:
+        for name, account in sorted(users.all().items()):
+            click.echo(f"{name}\t{account.role}")
+
+
+@contextmanager
+def _accounts(config: str) -> Iterator["Users"]:
+    """Yield the accounts of the office in `config`; end with an exit code where that fails."""
+    from office.auth import Users
+    from office.settings import load
+
+    try:
+        settings = load(Path(config))
+        if settings.console is None:
+            click.echo(f"{config}: has no console", err=True)
+            sys.exit(EXIT_CONFIG)
+        yield Users(settings.console.accounts(Path(settings.store.path)))
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_CONFIG)
+    except (StorageError, Refused, NotFound) as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_FAILED)
 
 
 def _log_to_stderr() -> None:

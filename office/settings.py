@@ -80,6 +80,7 @@ class AppriseChannel(Written):
 
 
 ChannelSettings = WebhookChannel | AppriseChannel
+_CHANNELS: Final = get_args(ChannelSettings)
 
 
 class RetrySettings(Written):
@@ -108,6 +109,24 @@ class Local(Written):
     operators: str = "sitekeeper-operators"
 
 
+class ConsoleSettings(Written):
+    """The console's address; `port` 0 takes a free one.
+
+    Attributes:
+        users: file of the accounts; beside the store unless it is given.
+        behind_proxy: a proxy on this machine speaks TLS for it, and its word about callers is believed.
+    """
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    users: str | None = None
+    behind_proxy: bool = False
+
+    def accounts(self, store: Path) -> Path:
+        """Return the file of the accounts."""
+        return Path(self.users) if self.users is not None else store.with_name("console-users.json")
+
+
 class OfficeSettings(Written):
     """The whole of office.yaml."""
 
@@ -119,6 +138,7 @@ class OfficeSettings(Written):
     routes: dict[Priority, list[str]] | None = None
     retry: RetrySettings = RetrySettings()
     silence: SilenceSettings = SilenceSettings()
+    console: ConsoleSettings | None = None
 
     def routing(self) -> Routes:
         """Return channel ids by priority: as written, else P1 to P3 to every channel."""
@@ -179,7 +199,7 @@ def _put(faults: Faults, document: Document, detail: ErrorDetails) -> None:
 
 
 def _keys() -> set[str]:
-    models = (OfficeSettings, Store, Broker, Local, RetrySettings, SilenceSettings, *get_args(ChannelSettings))
+    models = (OfficeSettings, Store, Broker, Local, RetrySettings, SilenceSettings, ConsoleSettings, *_CHANNELS)
     return {name for model in models for name in model.model_fields if issubclass(model, BaseModel)}
 
 

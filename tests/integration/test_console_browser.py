@@ -243,6 +243,9 @@ async def test_every_page_fits_and_speaks(tmp_path: Path, lang: str, words: str,
             assert await page.evaluate("document.documentElement.lang") == lang
             if lang != "en":
                 assert "acknowledge" not in (await page.inner_text("main")).lower(), path
+            if path.startswith("alarms/") and viewport == WIDE:
+                table, drawer = [await page.locator(each).bounding_box() for each in (".alarms", "#drawer")]
+                assert table["x"] + table["width"] <= drawer["x"], "the drawer hides a part of the list"
             if path.startswith("alarms"):
                 assert await page.locator("[role=table] [role=columnheader]").count() == 9
                 assert await page.locator("[role=table] [role=row]").count() == 3

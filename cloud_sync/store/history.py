@@ -1,0 +1,246 @@
+"""What the console reads of the central store: alarms as pages, what came after a transition, a point over time.
+
+Every query is bounded: by a limit of rows, by a number of steps, or by the keys that were asked for.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from cloud_sync.store.alarms import COLUMNS, RECORD, record, stored
+from cloud_sync.store.base import Push, StoredTransition
+from cloud_sync.store.reader import PUSH_COLUMNS, StoreReader
+from sitekeeper.model.alarm import AlarmRecord
+from sitekeeper.model.clock import Micros
+
+MOST_STEPS: Final = 4_000
+"""Steps of one trend; more than a screen has pixels."""
+MOST_MARKS: Final = 2_000
+"""Intervals of one kind (gaps, bad quality, alarms) in one trend; the newest are kept."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What a point did in one step of a trend. Values are numbers: booleans 0 and 1, words their place in the list.
+
+    Attributes:
+        at: wall time at which the step begins. low, high: None where the step has no good value.
+        last: the last good value. samples: how many changes fell into the step, bad ones too.
+    """
+
+    at: Micros
+    low: float | None
+    high: float | None
+    last: float | None
+    samples: int
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of time of which something is to be said; `what` is a gap's cause or a packed quality."""
+
+    start: Micros
+    end: Micros
+    what: str
+
+
+class AlarmSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """When an alarm's condition was true; `end` is None while it still is."""
+
+    occurrence: str
+    rule: str
+    priority: str
+    start: Micros
+    end: Micros | None
+
+
+class HistoryReader(StoreReader):
+    """A store's reader with the console's questions. Belongs to the thread that made it."""
+
+    def last_transition(self) -> int:
+        """Return the id of the newest transition, 0 if there is none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) FROM transitions")[0][0])
+
+    def transitions_after(self, number: int, limit: int) -> list[StoredTransition]:
+        """Return up to `limit` transitions that arrived after the one with this id, in order of arrival."""
+        sql = f"SELECT {COLUMNS} FROM transitions WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - our own columns
+        return stored(self._rows(sql, number, limit))
+
+    def alarm_page(
+        self,
+        *,
+        limit: int,
+        skip: int = 0,
+        states: Sequence[str] = (),
+        site: str = "",
+        priority: str = "",
+        device: str = "",
+    ) -> list[AlarmRecord]:
+        """Return alarms: the most urgent first, of those the ones that nobody has acknowledged, then the newest."""
+        where, arguments = ["1"], list[object]()
+        for column, value in (("site", site), ("priority", priority), ("device", device)):
+            if value:
+                where.append(f"{column} = ?")
+                arguments.append(value)
+        if states:
+            where.append(f"state IN ({_marks(states)})")
+            arguments += states
+        sql = (
+            f"SELECT {RECORD} FROM alarms WHERE {' AND '.join(where)}"  # noqa: S608 - our own columns
+            " ORDER BY priority, state NOT IN ('B', 'D', 'LU'), raised DESC, key LIMIT ? OFFSET ?"
+        )
+        return [record(row) for row in self._rows(sql, *arguments, limit, skip)]
+
+    def alarm_counts(self, site: str = "") -> dict[tuple[str, str, str], int]:
+        """Return how many alarms stand open, by (site, priority, state)."""
+        rows = self._rows(
+            "SELECT site, priority, state, count(*) FROM alarms WHERE state <> 'A' AND (?1 = '' OR site = ?1)"
+            " GROUP BY site, priority, state",
+            site,
+        )
+        return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+    def last_alarm_at(self) -> Micros | None:
+        """Return when the newest alarm of all was raised."""
+        found = self._rows("SELECT max(raised) FROM alarms")[0][0]
+        return None if found is None else int(found)
+
+    def causes(self, occurrences: Sequence[str]) -> dict[str, StoredTransition]:
+        """Return for each occurrence the move that announced it last."""
+        sql = (
+            f"SELECT {COLUMNS} FROM transitions WHERE id IN (SELECT max(id) FROM transitions WHERE occurrence IN"  # noqa: S608
+            f" ({_marks(occurrences)}) AND cause IN ('raise', 'reannunciate', 'level') GROUP BY occurrence)"
+        )
+        return {one.transition.occurrence: one for one in stored(self._rows(sql, *occurrences))}
+
+    def pushes_of(self, occurrences: Sequence[str]) -> dict[str, list[Push]]:
+        """Return the pushes about each occurrence, oldest first."""
+        sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE occurrence IN ({_marks(occurrences)}) ORDER BY id"  # noqa: S608
+        found: dict[str, list[Push]] = {one: [] for one in occurrences}
+        for row in self._rows(sql, *occurrences):
+            push = msgspec.convert(dict(row), Push, strict=False)
+            found[push.occurrence].append(push)
+        return found
+
+    def covered_until(self, site: str, groups: Iterable[str]) -> dict[str, Micros]:
+        """Return until when each scan group is vouched for; a group of which nothing came is left out."""
+        sql = "SELECT until FROM coverage WHERE site = ? AND scan_group = ? ORDER BY start DESC LIMIT 1"
+        found = {group: self._rows(sql, site, group) for group in groups}
+        return {group: int(rows[0][0]) for group, rows in found.items() if rows}
+
+    # a point over time
+
+    def steps(self, site: str, point: str, start: Micros, end: Micros, step: Micros, members: str = "[]") -> list[Step]:
+        """Return the steps of [start, end) in which something was recorded, and one before `start` for what stood then.
+
+        Args:
+            members: the words of an enumeration as a JSON list; each counts as its place in it.
+        """
+        number = self._point(site, point)
+        if number is None:
+            return []
+        found = [
+            Step(at=row[0], low=row[1], high=row[1], last=row[1], samples=0)
+            for row in self._rows(_BEFORE, members, number, start)
+        ]
+        for at in range(start, min(end, start + MOST_STEPS * step), step):
+            # One short scan along the key for each step: grouping the whole window would sort it, 30 times slower.
+            until = min(at + step, end)
+            [row] = self._rows(_STEP, members, number, at, until)
+            if row[2]:
+                last = self._rows(_LAST, members, number, at, until)
+                value = last[0][0] if last else None
+                found.append(Step(at=at, low=row[0], high=row[1], last=value, samples=row[2]))
+        return found
+
+    def bad(self, site: str, point: str, start: Micros, end: Micros) -> list[Mark]:
+        """Return when the point was not good in [start, end), with the packed quality; each until its next change."""
+        number = self._point(site, point)
+        if number is None:
+            return []
+        marks: list[Mark] = []
+        for began, block, position, q in reversed(self._rows(_BAD, number, start, end, MOST_MARKS)):
+            following = self._rows(_FOLLOWING, number, began, block, position)
+            at, until = max(began, start), min(following[0][0], end) if following else end
+            if at >= until:
+                continue
+            if marks and marks[-1].what == str(q) and marks[-1].end >= at:
+                marks[-1] = Mark(start=marks[-1].start, end=until, what=str(q))
+            else:
+                marks.append(Mark(start=at, end=until, what=str(q)))
+        return marks
+
+    def coverage(self, site: str, group: str, start: Micros, end: Micros) -> list[tuple[Micros, Micros]]:
+        """Return the stretches of [start, end) that the record vouches for, in order."""
+        rows = self._rows(
+            "SELECT max(start, ?), min(until, ?) FROM coverage WHERE site = ? AND scan_group = ? AND start < ?"
+            " AND until > ? ORDER BY start DESC LIMIT ?",
+            *(start, end, site, group, end, start, MOST_MARKS),
+        )
+        return [(row[0], row[1]) for row in reversed(rows)]
+
+    def gaps(self, site: str, group: str, start: Micros, end: Micros) -> list[Mark]:
+        """Return the gaps in [start, end) for which the site gave a cause, in order."""
+        rows = self._rows(
+            'SELECT max(start, ?), min("end", ?), cause FROM gaps WHERE site = ? AND scan_group = ? AND start < ?'
+            ' AND "end" > ? ORDER BY start DESC LIMIT ?',
+            *(start, end, site, group, end, start, MOST_MARKS),
+        )
+        return [Mark(start=row[0], end=row[1], what=row[2]) for row in reversed(rows)]
+
+    def alarm_spans(self, site: str, device: str, start: Micros, end: Micros) -> list[AlarmSpan]:
+        """Return when alarms of a device were true in [start, end), in order."""
+        rows = self._rows(
+            "SELECT occurrence, rule, priority, at, target FROM transitions WHERE occurrence >= ?"
+            " AND occurrence < ? AND at < ? ORDER BY occurrence, epoch, sequence, position",
+            *(f"{site}/{device}/", f"{site}/{device}0", end),  # '0' is the character after '/'
+        )
+        found = [span for span in _spans(rows) if span.end is None or span.end > start]
+        return sorted(found, key=lambda span: span.start)[-MOST_MARKS:]
+
+    def _point(self, site: str, point: str) -> int | None:
+        rows = self._rows("SELECT id FROM points WHERE site = ? AND point = ?", site, point)
+        return int(rows[0][0]) if rows else None
+
+
+def _spans(rows: Iterable[sqlite3.Row]) -> list[AlarmSpan]:
+    """Return one span for each time that an alarm's condition was true, from moves in order."""
+    spans: list[AlarmSpan] = []
+    standing: AlarmSpan | None = None
+    for occurrence, rule, priority, at, target in rows:
+        active = target in {"B", "C"}
+        if standing is not None and (standing.occurrence != occurrence or not active):
+            over = at if standing.occurrence == occurrence else None
+            spans.append(msgspec.structs.replace(standing, end=over))
+            standing = None
+        if active and standing is None:
+            standing = AlarmSpan(occurrence=occurrence, rule=rule, priority=priority, start=at, end=None)
+    return spans if standing is None else [*spans, standing]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+# A good value as a number: the place of a word among the members (?1), else the number itself; text has none.
+_AS_NUMBER: Final = (
+    "CASE WHEN q >> 6 <> 0 THEN NULL"
+    " WHEN ?1 <> '[]' THEN (SELECT CAST(m.key AS REAL) FROM json_each(?1) m WHERE m.value = s.value)"
+    " WHEN typeof(value) IN ('integer', 'real') THEN CAST(value AS REAL) END"
+)
+_STEP: Final = f"""
+SELECT min(number), max(number), count(*)
+FROM (SELECT {_AS_NUMBER} AS number FROM samples s WHERE point = ?2 AND at >= ?3 AND at < ?4)"""  # noqa: S608
+_LAST: Final = f"""
+SELECT {_AS_NUMBER} AS number FROM samples s WHERE point = ?2 AND at >= ?3 AND at < ?4 AND number IS NOT NULL
+ORDER BY at DESC, block DESC, position DESC LIMIT 1"""  # noqa: S608 - our own text
+_BEFORE: Final = f"""
+SELECT at, {_AS_NUMBER} FROM samples s WHERE point = ?2 AND at < ?3 ORDER BY at DESC, block DESC, position DESC
+LIMIT 1"""  # noqa: S608 - our own text
+_BAD: Final = """
+SELECT at, block, position, q FROM samples
+WHERE point = ?1 AND at < ?3 AND q <> 0
+    AND at >= coalesce((SELECT max(at) FROM samples WHERE point = ?1 AND at <= ?2), ?2)
+ORDER BY at DESC, block DESC, position DESC LIMIT ?4"""
+_FOLLOWING: Final = """
+SELECT at FROM samples WHERE point = ?1 AND (at, block, position) > (?2, ?3, ?4) ORDER BY at, block, position LIMIT 1"""

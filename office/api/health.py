@@ -1,0 +1,30 @@
+"""Whether the process lives, and whether it does its work; and the API's own description."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from office.console.parts import PartsNow, Who
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """Answer as long as the loop turns."""
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz")
+async def readyz(parts: PartsNow) -> Response:
+    """Tell whether the office receives and stores; 503 while it does not. Says no more, because no login is needed."""
+    ready = not parts.ready()
+    return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503)
+
+
+@router.get("/api/openapi.json", include_in_schema=False)
+async def openapi(request: Request, _session: Who) -> Response:
+    """Describe the API."""
+    description: dict[str, Any] = request.app.openapi()
+    return JSONResponse(description)

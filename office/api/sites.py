@@ -1,0 +1,105 @@
+"""Sites, devices, points and their samples."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from cloud_sync.store.history import HistoryReader
+from office import facts
+from office.api import items
+from office.console.parts import PartsNow, Who
+from office.trend import read, window
+from sitekeeper.durations import parse_duration
+from sitekeeper.model.clock import HOUR, Micros
+from sitekeeper.model.errors import Refused
+
+Item = dict[str, Any]
+
+router = APIRouter(prefix="/api/v1/sites", tags=["sites"])
+
+
+@router.get("")
+async def sites(parts: PartsNow, _session: Who) -> list[Item]:
+    """All sites, the worst first."""
+    return [items.site(one) for one in await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader)))]
+
+
+@router.get("/{site}")
+async def one_site(parts: PartsNow, _session: Who, site: str) -> Item:
+    """One site."""
+    return items.site(await parts.pages.ask(lambda reader: facts.one_site(*parts.sites(reader), site)))
+
+
+@router.get("/{site}/devices")
+async def devices(parts: PartsNow, _session: Who, site: str) -> list[Item]:
+    """The devices of a site."""
+    found = await parts.pages.ask(lambda reader: facts.one_site(*parts.sites(reader), site))
+    return [items.device(row) for row in found.known.devices.values()]
+
+
+@router.get("/{site}/points")
+async def points(
+    parts: PartsNow, _session: Who, site: str, device: Annotated[str, Query(max_length=200)] = ""
+) -> list[Item]:
+    """The points of a site, or of one device, each with its newest value."""
+
+    def gather(reader: HistoryReader) -> list[Item]:
+        found = facts.one_site(*parts.sites(reader), site)
+        if device:
+            return [items.value(value) for value in facts.values(reader, found, parts.now, device).values()]
+        every = facts.all_values(reader, found, parts.now)
+        return [items.value(value) for one in every.values() for value in one.values()]
+
+    return await parts.pages.ask(gather)
+
+
+@router.get("/{site}/points/{device}/{point}/latest")
+async def latest(parts: PartsNow, _session: Who, site: str, device: str, point: str) -> Item:
+    """The newest value of a point, with its quality, and until when it is vouched for."""
+
+    def gather(reader: HistoryReader) -> Item:
+        found = facts.one_site(*parts.sites(reader), site)
+        return items.value(facts.one_value(reader, found, parts.now, device, point))
+
+    return await parts.pages.ask(gather)
+
+
+@router.get("/{site}/points/{device}/{point}/samples")
+async def samples(
+    parts: PartsNow,
+    _session: Who,
+    site: str,
+    device: str,
+    point: str,
+    start: Annotated[str | None, Query(alias="from", max_length=40)] = None,
+    end: Annotated[str | None, Query(alias="to", max_length=40)] = None,
+    step: Annotated[str | None, Query(max_length=20)] = None,
+) -> Response:
+    """A point over time: lowest, highest and last value of each step; null where nothing is known."""
+    until = _time(end) if end is not None else parts.now
+    since = _time(start) if start is not None else until - HOUR
+    asked = window(since, until, _duration(step))
+
+    def gather(reader: HistoryReader) -> bytes:
+        found = facts.one_site(*parts.sites(reader), site)
+        value = facts.one_value(reader, found, parts.now, device, point)
+        answer = items.trend(read(reader, found, value.point, asked, parts.now))
+        return items.encoded({"point": point, "unit": value.point.unit, **answer})
+
+    return Response(await parts.trends.ask(gather), media_type="application/json")
+
+
+def _time(written: str) -> Micros:
+    try:
+        return items.parse_time(written.replace(" ", "+"))  # a plus in an address means a blank
+    except ValueError as error:
+        reason = "usage"
+        raise Refused(reason, str(error)) from None
+
+
+def _duration(written: str | None) -> Micros | None:
+    try:
+        return None if written is None else parse_duration(written)
+    except ValueError as error:
+        reason = "usage"
+        raise Refused(reason, str(error)) from None

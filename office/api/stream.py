@@ -1,0 +1,41 @@
+"""The event stream: `GET /api/v1/stream`."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import StreamingResponse
+
+from office.console.gate import token_of
+from office.console.parts import PartsNow, Who
+from sitekeeper.model.errors import StorageError
+
+NEWEST: Final = 2**63 - 1
+"""The largest id that the store can have."""
+
+router = APIRouter(prefix="/api/v1", tags=["stream"])
+
+
+@router.get("/stream")
+async def stream(
+    request: Request,
+    parts: PartsNow,
+    _session: Who,
+    after: Annotated[int | None, Query(ge=0, le=NEWEST)] = None,
+    last_event_id: Annotated[str, Header(max_length=20)] = "",
+) -> StreamingResponse:
+    """Server-sent events; what came after `Last-Event-ID` (or `after`, on the first connection) is told first."""
+    token = token_of(request.headers)
+    begun = min(int(last_event_id), NEWEST) if last_event_id.isdecimal() else after
+    parts.hub.admit()
+
+    def stands() -> bool:
+        try:
+            return parts.sessions.find(token, parts.clock.monotonic()) is not None
+        except StorageError:
+            return False
+
+    return StreamingResponse(
+        parts.hub.listen(begun, stands),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )

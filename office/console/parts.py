@@ -1,0 +1,150 @@
+"""The parts of a running console that its routes speak to, and how a route gets at them and at who asks."""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Form, Header, Request
+
+from cloud_sync.store.history import HistoryReader
+from office.auth import RANK, Session, Sessions, Throttle, Users
+from office.console.reading import ReadingThread
+from office.console.stream import Hub
+from office.facts import Catalogues
+from office.operations import Operations
+from sitekeeper.model.clock import Clock, Micros
+from sitekeeper.model.command import Actor
+from sitekeeper.model.errors import Refused
+from sitekeeper.texts import LANGUAGES, Language
+
+COOKIE: Final = "sitekeeper_session"
+LANGUAGE_COOKIE: Final = "sitekeeper_language"
+NOTE_LIMIT: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the routes need.
+
+    Attributes:
+        pages: answers the small questions of pages. trends: answers the large ones, so that they hold up no page.
+        hashing: how many passwords may be hashed at once.
+        broker: tells whether the office has its broker. ready: tells why the office is not ready; empty if it is.
+    """
+
+    users: Users
+    sessions: Sessions
+    throttle: Throttle
+    hub: Hub
+    pages: ReadingThread
+    trends: ReadingThread
+    catalogues: Catalogues
+    operations: Operations
+    clock: Clock
+    broker: Callable[[], bool]
+    ready: Callable[[], str]
+    language: Language
+    hashing: asyncio.Semaphore
+
+    @property
+    def now(self) -> Micros:
+        """Return the wall time."""
+        return self.clock.wall()
+
+    def sites(self, reader: HistoryReader) -> tuple[HistoryReader, Catalogues, Micros]:
+        """Return the first arguments of the functions in `office.facts`."""
+        return reader, self.catalogues, self.now
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the console's parts."""
+    found: Parts = request.app.state.parts
+    return found
+
+
+def session_of(request: Request) -> Session:
+    """Return the session that the gate found.
+
+    Raises:
+        Refused: `login`, there is none.
+    """
+    found: Session | None = getattr(request.state, "session", None)
+    if found is None:
+        reason = "login"
+        raise Refused(reason, "log in first")
+    return found
+
+
+def check_token(session: Session, token: str) -> Session:
+    """Return the session if a request that changes something carried its token.
+
+    Raises:
+        Refused: `csrf`, it did not.
+    """
+    if not hmac.compare_digest(token.encode(), session.csrf.encode()):
+        reason = "csrf"
+        raise Refused(reason, "the page is too old; load it again")
+    return session
+
+
+def language_of(request: Request) -> Language:
+    """Return the language of the page: as asked for, as chosen before, as the browser prefers, the office's."""
+    for wanted in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
+        for known in LANGUAGES:
+            if wanted == known:
+                return known
+    for part in request.headers.get("accept-language", "").split(",")[:20]:
+        tag = part.partition(";")[0].strip().lower()
+        if tag.startswith("zh"):
+            return "zh-Hans" if "hans" in tag or tag in {"zh-cn", "zh-sg"} else "zh-Hant"
+        if tag.startswith("en"):
+            return "en"
+    return parts_of(request).language
+
+
+async def acknowledge(parts: Parts, session: Session, occurrence: str, note: str) -> dict[str, Any]:
+    """Acknowledge as this person, by the same door as the command line.
+
+    Raises:
+        Refused: not allowed, or nothing to acknowledge. NotFound: no such alarm. StorageError: it was not stored.
+    """
+    may = RANK[session.role] >= RANK["operator"]
+    actor = Actor(name=session.user, role="operator" if may else "viewer", origin="office")
+    done: dict[str, Any] = {}
+    async for item in parts.operations.table()["alarm.ack"](actor, {"id": occurrence, "note": note[:NOTE_LIMIT]}):
+        done = dict(item) if isinstance(item, dict) else {}
+    parts.hub.changed(occurrence)
+    return done
+
+
+# FastAPI runs dependencies that are not coroutines in threads, one hop each.
+
+
+async def _parts(request: Request) -> Parts:
+    return parts_of(request)
+
+
+async def _session(request: Request) -> Session:
+    return session_of(request)
+
+
+async def _language(request: Request) -> Language:
+    return language_of(request)
+
+
+async def _form(request: Request, csrf: Annotated[str, Form()] = "") -> Session:
+    return check_token(session_of(request), csrf)
+
+
+async def _header(request: Request, x_csrf_token: Annotated[str, Header()] = "") -> Session:
+    return check_token(session_of(request), x_csrf_token)
+
+
+PartsNow = Annotated[Parts, Depends(_parts)]
+Who = Annotated[Session, Depends(_session)]
+Checked = Annotated[Session, Depends(_form)]
+"""The session of a form, which carries its token as a field; of an API call (below), as a header."""
+CheckedCall = Annotated[Session, Depends(_header)]
+Lang = Annotated[Language, Depends(_language)]

@@ -1,0 +1,205 @@
+"""Server-sent events: each committed transition to every browser, in order, and every 1.5 s a sign of life.
+
+The store is the queue: a wake-up makes the pump read what is newer than what it published last, so that ids reach
+every client in ascending order, and a client that comes back with its `Last-Event-ID` gets all that it missed. A
+client's own queue is bounded; one that does not take its events is told to load the page anew.
+
+Events: `alarm` (id = transition id), `changed` (an acknowledgement is on its way, a push got its answer), `beat` (the
+office's time, whether it has its broker, the sites heard since the last one), `reload`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from cloud_sync.store.base import StoredTransition
+from cloud_sync.store.history import HistoryReader
+from office.console.reading import ReadingThread
+from sitekeeper.model.alarm import split_key
+from sitekeeper.model.clock import MS, Clock
+from sitekeeper.model.errors import Refused, StorageError
+
+BEAT_S: Final = 1.5
+"""A browser that has not had a beat for 3.8 s says so."""
+BACKLOG: Final = 256
+"""Events that wait for one browser; beyond it they are dropped for a single `reload`."""
+REPLAY: Final = 1_000
+"""Transitions that are told again to a browser that comes back; one that missed more loads the page anew."""
+MAX_CLIENTS: Final = 500
+RETRY: Final = b"retry: 1000\n\n"
+RETRY_S: Final = 1.0
+
+_logger = structlog.get_logger()
+
+Frame = tuple[int, bytes]
+"""(transition id or 0, bytes of the event)."""
+
+
+class Client:
+    """One browser's queue."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Frame | None] = asyncio.Queue(BACKLOG)
+
+    def put(self, frame: Frame | None) -> bool:
+        """Queue a frame; tell whether there was room. Without room everything is dropped for one `reload`."""
+        if not self.queue.full():
+            self.queue.put_nowait(frame)
+            return True
+        while not self.queue.empty():
+            self.queue.get_nowait()
+        self.queue.put_nowait((0, event("reload", {})))
+        self.queue.put_nowait(None)
+        return False
+
+
+class Hub:
+    """All browsers that listen."""
+
+    def __init__(self, reading: ReadingThread, clock: Clock, broker: Callable[[], bool]) -> None:
+        self._reading = reading
+        self._clock = clock
+        self._broker = broker
+        self._clients: set[Client] = set()
+        self._heard: set[str] = set()  # sites, since the last beat
+        self._wake = asyncio.Event()
+        self._last = 0
+        self._closed = False
+        self._problem = ""
+
+    async def run(self) -> None:
+        """Publish until cancelled.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        self._last = await self._reading.ask(lambda reader: reader.last_transition())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._pump(), name="console-pump")
+            tasks.create_task(self._beats(), name="console-beats")
+
+    def wake(self) -> None:
+        """Have newly committed transitions published."""
+        self._wake.set()
+
+    def heard(self, site: str) -> None:
+        """Note that a site gave a sign of life."""
+        self._heard.add(site)
+
+    def changed(self, occurrence: str) -> None:
+        """Say that something about an alarm is new that is no transition."""
+        self._send((0, event("changed", {"occurrence": occurrence})))
+
+    def close(self) -> None:
+        """End all streams, so that the server can stop."""
+        self._closed = True
+        for client in list(self._clients):
+            client.put(None)
+
+    def admit(self) -> None:
+        """Let one more browser listen.
+
+        Raises:
+            Refused: `busy`, too many listen already, or the office stops.
+        """
+        if len(self._clients) >= MAX_CLIENTS or self._closed:
+            reason = "busy"
+            raise Refused(reason, "too many browsers listen")
+
+    async def listen(self, after: int | None, stands: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """Yield one browser's events until the office stops or its session does not stand any more.
+
+        Args:
+            after: the last transition that it has; None for one that wants only what is to come.
+        """
+        client = Client()
+        self._clients.add(client)  # before the replay: what is published meanwhile waits in its queue
+        try:
+            yield RETRY + self._beat()
+            told = 0
+            if after is not None:
+                missed = await self._missed(after)
+                if missed is None:
+                    yield event("reload", {})
+                    return
+                for number, frame in missed:
+                    told = number
+                    yield frame
+            while stands() and (item := await client.queue.get()) is not None:
+                number, frame = item
+                if number == 0 or number > told:
+                    yield frame
+        finally:
+            self._clients.discard(client)
+
+    async def _missed(self, after: int) -> list[Frame] | None:
+        found = await self._reading.ask(lambda reader: reader.transitions_after(after, REPLAY + 1))
+        return [_alarm(one) for one in found] if len(found) <= REPLAY else None
+
+    async def _pump(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                fresh = await self._reading.ask(self._newer)
+            except (StorageError, Refused) as error:  # the beat says so, and the pages show it
+                self._failing(str(error))
+                self._wake.set()
+                await asyncio.sleep(RETRY_S)
+                continue
+            self._failing("")
+            for one in fresh:
+                self._last = one.id
+                self._send(_alarm(one))
+            if len(fresh) == REPLAY:
+                self._wake.set()
+
+    def _newer(self, reader: HistoryReader) -> list[StoredTransition]:
+        return reader.transitions_after(self._last, REPLAY)
+
+    def _failing(self, why: str) -> None:
+        if why and not self._problem:
+            _logger.warning("console cannot read the store", why=why)
+        self._problem = why
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self._send((0, self._beat()))
+            self._heard.clear()
+
+    def _beat(self) -> bytes:
+        now = self._clock.wall() // MS
+        store = not self._problem
+        return event("beat", {"now": now, "broker": self._broker(), "store": store, "sites": sorted(self._heard)})
+
+    def _send(self, frame: Frame) -> None:
+        for client in list(self._clients):
+            if not client.put(frame):
+                self._clients.discard(client)
+
+
+def _alarm(one: StoredTransition) -> Frame:
+    move = one.transition
+    site, device, rule = split_key(move.key)
+    data = {
+        "id": one.id,
+        "occurrence": move.occurrence,
+        "site": site,
+        "device": device,
+        "rule": rule,
+        "priority": move.priority,
+        "cause": move.cause,
+        "state": move.target,
+        "at": move.at // MS,
+    }
+    return one.id, event("alarm", data, one.id)
+
+
+def event(kind: str, data: dict[str, Any], number: int = 0) -> bytes:
+    """Return one event as it goes over the wire; only those with a number move `Last-Event-ID`."""
+    head = f"id: {number}\n" if number else ""
+    return f"{head}event: {kind}\ndata: {msgspec.json.encode(data).decode()}\n\n".encode()

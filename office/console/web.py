@@ -1,0 +1,74 @@
+"""The application put together: routes, static files, the gate, and what errors look like to a browser."""
+
+import secrets
+from typing import Final
+
+import structlog
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from office.api import alarms, health, sites, stream
+from office.console import assets, login, pages
+from office.console.gate import Gate
+from office.console.parts import Parts, language_of
+from office.console.render import page
+from sitekeeper import __version__
+from sitekeeper.model.errors import NotFound, Refused, StorageError
+
+STATUS: Final = {"permission": 403, "csrf": 403, "login": 401, "busy": 503, "usage": 422}
+"""Of refusals by reason; others are 409: not as things stand."""
+
+_logger = structlog.get_logger()
+
+
+def application(parts: Parts) -> ASGIApp:
+    """Return the console behind its gate."""
+    return Gate(routes(parts), parts)
+
+
+def routes(parts: Parts) -> FastAPI:
+    """Return the application itself; the pages that FastAPI would add are left out, as they load from elsewhere."""
+    app = FastAPI(title="Sitekeeper office", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.parts = parts
+    for router in (
+        health.router,
+        sites.router,
+        alarms.router,
+        stream.router,
+        assets.router,
+        login.router,
+        pages.router,
+    ):
+        app.include_router(router)
+    app.add_exception_handler(NotFound, _failed)
+    app.add_exception_handler(Refused, _failed)
+    app.add_exception_handler(StorageError, _failed)
+    app.add_exception_handler(HTTPException, _failed)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    match error:
+        case NotFound():
+            return await _answer(request, 404, "not-found", str(error))
+        case Refused():
+            return await _answer(request, STATUS.get(error.reason, 409), error.reason, error.detail)
+        case HTTPException():
+            return await _answer(request, error.status_code, "http", str(error.detail))
+    return await _answer(request, 503, "store", str(error))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """Task boundary: a page that breaks must not end the office, and must not pass unseen."""
+    number = secrets.token_hex(4)
+    _logger.error("a page of the console failed", path=request.url.path, number=number, exc_info=error)
+    return await _answer(request, 500, "failed", number)
+
+
+async def _answer(request: Request, status: int, problem: str, detail: str) -> Response:
+    if request.url.path.startswith("/api/") or getattr(request.state, "session", None) is None:
+        return JSONResponse({"problem": problem, "detail": detail}, status)
+    return await page(request, "error.html", language_of(request), status=status, code=problem, detail=detail)

@@ -1,0 +1,159 @@
+"""A point over time, as a chart needs it: an envelope per step, and what is not known, with why. Mostly pure.
+
+A sample is the state of a point from its time on, so a step without samples holds the value before it, but only as
+far as the record vouches for it: where nothing vouches, or the value was bad, there is no value.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from cloud_sync.store.coverage import merge
+from cloud_sync.store.history import AlarmSpan, HistoryReader, Mark, Step
+from office.facts import VOUCHED_WITHIN, SiteFacts
+from sitekeeper.catalogue import CataloguePoint
+from sitekeeper.model.clock import DAY, SECOND, Micros
+from sitekeeper.model.errors import Refused
+
+LONGEST: Final[Micros] = 31 * DAY
+STEPS: Final = 600
+"""Steps of a window for which no step was asked."""
+MOST_STEPS: Final = 4_000
+NOT_REPORTED: Final = "not-reported"
+"""Cause of a hole that reaches the present: the site has not told yet."""
+UNEXPLAINED: Final = "unexplained"
+
+Interval = tuple[Micros, Micros]
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for: [start, end) in steps, wall time."""
+
+    start: Micros
+    end: Micros
+    step: Micros
+
+
+class Trend(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer.
+
+    Attributes:
+        steps: every step of the window; low, high and last are None where nothing is known.
+        holes: when the record vouches for nothing, with the cause. bad: when the value was bad, with its quality byte.
+        alarms: when alarms of the same device were true.
+    """
+
+    window: Window
+    steps: list[Step]
+    holes: list[Mark]
+    bad: list[Mark]
+    alarms: list[AlarmSpan]
+
+
+def window(start: Micros, end: Micros, step: Micros | None) -> Window:
+    """Return a window that can be answered.
+
+    Raises:
+        Refused: `usage`, it is empty, too long, or has too many steps.
+    """
+    reason = "usage"
+    if not start < end <= start + LONGEST:
+        raise Refused(reason, "a trend begins before it ends, and spans 31 days at most")
+    if step is None:
+        step = max(-(-(end - start) // STEPS), SECOND)
+    if step < SECOND // 10 or -(-(end - start) // step) > MOST_STEPS:
+        raise Refused(reason, f"a step has 100 ms at least, and a trend {MOST_STEPS} steps at most")
+    return Window(start=start, end=end, step=step)
+
+
+def read(reader: HistoryReader, site: SiteFacts, point: CataloguePoint, asked: Window, now: Micros) -> Trend:
+    """Read a trend; to be run in a reading thread."""
+    name, until = site.row.site, min(asked.end, now)
+    groups = [point.group] if point.group else site.known.groups[point.device]
+    covered = [part for group in groups for part in reader.coverage(name, group, asked.start, asked.end)]
+    gaps = [mark for group in groups for mark in reader.gaps(name, group, asked.start, asked.end)]
+    holes = name_holes(complement(merge(covered), asked.start, until), gaps, now)
+    bad = reader.bad(name, point.id, asked.start, until)
+    members = msgspec.json.encode(point.members).decode()
+    recorded = reader.steps(name, point.id, asked.start, asked.end, asked.step, members)
+    blind = merge([(m.start, m.end) for m in (*holes, *bad)] + ([(until, asked.end)] if until < asked.end else []))
+    return Trend(
+        window=asked,
+        steps=envelope(recorded, asked, blind),
+        holes=holes,
+        bad=bad,
+        alarms=reader.alarm_spans(name, point.device, asked.start, asked.end),
+    )
+
+
+def complement(intervals: Sequence[Interval], start: Micros, end: Micros) -> list[Interval]:
+    """Return what of [start, end) is in none of the disjoint, ordered intervals."""
+    found: list[Interval] = []
+    at = start
+    for begins, ends in intervals:
+        if begins > at:
+            found.append((at, min(begins, end)))
+        at = max(at, ends)
+    if at < end:
+        found.append((at, end))
+    return [part for part in found if part[0] < part[1]]
+
+
+def name_holes(holes: Sequence[Interval], gaps: Sequence[Mark], now: Micros) -> list[Mark]:
+    """Return the holes with the causes that the site gave for them."""
+    named = []
+    for start, end in holes:
+        causes = sorted({gap.what for gap in gaps if gap.start < end and gap.end > start})
+        what = " ".join(causes) or (NOT_REPORTED if end >= now - SECOND else UNEXPLAINED)
+        named.append(Mark(start=start, end=end, what=what))
+    return named
+
+
+def worth_telling(found: Trend) -> list[Mark]:
+    """Return the holes that a person should read of: none below a second, nor what is still on its way."""
+    return [m for m in found.holes if m.end - m.start >= (VOUCHED_WITHIN if m.what == NOT_REPORTED else SECOND)]
+
+
+def envelope(recorded: Sequence[Step], asked: Window, blind: Sequence[Interval]) -> list[Step]:
+    """Return every step of the window: what was recorded in it, and what stood at its beginning.
+
+    Args:
+        recorded: steps with samples, in order; those before the window tell what stood at its start.
+        blind: disjoint, ordered intervals of which nothing is known.
+    """
+    held: float | None = None
+    by_time = {}
+    for one in recorded:
+        if one.at < asked.start:
+            held = one.last
+        else:
+            by_time[one.at] = one
+    starts = [start for start, _ in blind]
+    found = []
+    for at in range(asked.start, asked.end, asked.step):
+        step: Step | None = by_time.get(at)
+        if _inside(starts, blind, at, min(at + asked.step, asked.end)):
+            found.append(Step(at=at, low=None, high=None, last=None, samples=step.samples if step else 0))
+        else:
+            stands = None if _inside(starts, blind, at, at + 1) else held
+            found.append(_joined(at, step, stands))
+        if step is not None and step.last is not None:
+            held = step.last
+    return found
+
+
+def _joined(at: Micros, step: Step | None, stands: float | None) -> Step:
+    """Return a step of what was recorded in it and what stood at its beginning."""
+    if step is None:
+        return Step(at=at, low=stands, high=stands, last=stands, samples=0)
+    known = [value for value in (stands, step.low, step.high) if value is not None]
+    last = stands if step.last is None else step.last
+    return Step(at=at, low=min(known, default=None), high=max(known, default=None), last=last, samples=step.samples)
+
+
+def _inside(starts: Sequence[Micros], intervals: Sequence[Interval], start: Micros, end: Micros) -> bool:
+    """Tell whether [start, end) lies within one of the intervals."""
+    place = bisect_right(starts, start) - 1
+    return place >= 0 and intervals[place][1] >= end
