@@ -1,9 +1,7 @@
 """The stage of the benches: devices, mosquitto, office and gateway as processes on loopback, all gone at the end."""
 
 import asyncio
-import contextlib
 import json
-import random
 import shutil
 import socket
 import sqlite3
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from simulators.stage import Stage, program, sk, write
+from simulators.stage import Stage, free_port, program, sk, write
 
 SITE = "bench"
 SECRET = "a-secret-that-lives-as-long-as-a-bench"
@@ -28,15 +26,6 @@ TRIPS = (
 FIRST_TRIP = 8
 MOVING = (2, 5, 6, 20, 30, 40, 50, 60, 70, 80)
 """Registers that change with every reading, where 10 % of 100 shall: floor, load, speed and seven measured values."""
-
-
-def port() -> int:
-    """Return a free port below those that the kernel gives to clients."""
-    while True:
-        number = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", number))
-            return number
 
 
 def profile(registers: int, scan: str) -> str:
@@ -86,7 +75,7 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stage = Stage(folder)
-        self.broker, self.phone = port(), port()
+        self.broker, self.phone = free_port(), free_port()
 
     # processes
 

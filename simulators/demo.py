@@ -16,22 +16,24 @@ from pathlib import Path
 
 import click
 
-from simulators.stage import Stage, StageError, ask, free_port, program, replaced, sk, write
+from simulators.stage import Stage, StageError, ask, free_port, is_free, program, replaced, sk, write
 from simulators.story import SHORTEST_S, Story, Teller
 from sitekeeper.data import data_path
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.clock import SECOND
 
 SITE = "one-lift"
+USER = "operator"
 SECRET = "demo-webhook-secret-not-for-use"  # noqa: S105 - both ends of it live and die with the demo
 
 
 @click.command()
 @click.option("--for", "length", default="80s", show_default=True, help=f"How long the story runs, from {SHORTEST_S}s.")
+@click.option("--port", default=8080, show_default=True, help="Of the console; a free one if this is taken.")
 @click.option("--json", "as_json", is_flag=True, help="Only the account at the end, as data.")
 @click.option("--lang", type=click.Choice(["en", "zh-Hant", "zh-Hans"]), default="en", show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep logs, journals and databases in this folder.")
-def demo(*, length: str, as_json: bool, lang: str, keep: Path | None) -> None:
+def demo(*, length: str, port: int, as_json: bool, lang: str, keep: Path | None) -> None:
     """A day in the life of one lift, on this machine, in under two minutes."""
     try:
         seconds = parse_duration(length) // SECOND
@@ -42,7 +44,7 @@ def demo(*, length: str, as_json: bool, lang: str, keep: Path | None) -> None:
     folder = Path(tempfile.mkdtemp(prefix="sitekeeper-demo-"))
     teller = Teller(lang, quiet=as_json)
     try:
-        sys.exit(asyncio.run(_play(folder, seconds, teller, as_json=as_json)))
+        sys.exit(asyncio.run(_play(folder, seconds, teller, port, as_json=as_json)))
     except StageError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
@@ -52,14 +54,14 @@ def demo(*, length: str, as_json: bool, lang: str, keep: Path | None) -> None:
         shutil.rmtree(folder)
 
 
-async def _play(folder: Path, seconds: int, teller: Teller, *, as_json: bool) -> int:
+async def _play(folder: Path, seconds: int, teller: Teller, port: int, *, as_json: bool) -> int:
     """Set the stage, play, strike it, and let the oracle judge. Return the exit code."""
     stage = Stage(folder)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
-        story = await _set_the_stage(stage, folder, teller)
+        story = await _set_the_stage(stage, folder, teller, port if is_free(port) else free_port())
         playing = asyncio.create_task(story.play(seconds), name="story")
         leaving = asyncio.create_task(stopped.wait(), name="leaving")
         await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -75,7 +77,7 @@ async def _play(folder: Path, seconds: int, teller: Teller, *, as_json: bool) ->
     return await _judge(folder, teller, as_json=as_json)
 
 
-async def _set_the_stage(stage: Stage, folder: Path, teller: Teller) -> Story:
+async def _set_the_stage(stage: Stage, folder: Path, teller: Teller, console: int) -> Story:
     """Start everything and return the story that can be played on it."""
     teller.say("start")
     broker, phone, chat = free_port(), free_port(), free_port()
@@ -93,12 +95,25 @@ async def _set_the_stage(stage: Stage, folder: Path, teller: Teller) -> Story:
     await stage.start("lifts", *sk("sim", scenario, "--free-ports", "--journal", str(folder / "lifts.jsonl"),
                                    "--ports-file", str(ports)), file=ports)  # fmt: skip
     _write_site(folder, json.loads(ports.read_text(encoding="utf-8")), broker)
-    _write_office(folder, broker, phone, chat)
+    _write_office(folder, broker, phone, chat, console)
+    password = await _account(folder)
     story = Story(stage, folder, teller, broker)
     await story.start_office()
     await story.start_gateway()
     teller.say("ready", folder=folder)
+    teller.say("console", url=f"http://127.0.0.1:{console}/", user=USER, password=password)
     return story
+
+
+async def _account(folder: Path) -> str:
+    """Make the console's account for this one run and return its password."""
+    command = sk(
+        "office", "user", "set", "--config", str(folder / "office" / "office.yaml"), "--role", "operator", USER
+    )
+    code, out, err = await ask(*command)
+    if code:
+        raise StageError(f"no account for the console: {err}")
+    return out.strip()
 
 
 def _write_site(folder: Path, ports: dict[str, int], broker: int) -> None:
@@ -112,11 +127,12 @@ def _write_site(folder: Path, ports: dict[str, int], broker: int) -> None:
     write(folder / "site" / "site.yaml", replaced(text, changes))
 
 
-def _write_office(folder: Path, broker: int, phone: int, chat: int) -> None:
+def _write_office(folder: Path, broker: int, phone: int, chat: int, console: int) -> None:
     write(folder / "office" / "secrets.yaml", f"webhook: {SECRET}\n", 0o600)
     text = f"""store: {{path: {folder / "office.db"}}}
 broker: {{host: 127.0.0.1, port: {broker}, protocol: "3.1.1"}}
 socket: {{path: {folder / "office.sock"}}}
+console: {{host: 127.0.0.1, port: {console}}}
 channels:
   - {{id: desk, kind: webhook, url: "http://127.0.0.1:{phone}/", secret: "${{secret:webhook}}", timeout: 5s}}
   - {{id: chat, kind: apprise, url: "json://127.0.0.1:{chat}/"}}

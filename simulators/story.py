@@ -208,4 +208,5 @@ def _age(line: Line) -> float:
 
 
 def _one_line(answer: str) -> str:
-    return ", ".join(part.replace("\t", " ") for part in answer.strip().splitlines())
+    said = [line.replace("\t", " ") for line in answer.strip().splitlines() if not line.startswith("occurrence")]
+    return ", ".join(said)

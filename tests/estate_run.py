@@ -7,7 +7,6 @@ here, by its process id, and nothing else is.
 
 import asyncio
 import json
-import random
 import shutil
 import socket
 import sqlite3
@@ -22,7 +21,7 @@ import httpx
 import pytest
 import yaml
 
-from simulators.stage import Stage, program, sk, write
+from simulators.stage import Stage, free_port, program, sk, write
 from tests import oracle
 
 SITE: Final = "estate"
@@ -50,22 +49,6 @@ log_dest stderr
 """
 
 
-def port() -> int:
-    """Return a free port below those that the kernel gives to clients.
-
-    A client that tries again and again to reach a port of the kernel's own range, with nobody there, may be given that
-    very port, be connected to itself, and keep the server from coming back.
-    """
-    while True:
-        number = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", number))
-            except OSError:
-                continue
-            return number
-
-
 def lift(number: int, *story: Mapping[str, Any], face: str = "sp-lift-1", **built: Any) -> dict[str, Any]:
     """Return a device of a scenario: a lift, as which map it shows itself, how it is built, what happens to it."""
     return {"id": f"lift-{number}", "unit": number, "face": face, "lift": built, "story": list(story)}
@@ -77,7 +60,7 @@ class EstateRun:
     def __init__(self, folder: Path, devices: list[dict[str, Any]], *, scan: str = "250ms", seed: int = 1) -> None:
         self.folder = folder
         self._devices, self._scan, self._seed = devices, scan, seed
-        self._broker, self._phone = port(), port()
+        self._broker, self._phone = free_port(), free_port()
         self._stage = Stage(folder)
         mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if mosquitto is None:
