@@ -4,7 +4,7 @@ VENV := .venv$(if $(filter-out 3,$(PY)),-$(PY))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := sitekeeper drivers edge cloud_sync office simulators
-DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev chromium fonts-noto-cjk
+DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev chromium fonts-noto-cjk systemd
 
 .PHONY: demo check test faults bench mutants release schema lock debian clean
 .DEFAULT_GOAL := check

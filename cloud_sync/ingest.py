@@ -85,6 +85,7 @@ class Ingest:
         self._bulk_last: Micros = 0
         self.problem = ""
         self.store_problem = ""
+        self.last_turn: Micros = clock.monotonic()  # when committing last came round; a commit that hangs stops it
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -154,6 +155,7 @@ class Ingest:
 
     async def _commit_for_ever(self) -> None:
         while True:
+            self.last_turn = self._clock.monotonic()
             batch = None if await self._should_wait() else self._machine.batch(self._clock.wall())
             if batch is None:
                 continue
@@ -188,6 +190,7 @@ class Ingest:
     async def _commit(self, batch: Batch) -> Outcome:
         """Commit until it is durable. Repeating is harmless, also where the outcome of the first attempt is unknown."""
         while True:
+            self.last_turn = self._clock.monotonic()
             try:
                 outcome = await asyncio.wrap_future(self._store.commit(batch.transaction))
             except StorageError as err:

@@ -20,6 +20,7 @@ from edge.changes import Changes
 from edge.commands import audit
 from edge.commands.door import Door
 from edge.latest import Latest
+from edge.notify import Service
 from edge.operations import Gateway
 from edge.outbox import Limits, Outbox
 from edge.pipeline import Pipeline
@@ -57,12 +58,14 @@ class Wiring:
         connect: makes sessions with the office's broker; None runs without an office.
         inline: the database writer works on the caller's thread.
         socket: where the local API listens; None for no local API.
+        service: the service manager that started the gateway; by default none did.
     """
 
     connect: Connect | None = None
     inline: bool = False
     socket: Path | None = None
     boot: str = field(default_factory=lambda: secrets.token_hex(8))
+    service: Service = field(default_factory=lambda: Service({}))
 
 
 class App:
@@ -118,6 +121,7 @@ class App:
 
     async def run(self) -> None:
         """Poll, decide, record and send until cancelled; a task that dies takes the gateway down, visibly."""
+        self.wiring.service.tell("READY=1")
         async with asyncio.TaskGroup() as tasks:
             self._field = [tasks.create_task(self._tick(), name="ticker")]
             for link, poller in self.pollers.items():
@@ -127,6 +131,7 @@ class App:
 
     async def drain(self) -> None:
         """Stop polling, record what waits, give the uplink a moment to hand it over. To be called before `run` ends."""
+        self.wiring.service.tell("STOPPING=1")
         for task in self._field:
             task.cancel()
         if self._field:  # nothing yet, if the end is asked for at once
@@ -143,7 +148,7 @@ class App:
         return connected and (pending or any(self.outbox.unsent(stream).blocks for stream in STREAMS))
 
     async def close(self) -> None:
-        """Record what waits, make it durable and let go of everything."""
+        """Make durable what the outbox was given, and let go of everything. `drain` comes before, if all is well."""
         if self._api is not None:
             await self._api.close()
         await asyncio.to_thread(self.outbox.close) if not self.wiring.inline else self.outbox.close()
@@ -234,10 +239,10 @@ class App:
     # time and threads
 
     async def _tick(self) -> None:
-        """Call the pipeline whenever one of its deadlines has come."""
+        """Call the pipeline whenever one of its deadlines has come, or a sign of life is due."""
         while True:
             self._wake.clear()
-            self._scheduled = self.pipeline.next_deadline()
+            self._scheduled = min(self.pipeline.next_deadline(), self.wiring.service.due)
             wait = (self._scheduled - self.clock.monotonic()) / SECOND
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(wait, 0)):
@@ -246,7 +251,11 @@ class App:
             self.pipeline.tick()
 
     def _flowed(self) -> None:
-        """Wake the ticker if a deadline has come nearer than the one it sleeps for."""
+        """At the end of a flow: give a sign of life; wake the ticker if a deadline is nearer than its sleep."""
+        now, problem = self.clock.monotonic(), self.outbox.problem
+        if now >= self.wiring.service.due:
+            status = f"outbox: {problem}" if problem else f"devices: {len(self.site.devices)}"
+            self.wiring.service.feed(now, status, alive=not self.outbox.dead)
         if self.pipeline.next_deadline() < self._scheduled:
             self._wake.set()
 

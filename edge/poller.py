@@ -101,6 +101,7 @@ class Poller:
     def _lost(self, error: LinkDown) -> None:
         self._failures += 1
         self.last_error = str(error)
+        self.last_errors.clear()  # what a device said last is older news
         self.counts.reconnects += 1
         (log.warning if self._failures == 1 else log.debug)("link is down", link=self.link, error=str(error))
         self._sink.link_failed(tuple(group.id for group in self._groups), error)

@@ -27,6 +27,7 @@ from office.notify.stages import OFFICE_EPOCH, Case
 from office.notify.text import message
 from office.notify.worker import Notifier
 from office.operations import Operations
+from office.service import Service
 from office.settings import Broker, ChannelSettings, OfficeSettings, WebhookChannel
 from office.silence import Silence, SilenceAlarm, is_active, silence_key
 from sitekeeper.catalogue import Catalogue
@@ -53,6 +54,7 @@ class Office:
         connect: makes the two sessions of the ingest; tests hand in a broker in memory.
         channels: instead of those of the settings, for tests.
         inline_store: commit on the loop's thread, for the virtual site.
+        service: the service manager that started the office; by default none did.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Office:
         channels: Mapping[str, Channel] | None = None,
         clock: Clock | None = None,
         inline_store: bool = False,
+        service: Service | None = None,
     ) -> None:
+        self.service = service or Service({})
         self._settings = settings
         self._clock = clock or SystemClock()
         self._connect = connect
@@ -143,6 +147,7 @@ class Office:
         Raises:
             ExceptionGroup: a part died; everything else has been stopped.
         """
+        self.service.tell("READY=1")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.ingest.run(), name="office-ingest")
             tasks.create_task(self._notifier.run(), name="office-notify")
@@ -152,6 +157,7 @@ class Office:
 
     async def close(self) -> None:
         """Give everything back; what is stored is stored."""
+        self.service.tell("STOPPING=1")
         if self.console is not None:
             await self.console.close()
         await self._api.close()
@@ -188,6 +194,7 @@ class Office:
             for site in self._silence.advance(self._clock.monotonic()):
                 _logger.warning("site silent", site=site)
                 await self._own_move(site, Cause.RAISE)
+            self._live()
             deadline = self._silence.next_deadline()
             wait = LOOK_EVERY if deadline is None else max(deadline - self._clock.monotonic(), 0)
             try:
@@ -195,6 +202,13 @@ class Office:
                     await self._look.wait()
             except TimeoutError:
                 continue
+
+    def _live(self) -> None:
+        """Give a sign of life if one is due; not if committing has not come round since the time for two."""
+        now, problem = self._clock.monotonic(), self.ingest.store_problem or self.ingest.problem
+        if now >= self.service.due:
+            alive = now - self.ingest.last_turn < 2 * self.service.every
+            self.service.feed(now, problem or "receiving", alive=alive)
 
     async def _own_move(self, site: str, cause: Cause) -> None:
         """Raise or clear GW01, unless it already stands so."""

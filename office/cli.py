@@ -1,6 +1,7 @@
 """`sk office`: run the central office. Its alarms are asked for with `sk alarm ... --office SOCKET`."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -40,10 +41,11 @@ def run(*, config: str, check: bool) -> None:
         click.echo(f"{config}: ok", err=True)
         return
     from office.app import Office  # late: a file with faults must not cost the start of everything
+    from office.service import Service
 
     _log_to_stderr()
     try:
-        asyncio.run(_until_told(Office(settings)))
+        asyncio.run(_until_told(Office(settings, service=Service(os.environ))))
     except (StorageError, Refused) as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_FAILED)

@@ -105,7 +105,7 @@ class SilenceSettings(Written):
 class Local(Written):
     """The local socket; members of the group `operators` may acknowledge."""
 
-    path: str = "/run/sitekeeper/office.sock"
+    path: str = "/run/sitekeeper-office/office.sock"
     operators: str = "sitekeeper-operators"
 
 

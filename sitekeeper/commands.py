@@ -19,6 +19,8 @@ TABLE: Final[dict[str, tuple[str, str]]] = {
     "office": ("office.cli:office", "The central office: run it."),
     "sim": ("simulators.cli:sim", "Run simulated devices from a scenario."),
     "status": ("edge.cli.status:status", "One look at this gateway."),
+    "doctor": ("edge.cli.doctor:doctor", "What is wrong here, why, and what to do next."),
+    "probe": ("edge.cli.probe:probe", "Ask a device directly, without any site file: modbus."),
     "device": ("edge.cli.device:device", "Devices: list, show."),
     "point": ("edge.cli.point:point", "Points: list, read, watch, history."),
     "alarm": ("edge.cli.alarm:alarm", "Alarms: list, show, ack, unack, clear."),

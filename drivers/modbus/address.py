@@ -15,7 +15,10 @@ Table = Literal["coil", "discrete", "input", "holding"]
 _SYMBOL: Final = re.compile(r"\s*(?:(\d+)|([a-z][a-z0-9_]*)|([+*()]))")
 _LONGEST: Final = 100
 _MODICON: Final[dict[int, Table]] = {1: "discrete", 3: "input", 4: "holding"}
-_SUSPECT: Final[dict[str, tuple[int, ...]]] = {"coil": (), "discrete": (1,), "input": (3, 4), "holding": (3, 4)}
+_REGISTERS: Final[tuple[Table, ...]] = ("input", "holding")
+_SUSPECT: Final[dict[Table, tuple[Table, ...]]] = {
+    "coil": (), "discrete": ("discrete",), "input": _REGISTERS, "holding": _REGISTERS,
+}  # fmt: skip
 
 
 def resolve(table: Table, written: int | str, parameters: Mapping[str, int | str]) -> int:
@@ -41,13 +44,22 @@ def resolve(table: Table, written: int | str, parameters: Mapping[str, int | str
     return address
 
 
-def _refuse_modicon(table: Table, number: int) -> None:
-    for digit in _SUSPECT[table]:
+def modicon(number: int) -> tuple[Table, int] | None:
+    """Return the table and zero-based address that a Modicon number means: 40021 is holding register 20."""
+    for digit, table in _MODICON.items():
         for base, last in ((digit * 10_000, 9_999), (digit * 100_000, 65_536)):
             if base < number <= base + last:
-                meant, address = _MODICON[digit], number - base - 1
-                what = f"{number} is a Modicon number; addresses count from 0: write {meant}: {address}"
-                raise ValueError(f'{what}, or "{base} + {number - base}" if {number} really is the address')
+                return table, number - base - 1
+    return None
+
+
+def _refuse_modicon(table: Table, number: int) -> None:
+    found = modicon(number)
+    if found is None or found[0] not in _SUSPECT[table]:
+        return
+    meant, address = found
+    what = f"{number} is a Modicon number; addresses count from 0: write {meant}: {address}"
+    raise ValueError(f'{what}, or "{number - address - 1} + {address + 1}" if {number} really is the address')
 
 
 class _Expression:

@@ -1,6 +1,7 @@
 """`sk run`: the gateway daemon."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -58,10 +59,12 @@ async def _serve(site: "Site", socket_: Path) -> None:
     """Run until a signal asks to stop; then everything that waits is made durable."""
     from edge.app import App, Wiring, office_connect
     from edge.clock_trust import synchronised
+    from edge.notify import Service
     from sitekeeper.model.clock import SystemClock
 
     connect = None if site.office is None else office_connect(site.id, site.office)
-    app = App(site, SystemClock(synchronised), Wiring(connect=connect, socket=socket_))
+    wiring = Wiring(connect=connect, socket=socket_, service=Service(os.environ))
+    app = App(site, SystemClock(synchronised), wiring)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -39,6 +39,7 @@ async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator
         "outbox": {
             "state": facts.writer_error or "ok",
             "epoch": gateway.outbox.epoch,
+            "path": str(gateway.outbox_path),
             "unsent": {stream: gateway.outbox.unsent(stream).blocks for stream in STREAMS},
             "samples_dropped": gateway.pipeline.dropped,
         },

@@ -87,6 +87,11 @@ class Outbox:
         """Why nothing becomes durable at present; None while all is well."""
         return self._writer.problem
 
+    @property
+    def dead(self) -> bool:
+        """Tell whether nothing will become durable any more in this process."""
+        return self._writer.dead
+
     def state(self) -> StartState:
         """Return what was in the file when it was opened."""
         return self._state

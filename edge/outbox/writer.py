@@ -91,6 +91,11 @@ class Writer:
             raise self.problem
 
     @property
+    def dead(self) -> bool:
+        """Tell whether the thread has died of a fault; a disk that refuses is no fault of it."""
+        return self._dead
+
+    @property
     def ended(self) -> bool:
         """Tell whether nothing can write any more."""
         return self._thread is None or not self._thread.is_alive()

@@ -283,6 +283,20 @@ def test_a_lost_link_is_told_for_all_its_groups_and_found_within_two_seconds() -
     on(story, devices=2)
 
 
+def test_when_the_link_is_lost_what_a_device_said_before_is_no_longer_its_last_error() -> None:
+    """Otherwise a technician would look for a silent unit where a cable is pulled."""
+
+    async def story(rig: Rig) -> None:
+        rig.driver.silence("lift-0")
+        await rig.run(5, rig.driver.cut)
+        assert rig.poller.last_errors
+        await rig.run(60)
+        assert not rig.poller.last_errors
+        assert rig.poller.last_error
+
+    on(story)
+
+
 def test_the_back_off_of_a_link_grows_to_its_limit_and_begins_anew_after_an_answer() -> None:
     """Waits between attempts double from 1/8..1/4 s to 0.75..1.5 s; after the link was back they are short again."""
 

@@ -1,0 +1,1 @@
+"""`sk doctor`: facts about a gateway in, findings out; one pure file per subject. `facts` asks, `examine` joins."""

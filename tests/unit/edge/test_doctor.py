@@ -1,0 +1,199 @@
+"""What `sk doctor` makes of facts: ids, states, order, cause and next command of each finding."""
+
+from typing import Any
+
+import pytest
+
+from edge.doctor import clock, daemon, devices, office, outbox
+from edge.doctor.examine import examine
+from edge.doctor.facts import Daemon, Known
+from edge.doctor.finding import Finding
+from sitekeeper.control import Problem
+from sitekeeper.texts import LANGUAGES, text
+
+GB = 1_000_000_000
+NOWHERE = "lift-a1: tcp 10.1.3.41:502 unit 1: FC04 address 20 count 8: no answer within 1 s"
+
+
+def status(**more: Any) -> dict[str, Any]:
+    """Return the status of a gateway that is well, but for `more`."""
+    well = {"site": "hq", "uptime_s": 3600, "version": "1", "outbox": {"state": "ok", "samples_dropped": 0}}
+    return well | more
+
+
+def sync(state: str = "connected", age: float | None = 2.0, blocks: int = 3) -> dict[str, Any]:
+    uplink = {"state": state, "receipt_age_s": age, "protocol": "5", "last_error": "refused by peer"}
+    return {"uplink": uplink, "unsent": {"alarms": {"blocks": blocks}, "samples": {"blocks": 0}}}
+
+
+def device(name: str = "lift-a1", state: str = "silent", error: str = NOWHERE) -> dict[str, Any]:
+    endpoint = "10.1.3.41:502 unit 1"
+    return {
+        "id": name,
+        "state": state,
+        "endpoint": endpoint,
+        "last_error": error,
+        "last_good": "2026-03-01T10:00:00Z",
+        "frozen": False,
+    }
+
+
+def known(**more: Any) -> Known:
+    lift = {"id": "lift-a1", "state": "answers"}
+    well: dict[str, Any] = {
+        "daemon": Daemon(status=status(), sync=sync(), devices=[lift], shown={}, refused={}),
+        "clock_trusted": True,
+        "outbox": "/var/lib/x/outbox.db",
+        "free": 50 * GB,
+    }
+    return Known(**(well | more))
+
+
+def brief(findings: list[Finding]) -> list[tuple[str, str, str]]:
+    return [(each.id, each.state, each.said) for each in findings]
+
+
+def test_a_healthy_gateway_passes_every_check_and_nothing_is_to_do() -> None:
+    """Eight checks, each told as ok, none with a command."""
+    found = examine(known())
+    assert [each.id for each in found] == ["DMN01", "OUT01", "OUT02", "DEV01", "DEV02", "OFF01", "OFF02", "CLK01"]
+    assert {each.state for each in found} == {"ok"}
+    assert not any(each.next for each in found)
+
+
+def test_without_a_daemon_disk_and_clock_are_still_looked_at() -> None:
+    """What needs no daemon is judged; what does is not guessed."""
+    found = examine(known(daemon=None, problem=Problem("not-running", "nobody"), clock_trusted=False))
+    assert [(each.id, each.state) for each in found] == [("DMN01", "fail"), ("CLK01", "warn"), ("OUT02", "ok")]
+    assert found[0].fields == {"message": "nobody"}
+    assert found[0].next == "sk run --site DIR"
+
+
+def test_faults_come_before_warnings_and_the_cause_before_its_effects() -> None:
+    """A dead device stands before an office that is away, and both before a clock that is merely not synchronised."""
+    ill = Daemon(status=status(), sync=sync("connecting"), devices=[device()], shown={"lift-a1": device()}, refused={})
+    found = examine(known(daemon=ill, clock_trusted=False))
+    assert [each.id for each in found[:3]] == ["DEV01", "OFF01", "CLK01"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "following"),
+    [
+        (NOWHERE, "device-silent", "sk probe modbus 10.1.3.41:502 --unit 1 --table input --address 20"),
+        (
+            "lift-a1: tcp 10.1.3.41:502: connection refused: 3 times in a row",
+            "device-nobody",
+            "sk probe modbus 10.1.3.41:502 --unit 1",
+        ),
+        (
+            "tcp 10.1.3.41:502 unit 1: FC03 address 0 count 1: the peer closed the connection",
+            "device-nobody",
+            "sk probe modbus 10.1.3.41:502 --unit 1 --table holding --address 0",
+        ),
+        (
+            "tcp 10.1.3.41:502 unit 1: FC01 address 9 count 1: exception 2, illegal data address",
+            "device-refused",
+            "sk probe modbus 10.1.3.41:502 --unit 1 --table coil --address 9",
+        ),
+        ("", "device-frozen", "sk probe modbus 10.1.3.41:502 --unit 1"),
+    ],
+)
+def test_a_dead_device_has_its_cause_by_its_last_error_and_the_probe_that_asks_the_same(error, said, following) -> None:
+    """Silence, no connection, a wrong answer and frozen values are different faults."""
+    (found,) = devices.silent([device()], [device(error=error)])
+    assert (found.id, found.state, found.about, found.said) == ("DEV01", "fail", "lift-a1", said)
+    assert found.next == following
+    assert found.fields["endpoint"] == "10.1.3.41:502 unit 1"
+    assert found.fields["last_good"] == "2026-03-01T10:00:00Z"
+    assert found.fields.get("error", "") == error
+
+
+def test_an_error_of_an_earlier_fault_is_not_the_cause_of_values_that_stand_still() -> None:
+    """The daemon keeps the last error; a frozen device answers since."""
+    (found,) = devices.silent([], [device() | {"frozen": True}])
+    assert found.said == "device-frozen"
+    assert "error" not in found.fields
+
+
+def test_a_device_that_is_not_modbus_is_shown_and_not_probed() -> None:
+    """The command has to be one that works."""
+    assert devices.probe("10.1.3.9 1200", "no answer", "hvac-1") == "sk device show hvac-1"
+
+
+def test_every_silent_device_has_its_own_finding() -> None:
+    """None hides behind another."""
+    two = [device("lift-a1"), device("lift-a2")]
+    assert [each.about for each in devices.silent(two, two)] == ["lift-a1", "lift-a2"]
+
+
+def test_refused_points_are_named_five_of_them_and_counted() -> None:
+    """A device that takes all its points is not named."""
+    names = [f"p{n}" for n in range(7)]
+    shown = {"lift-a1": device(state="answers"), "lift-a2": device("lift-a2", "answers")}
+    (found,) = devices.refused(shown, {"lift-a1": names, "lift-a2": []})
+    assert (found.id, found.state, found.about) == ("DEV02", "warn", "lift-a1")
+    assert (found.fields["count"], found.fields["points"]) == (7, "p0, p1, p2, p3, p4, ...")
+    assert brief(devices.refused(shown, {"lift-a1": []})) == [("DEV02", "ok", "points-taken")]
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "blocks", "uptime", "expected"),
+    [
+        ("none", None, 9, 3600, [("OFF01", "ok", "office-none")]),
+        ("connected", 119.9, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "ok", "receipts-fresh")]),
+        ("connected", 120.0, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "fail", "receipts-old")]),
+        ("connected", 999.0, 0, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "ok", "receipts-none-due")]),
+        ("waiting", None, 1, 60, [("OFF01", "fail", "office-away"), ("OFF02", "fail", "receipts-never")]),
+        ("connecting", None, 1, 59, [("OFF01", "warn", "office-starting"), ("OFF02", "ok", "receipts-none-due")]),
+    ],
+)
+def test_the_office_is_judged_by_connection_and_receipts(state, age, blocks, uptime, expected) -> None:
+    """No office is no fault; a gateway that has just started gets a minute; old receipts matter if something waits."""
+    assert brief(office.check(status(uptime_s=uptime), sync(state, age, blocks))) == expected
+
+
+@pytest.mark.parametrize(
+    ("free", "state", "said"),
+    [
+        (1_000_000_000, "ok", "disk-free"),
+        (999_999_999, "warn", "disk-low"),
+        (200_000_000, "warn", "disk-low"),
+        (199_999_999, "fail", "disk-low"),
+        (None, "warn", "disk-unknown"),
+    ],
+)
+def test_the_disk_is_judged_by_what_is_free(free, state, said) -> None:
+    """Below 1 GB a warning, below 200 MB a fault."""
+    assert brief(outbox.disk("/x/outbox.db", free)) == [("OUT02", state, said)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "said"),
+    [
+        ({"state": "ok", "samples_dropped": 0}, "ok", "writes"),
+        ({"state": "ok", "samples_dropped": 4}, "warn", "writes-dropped"),
+        ({"state": "disk full", "samples_dropped": 4}, "fail", "writes-not"),
+    ],
+)
+def test_the_outbox_is_judged_by_whether_it_writes(facts, state, said) -> None:
+    """Dropped samples are a warning, not writing at all is a fault."""
+    assert brief(outbox.writes(status(outbox=facts))) == [("OUT01", state, said)]
+
+
+def test_whatever_is_wrong_has_evidence_cause_and_command_in_every_language() -> None:
+    """And what is well has evidence; no text lacks a field."""
+    found = daemon.check(None, "nobody") + daemon.check(status(), "") + clock.check(trusted=False)
+    found += clock.check(trusted=True) + outbox.disk("/x", None) + outbox.disk("/x", 5 * GB) + outbox.disk("/x", 5)
+    for state in ("none", "connected", "waiting"):
+        for age, uptime in ((2.0, 5), (999.0, 99), (None, 99)):
+            found += office.check(status(uptime_s=uptime), sync(state, age))
+    for facts in ({"state": "ok", "samples_dropped": 4}, {"state": "full", "samples_dropped": 0}):
+        found += outbox.writes(status(outbox=facts))
+    for error in (NOWHERE, "", "tcp: refused", "x: FC01 address 9: exception 2"):
+        found += devices.silent([], [device(error=error)])
+    found += devices.silent([], []) + devices.refused({"a": device()}, {"a": ["p"]}) + devices.refused({}, {})
+    for each in found:
+        for lang in LANGUAGES:
+            assert text(f"doctor.{each.said}", lang, **each.fields)
+            assert each.state == "ok" or text(f"doctor.{each.said}.cause", lang)
+        assert bool(each.next) == (each.state != "ok")
