@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 CODE := sitekeeper drivers edge cloud_sync office simulators
 DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev chromium fonts-noto-cjk systemd
 
-.PHONY: demo check test faults bench mutants release schema lock debian clean
+INTEROP := tests/interop
+CLIENTS := $(INTEROP)/node_modules/.package-lock.json
+
+.PHONY: shots demo check test faults bench mutants release schema lock debian interop clean
 .DEFAULT_GOAL := check
 
 $(STAMP): requirements.lock pyproject.toml
@@ -27,8 +30,8 @@ check: $(STAMP)  ## format, lint, types, imports, licences, unit tests: one minu
 	$(BIN)/python tests/licences.py
 	$(BIN)/pytest -q tests/unit
 
-test: check debian  ## everything but full counts: what the integration machine runs
-	$(BIN)/pytest -q -m "not faults" tests/contract tests/integration tests/acceptance tests/faults tests/docs tests/mutants
+test: check debian interop  ## everything but full counts: what the integration machine runs
+	$(BIN)/pytest -q -m "not faults" tests/contract tests/integration tests/interop tests/acceptance tests/faults tests/docs tests/mutants
 
 faults: $(STAMP) debian  ## the fault tests with their full counts
 	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults
@@ -40,6 +43,9 @@ mutants: $(STAMP) debian  ## deliberately broken variants: each must turn a name
 	$(BIN)/pytest -q tests/mutants
 
 release: test faults bench  ## everything
+
+shots: $(STAMP) debian  ## the screenshots in docs, from the running demo
+	$(BIN)/python -m tests.shots
 
 schema: $(STAMP)  ## regenerate config/schema
 	$(BIN)/sk config schema --write
@@ -54,5 +60,15 @@ debian:  ## Debian packages that tests hold us against
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	elif [ -n "$$missing" ]; then echo "not installed, tests that need them are skipped:" $$missing; fi
 
+interop: $(CLIENTS)  ## clients from npm that our simulators are held against; node is taken from Debian if there is none
+
+$(CLIENTS): $(INTEROP)/package-lock.json
+	@command -v npm >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; }
+	@if command -v npm >/dev/null; then \
+		cd $(INTEROP) && npm ci --silent --ignore-scripts --no-audit --no-fund --omit=optional && touch node_modules/.package-lock.json || \
+			{ [ "$$CI" != true ] && echo "npm could not install the clients; tests that need them are skipped"; }; \
+	else echo "not installed, tests that need it are skipped: npm"; fi
+
 clean:
-	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .run
+	rm -rf $(INTEROP)/node_modules .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .run

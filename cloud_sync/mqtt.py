@@ -1,12 +1,13 @@
 """The one door to aiomqtt (libraries.md 3.3): a `Session` on a real broker, MQTT 5 or 3.1.1.
 
 aiomqtt 2.5 has no public manual acknowledgement and throws away the reason code of a publish, so this file reaches for
-the paho client inside it, in five marked places, and nowhere else. None of its exceptions gets out.
+the paho client inside it, in six marked places, and nowhere else. None of its exceptions gets out.
 """
 
 import asyncio
 import logging
 import socket
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,10 +19,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.session import Connect, Delivery, Session, Will
 from sitekeeper.model.errors import PeerUnreachable, Refused
-
-_quiet = logging.getLogger("cloud_sync.mqtt.library")
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
 
 UNSUPPORTED_PROTOCOL = 132
 NOT_ALLOWED: dict[int, str] = {4: "bad-credentials", 5: "not-authorised", 134: "bad-credentials", 135: "not-authorised"}
@@ -85,8 +82,10 @@ async def _open(
     *,
     persistent: bool,
 ) -> "AiomqttSession":
-    client = _client(settings, client_id, will, version, persistent=persistent)
     where = f"mqtt {settings.host}:{settings.port}"
+    words = _LastWords()
+    client = _client(settings, client_id, will, version, words, persistent=persistent)
+    _notice_hanging_up(client, words)
     session = AiomqttSession(client, where, "5" if version is aiomqtt.ProtocolVersion.V5 else "3.1.1", settings.timeout)
     try:
         await client.__aenter__()
@@ -97,7 +96,7 @@ async def _open(
             raise Refused("unsupported-protocol", f"{where}: {err}") from None
         if code in NOT_ALLOWED:
             raise Refused(NOT_ALLOWED[code], f"{where}: {err}") from None
-        raise PeerUnreachable(where, str(err) or "no connection") from None
+        raise PeerUnreachable(where, words.text or str(err) or "no connection") from None
     return session
 
 
@@ -106,6 +105,7 @@ def _client(
     client_id: str,
     will: Will | None,
     version: aiomqtt.ProtocolVersion,
+    words: "_LastWords",
     *,
     persistent: bool,
 ) -> aiomqtt.Client:
@@ -116,9 +116,6 @@ def _client(
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = settings.session_expiry if persistent else 0
         properties.ReceiveMaximum = settings.receive_maximum
-    tls = None
-    if settings.ca_file is not None:
-        tls = aiomqtt.TLSParameters(ca_certs=settings.ca_file, certfile=settings.cert_file, keyfile=settings.key_file)
     client = aiomqtt.Client(
         settings.host,
         settings.port,
@@ -132,15 +129,71 @@ def _client(
         clean_session=None if five else not persistent,
         clean_start=not persistent if five else 3,  # 3 is paho's MQTT_CLEAN_START_FIRST_ONLY, the value for 3.1.1
         properties=properties,
-        tls_params=tls,
+        tls_context=_tls(settings),
         socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
         max_queued_incoming_messages=MAX_QUEUED_INCOMING,
         max_inflight_messages=1_000,  # the uplink's window is the bound; this must not become a second one
-        logger=_quiet,
+        logger=words.logger,
     )
     client._client.manual_ack_set(True)  # noqa: SLF001 - inside "async with" is too late  (reach 1)
     client._client.connect_timeout = settings.timeout  # noqa: SLF001 - seconds for the TCP connection (reach 2)
     return client
+
+
+class _LastWords(logging.Handler):
+    """Keeps the library's last error message, which says more than its exceptions. `logger` writes here and nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.text = ""
+        # One for each client, known to nobody. Its level spares the formatting of a line for each packet.
+        self.logger = logging.Logger("cloud_sync.mqtt.library", logging.ERROR)  # noqa: LOG001
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
+def _notice_hanging_up(client: aiomqtt.Client, words: _LastWords) -> None:
+    """Let connecting fail at once, and with a reason, when the broker hangs up instead of answering (reach 6)."""
+    paho, answered = client._client, client._connected  # noqa: SLF001
+    library = paho.on_disconnect
+
+    def hung_up(*args: Any) -> None:
+        if not answered.done():
+            answered.set_exception(aiomqtt.MqttError(words.text or "the broker hung up before it answered"))
+        elif library is not None:
+            library(*args)
+
+    paho.on_disconnect = hung_up
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when it cannot come to terms with the other end; the library would leave that to chance."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _tls(settings: BrokerSettings) -> ssl.SSLContext | None:
+    """Return what TLS needs, if it is spoken. Raises Refused if a file cannot be used."""
+    if settings.ca_file is None:
+        return None
+    file = settings.ca_file
+    try:
+        context = ssl.create_default_context(cafile=file)
+        if settings.cert_file is not None:
+            file = settings.cert_file
+            context.load_cert_chain(file, settings.key_file, password="")  # else it asks on the terminal
+    except OSError as err:  # also what ssl raises
+        why = f"{file}: {err.strerror or err}"
+        raise Refused("tls-files", f"mqtt {settings.host}:{settings.port}: {why}") from None
+    context.sslsocket_class = _TlsSocket
+    return context
 
 
 class AiomqttSession:
@@ -187,8 +240,8 @@ class AiomqttSession:
         self._check()
         try:
             message = await anext(self._messages)
-        except (aiomqtt.MqttError, StopAsyncIteration) as err:
-            raise self._gone(str(err)) from None
+        except (aiomqtt.MqttError, StopAsyncIteration):
+            raise self._gone("connection lost") from None
         payload = message.payload if isinstance(message.payload, bytes) else b""
         return Delivery(
             topic=str(message.topic), payload=payload, retained=message.retain, mid=message.mid, qos=message.qos

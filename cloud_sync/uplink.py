@@ -5,6 +5,7 @@ in between is a jittered back-off. Nothing here removes a block: `BlockSource.re
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class UplinkSettings:
     status_every: Micros = 10 * SECOND
     backoff_first: Micros = 500 * MS
     backoff_most: Micros = 5 * SECOND
+    backoff_alarms: Micros = SECOND
     limits: UplinkLimits = field(default_factory=UplinkLimits)
 
 
@@ -162,8 +164,21 @@ class Uplink:
             self._report.last_error = why
             if self._clock.monotonic() - began > 2 * self._settings.backoff_most:
                 delay = self._settings.backoff_first
-            await asyncio.sleep(self._random.uniform(0.5, 1.0) * delay / SECOND)
+            await self._back_off(int(self._random.uniform(0.5, 1.0) * delay))
             delay = min(2 * delay, self._settings.backoff_most)
+
+    async def _back_off(self, wait: Micros) -> None:
+        """Wait before the next attempt; while an alarm waits to be told, no longer than `backoff_alarms`."""
+        began = self._clock.monotonic()
+        while True:
+            self._wake.clear()
+            most = min(wait, self._settings.backoff_alarms) if self._source.unsent("alarms")[2] else wait
+            left = began + most - self._clock.monotonic()
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left / SECOND):
+                    await self._wake.wait()
 
     async def _one_connection(self) -> str:
         """Use one connection until it ends; return why it did."""

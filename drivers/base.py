@@ -2,23 +2,28 @@
 
 A driver owns one link and the devices on it. It never retries, never reconnects and never reports by silence:
 `Driver.read` gives one outcome for every point, and raises only when the whole link failed. When to read, when to
-back off and when to open again is the poller's business.
+back off and when to open again is the poller's business. What a device sends unasked comes through `Listener.listen`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.errors import FieldError
+from sitekeeper.model.event import PersonalKind
 from sitekeeper.model.point import PointType
 from sitekeeper.model.quality import Q
 from sitekeeper.model.sample import Value
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from pydantic import BaseModel
+
+    from drivers.broker import Brokers
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -64,6 +69,48 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[FieldError, ...] = ()
 
 
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a device told once: a card read, a plate read. Never coalesced.
+
+    Attributes:
+        device: its device; empty for one that no device of this site claims, told for its sequence only.
+        name: the event's name in its class, for example `read.event`.
+        received: monotonic time of receipt.
+        fields: as the class declares them; personal identifiers are pseudonyms already.
+        sequence: the teller's own counter; None if it has none. source: wall time given by the device, if any.
+        counter: whose counter that is, unique on the site: doors of one controller share one.
+        buffered: the device itself says that it could not tell it in time.
+    """
+
+    device: str
+    name: str
+    received: Micros
+    fields: dict[str, Value]
+    sequence: int | None = None
+    counter: str = ""
+    source: Micros | None = None
+    buffered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventField:
+    """One field of an event: its type by the class, and what kind of personal identifier it is (empty: none)."""
+
+    name: str
+    type: PointType
+    members: tuple[str, ...] = ()
+    personal: "PersonalKind | Literal['']" = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRead:
+    """One event to listen for. `address` is what `DriverKind.bind_event` returned for it."""
+
+    name: str
+    fields: tuple[EventField, ...]
+    address: object
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointRead:
     """One point to read.
@@ -99,6 +146,7 @@ class DeviceRead:
     id: str
     options: "BaseModel"
     groups: tuple[ReadGroup, ...]
+    events: tuple[EventRead, ...] = ()
 
 
 class ScanMemory:
@@ -173,8 +221,48 @@ class Driver(Protocol):
             NotFound: this link has no such group.
         """
 
+    async def write(self, device: str, point: str, value: Value, priority: int) -> None:
+        """Write one point, once, and return when the device has accepted it. Whether it obeys is read back elsewhere.
+
+        Args:
+            value: in the point's unit; None gives the command at `priority` up (BACnet; others refuse it).
+            priority: 1 to 16, as in BACnet; protocols without priorities ignore it.
+
+        Raises:
+            LinkDown: the link is not open, or failed.
+            DeviceSilent: no answer; whether it was carried out is unknown.
+            DeviceRefused: the device said no. ReplyMismatch: what it confirmed is not what was written.
+            NotFound: no such point, or one that this profile cannot write.
+            ValueError: the point cannot hold this value.
+        """
+
     async def close(self) -> None:
         """Close the link; a second time does nothing."""
+
+
+class Sink(Protocol):
+    """Where readings and events go: the pipeline."""
+
+    def scanned(self, scan: Scan) -> None:
+        """Take one reading."""
+
+    def heard(self, heard: Sequence[Heard]) -> "Future[None]":
+        """Take events; the future is resolved when they are durable, and only then may they be acknowledged.
+
+        It fails with StorageError if they are not.
+        """
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A driver whose devices also speak unasked has this beside `Driver`; the poller runs it while the link is open."""
+
+    async def listen(self, sink: Sink) -> None:
+        """Give `sink` whatever comes, until cancelled.
+
+        Raises:
+            LinkDown: the link failed.
+        """
 
 
 class DriverKind(Protocol):
@@ -220,5 +308,39 @@ class DriverKind(Protocol):
             ValueError: it cannot be read so; the message says what is wrong and what was expected.
         """
 
-    def create(self, link_id: str, options: "BaseModel", devices: Sequence[DeviceRead], clock: Clock) -> Driver:
+    def writable(self, address: object) -> bool:
+        """Tell whether a point with this address can be written."""
+
+    @property
+    def event_model(self) -> "type[BaseModel] | None":
+        """The pydantic model of the keys that this kind adds to a profile's event; None: it has no events."""
+
+    def bind_event(
+        self, event: "BaseModel", *, fields: tuple[EventField, ...], parameters: Mapping[str, int | str]
+    ) -> object:
+        """Return `EventRead.address` for a profile's event on one device.
+
+        Args:
+            event: an instance of `event_model`. fields: as the class declares them.
+
+        Raises:
+            ValueError: as `bind`.
+        """
+
+    def create(
+        self, link_id: str, options: "BaseModel", devices: Sequence[DeviceRead], clock: Clock, services: "Services"
+    ) -> Driver:
         """Return a driver, not yet open. `options` is an instance of `link_model`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the gateway lends to drivers.
+
+    Attributes:
+        brokers: makes connections to MQTT brokers; None where there are none, as in a probe of another protocol.
+        salt: hashes personal identifiers (`sitekeeper.model.event.pseudonym`), at least 16 bytes.
+    """
+
+    brokers: "Brokers | None" = None
+    salt: bytes = field(default=b"", repr=False)

@@ -17,6 +17,7 @@ ENTRY_POINTS: Final = "sitekeeper.drivers"
 BUILT_IN: Final[dict[str, str]] = {
     "bacnet-ip": "drivers.bacnet:IP",
     "modbus-tcp": "drivers.modbus:TCP",
+    "mqtt": "drivers.mqtt:KIND",
 }
 """Name of the kind -> `module:attribute`."""
 

@@ -6,21 +6,23 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from cloud_sync.mqtt import BrokerSettings, connector
 from cloud_sync.session import Connect
 from cloud_sync.uplink import Uplink, UplinkSettings
-from drivers import registry
-from edge import operations
+from drivers.base import Services
+from edge import fieldside, operations, salt
 from edge.alarms import AlarmBook
 from edge.changes import Changes
 from edge.commands import audit
+from edge.commands.commander import Commander
 from edge.commands.door import Door
 from edge.latest import Latest
 from edge.notify import Service
+from edge.occurrences import Occurrences
 from edge.operations import Gateway
 from edge.outbox import Limits, Outbox
 from edge.pipeline import Pipeline
@@ -34,6 +36,10 @@ from sitekeeper import __version__, catalogue
 from sitekeeper.block import STREAMS
 from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
 from sitekeeper.model.command import Ack, Actor, Role
+
+if TYPE_CHECKING:  # at run time they are loaded only by a link that uses them
+    from drivers.broker import Brokers
+    from drivers.broker import Connect as FieldConnect
 
 log = structlog.get_logger()
 
@@ -50,6 +56,37 @@ DRAIN: Micros = 5 * SECOND
 """How long a stopping gateway waits for receipts; what the office lacks then, it gets after the next start."""
 
 
+def real_brokers(
+    *,
+    host: str,
+    port: int,
+    username: str | None,
+    password: str | None,
+    ca: str | None,
+    certificate: str | None,
+    key: str | None,
+    protocol: Literal["auto", "5", "3.1.1"],
+    client_id: str,
+    keepalive: int,
+    unacknowledged: int,
+) -> "FieldConnect":
+    """Lend drivers what the uplink uses itself: `drivers.broker.Brokers` on the one door to the MQTT library."""
+    settings = BrokerSettings(
+        host=host,
+        port=port,
+        protocol=protocol,
+        username=username,
+        password=password,
+        ca_file=ca,
+        cert_file=certificate,
+        key_file=key,
+        keepalive=keepalive,
+        session_expiry=7 * 86_400,  # what doors tell while this gateway is away for a long weekend is kept
+        receive_maximum=unacknowledged,
+    )
+    return connector(settings, client_id, persistent=True)
+
+
 @dataclass(slots=True, kw_only=True)
 class Wiring:
     """What differs between a real gateway, a test and the virtual site.
@@ -59,6 +96,7 @@ class Wiring:
         inline: the database writer works on the caller's thread.
         socket: where the local API listens; None for no local API.
         service: the service manager that started the gateway; by default none did.
+        brokers: makes connections to the brokers of devices.
     """
 
     connect: Connect | None = None
@@ -66,6 +104,7 @@ class Wiring:
     socket: Path | None = None
     boot: str = field(default_factory=lambda: secrets.token_hex(8))
     service: Service = field(default_factory=lambda: Service({}))
+    brokers: "Brokers" = real_brokers
 
 
 class App:
@@ -109,9 +148,11 @@ class App:
         payload = catalogue.encode(self.site.catalogue)
         self.outbox.put_catalogue(payload)
         self.pipeline = self._pipeline(catalogue.catalogue_hash(payload))
-        self.door = Door(
-            self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(self.outbox.audit_tail())
-        )  # fmt: skip
+        rows = self.outbox.audit_tail()
+        self.door = Door(self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(rows))
+        services = Services(brokers=self.wiring.brokers, salt=salt.load(self.site.outbox.path.parent))
+        self.drivers = fieldside.drivers(self.site, self.clock, services)
+        self.commander = self._commander(audit.commands(rows))
         self.pollers = self._pollers()
         self.uplink = self._uplink(catalogue.catalogue_hash(payload))
         self._api: SocketApi | None = None
@@ -123,6 +164,7 @@ class App:
         """Poll, decide, record and send until cancelled; a task that dies takes the gateway down, visibly."""
         self.wiring.service.tell("READY=1")
         async with asyncio.TaskGroup() as tasks:
+            self.commander.start(tasks)
             self._field = [tasks.create_task(self._tick(), name="ticker")]
             for link, poller in self.pollers.items():
                 self._field.append(tasks.create_task(poller.run(), name=f"poller {link}"))
@@ -136,6 +178,7 @@ class App:
             task.cancel()
         if self._field:  # nothing yet, if the end is asked for at once
             await asyncio.wait(self._field)
+        self.commander.stop()
         self.pipeline.stop()
         until = self.clock.monotonic() + DRAIN
         while self._waiting() and self.clock.monotonic() < until:  # noqa: ASYNC110 - five seconds, once in a life
@@ -174,12 +217,14 @@ class App:
             covered=state.group_until,
             start=now,
         )
+        self._engine = Engine(site.rules, state=_rules_only(state.rule_state), as_of=as_of, now=now.mono)
         return Pipeline(
             boot=self.wiring.boot,
             changes=changes,
             derives=Derives(site.derivations, state=state.rule_state, as_of=as_of, now=now.mono),
             latest=Latest(site.points),
-            engine=Engine(site.rules, state=_rules_only(state.rule_state), as_of=as_of, now=now.mono),
+            engine=self._engine,
+            occurrences=Occurrences(state.rule_state),
             book=AlarmBook(site.id, self.outbox.epoch, state.alarms),
             recorder=recorder,
             store=self.outbox,
@@ -187,15 +232,28 @@ class App:
             wake=self._flowed,
         )
 
+    def _commander(self, known: Mapping[str, audit.AuditRow]) -> Commander:
+        pipeline = self.pipeline
+        commander = Commander(
+            fieldside.targets(self.site),
+            present=fieldside.Freshness(self.site, pipeline.changes, pipeline.latest, self.clock).present,
+            write=fieldside.writer(self.site, self.drivers),
+            record=pipeline.told,
+            clock=self.clock,
+            known=known,
+            saved=self.outbox.state().rule_state,
+            standing=self._engine.standing(),
+        )
+        pipeline.commands = commander.decided
+        pipeline.watchers.add(commander.seen)
+        return commander
+
     def _pollers(self) -> dict[str, Poller]:
         pollers = {}
-        for link in self.site.links.values():
-            devices = self.site.on_link(link.id)
-            names = {device.id for device in devices}
+        for link, driver in self.drivers.items():
+            names = {device.id for device in self.site.on_link(link)}
             groups = tuple(group for group in self.site.groups if group.device in names)
-            if groups:
-                driver = registry.kind(link.kind).create(link.id, link.options, devices, self.clock)
-                pollers[link.id] = Poller(link.id, driver, groups, self.pipeline, self.clock)
+            pollers[link] = Poller(link, driver, groups, self.pipeline, self.clock)
         return pollers
 
     def _uplink(self, catalogue_hash: str) -> Uplink | None:
@@ -215,6 +273,7 @@ class App:
             outbox=self.outbox,
             uplink=self._uplink_facts,
             door=self.door,
+            commander=self.commander,
             clock=self.clock,
             boot=self.wiring.boot,
             started=self.clock.monotonic(),
@@ -298,8 +357,8 @@ def office_connect(site: str, office: OfficeSettings) -> Connect:
 
 
 def _rules_only(state: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Leave out what derived points remember: their keys end in `/=<point>`."""
-    return {key: value for key, value in state.items() if "/=" not in key}
+    """Leave out what derived points remember, `.../=<point>`, and what is no rule's: claims and counters of events."""
+    return {key: value for key, value in state.items() if "/=" not in key and not key.startswith("~")}
 
 
 @contextlib.asynccontextmanager

@@ -1,20 +1,21 @@
-"""The whole flow on one page: what becomes of one reading, from the driver's scan to what is durable.
+"""The whole flow on one page: what becomes of a reading or an event, from the driver to what is durable.
 
-    Scan ─▶ changes ─▶ derives ─▶ latest ─▶ rules ─▶ alarms ──┐
-                                    └─▶ recorder (blocks) ────┴─▶ outbox
+    Scan ──▶ changes ─▶ derives ─▶ latest ─┬─▶ rules ─▶ alarms ──┬─▶ outbox, and then the commands that rules ask for
+    Heard ─▶ occurrences (new? gap?) ──────┴─▶ recorder (blocks) ┘
 
-Rules see exactly the samples that are recorded, in that order. No protocol and no SQL here, and no waiting: the outbox
-takes what it is given or says that it is behind. Everything runs on the event loop's thread.
+Rules see exactly the samples and events that are recorded, in that order. No protocol and no SQL here, and no waiting:
+the outbox takes what it is given or says that it is behind. Everything runs on the event loop's thread.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Final, Protocol
 
-from drivers.base import Scan
+from drivers.base import Heard, Scan
 from edge.alarms import AlarmBook
 from edge.changes import Changes
 from edge.latest import Latest
+from edge.occurrences import AuditGap, Occurrences
 from edge.outbox import AsOf
 from edge.recorder import TRANSITIONS_AT_ONCE, Recorder, SealedBlock
 from edge.rules.derives import Derives
@@ -22,11 +23,23 @@ from edge.rules.engine import Engine, in_order
 from edge.rules.instance import Verdict
 from sitekeeper.block import GapCause, Stream
 from sitekeeper.model.alarm import AlarmRecord, Transition
-from sitekeeper.model.clock import Clock, Micros, Moment
-from sitekeeper.model.errors import LinkDown
+from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
+from sitekeeper.model.errors import LinkDown, StorageError
 from sitekeeper.model.event import Event
 from sitekeeper.model.quality import Reason
-from sitekeeper.model.sample import Sample
+from sitekeeper.model.sample import Sample, Value
+
+LATE: Final[Micros] = 5 * SECOND
+"""An event that is older than this on receipt is late: it feeds event rules and starts no delay."""
+
+TEXT: Final = 1_000
+"""Characters of one text of an event that are kept; any block can hold so much."""
+
+
+State = Mapping[str, bytes | None]
+"""States to be saved by key; None forgets one."""
+
+_NOTHING: Final[State] = {}
 
 
 class Store(Protocol):
@@ -39,7 +52,7 @@ class Store(Protocol):
         blocks: Sequence[SealedBlock],
         *,
         alarms: Sequence[AlarmRecord] = (),
-        rule_state: Mapping[str, bytes | None] | None = None,
+        rule_state: State | None = None,
         as_of: AsOf | None = None,
         until: Mapping[str, Micros] | None = None,
         audit: Sequence[bytes] = (),
@@ -48,9 +61,12 @@ class Store(Protocol):
 
 Watcher = Callable[[Sequence[Sample]], None]
 
+Commands = Callable[[Sequence[Verdict]], None]
+"""Takes the verdicts that have been handed to the store, and sees to what they want written: never at once."""
+
 
 class Pipeline:
-    """One site's flow. Its methods are the only entrances: a reading, a failed link, time passing, a person's move."""
+    """One site's flow. Its methods are the only entrances: a reading, events, a failed link, time, a person's move."""
 
     def __init__(
         self,
@@ -64,12 +80,15 @@ class Pipeline:
         recorder: Recorder,
         store: Store,
         clock: Clock,
+        occurrences: Occurrences | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.latest = latest
         self.book = book
         self.changes = changes
         self.watchers: set[Watcher] = set()
+        self.commands: Commands = lambda _: None
+        self.occurrences = occurrences or Occurrences({})
         self.last_flow: Micros = clock.monotonic()
         self.dropped = 0
         self._boot = boot
@@ -82,11 +101,43 @@ class Pipeline:
         self._behind = False
         self._state: dict[str, bytes | None] = {}
         self.last_append: Future[None] = Future()
+        self._heard: Future[None] = Future()
+        self._heard.set_result(None)
 
     def scanned(self, scan: Scan) -> None:
         """Take one reading of one scan group."""
         now = self._now()
         self._flow(self.changes.accept(scan, now.mono), now)
+
+    def heard(self, heard: Sequence[Heard]) -> "Future[None]":
+        """Take what devices told unasked. The future resolves when it is durable; a repeat, when the first one is.
+
+        It fails with StorageError if that cannot be, and then nothing of it counts as told.
+        """
+        if self._store.behind("events") or (self._heard.done() and self._heard.exception() is not None):
+            # An append that fails is the store's last one, and the ledger is ahead of the disk from then on.
+            return _failed(StorageError("events cannot be stored at present"))
+        now, result = self._now(), self.occurrences.sort(heard)
+        events = self._events(result.told, now)
+        if events or result.state:
+            try:
+                self._heard = self._tell(events, now, state=result.state)
+            except StorageError as error:
+                return _failed(error)
+            self.occurrences.keep(result)  # only now: what the store did not take will be told again
+        return self._heard
+
+    def told(self, source_id: str, fields: Mapping[str, Value], *, audit: bytes, state: State) -> "Future[None]":
+        """Record what the gateway itself did, with its row in the audit and what must be known with it; rules see it.
+
+        Raises:
+            StorageError: the store is behind; nothing was taken.
+        """
+        if self._store.behind("events"):
+            raise StorageError("events cannot be stored at present")
+        now = self._now()
+        event = Event(source_id, max(self._engine.now + 1, now.mono), dict(fields))
+        return self._tell([event], now, audit=(audit,), state=state)
 
     def link_failed(self, groups: tuple[str, ...], error: LinkDown) -> None:  # noqa: ARG002 - the poller logs it
         """Take note that none of `groups` can be read: their points turn bad, which is a change like any other."""
@@ -130,28 +181,61 @@ class Pipeline:
 
     def _flow(self, measured: Sequence[Sample], now: Moment) -> None:
         """From changes to what is durable, top to bottom."""
-        self.last_flow = now.mono
         samples = self._derives.feed(in_order(measured, self._engine.now)) + self._derives.advance(now.mono)
         self.latest.update(samples)
         self._recorder.add(samples, now.mono)
-        self._decide(self._engine.feed(samples, now.mono), now)
+        verdicts = self._engine.feed(samples, now.mono)
+        if verdicts:
+            self._decide(verdicts, now)
         self._seal(now)
+        self._flowed(samples, verdicts, now)
+
+    def _tell(
+        self, events: Sequence[Event], now: Moment, *, state: State, audit: Sequence[bytes] = ()
+    ) -> "Future[None]":
+        """From events to what is durable: the same way, with what must be known together with them.
+
+        The moment of the last event is over with it, so that what they decide is in the same transaction.
+        """
+        until = events[-1].at + 1 if events else self._engine.now
+        samples = self._derives.advance(until)
+        self.latest.update(samples)
+        self._recorder.add(samples, now.mono)
+        verdicts = self._engine.feed(sorted([*samples, *events], key=_time), until)
+        future = self._decide(verdicts, now, events=events, state=state, audit=audit)
+        self._flowed(samples, verdicts, now)
+        return future
+
+    def _flowed(self, samples: Sequence[Sample], verdicts: Sequence[Verdict], now: Moment) -> None:
+        """Tell whoever waits for it that something flowed; commands come after the append of what asks for them."""
+        self.last_flow = now.mono
+        if verdicts:
+            self.commands(verdicts)
         self._wake()
         for watcher in tuple(self.watchers) if samples else ():
             watcher(samples)
 
-    def _decide(self, verdicts: Iterable[Verdict], now: Moment) -> None:
+    def _decide(
+        self,
+        verdicts: Sequence[Verdict],
+        now: Moment,
+        *,
+        events: Sequence[Event] = (),
+        state: State = _NOTHING,
+        audit: Sequence[bytes] = (),
+    ) -> "Future[None]":
         """Turn verdicts into moves of alarms, and all of them into one transaction with what led to them.
 
         One, because it saves the state of the rules too: a rule that is known to have raised its alarm, without the
         alarm, would never raise it again.
         """
         moves: dict[tuple[str, str], Transition] = {}
-        blocks: list[SealedBlock] = []
+        blocks = self._recorder.events(events, now) if events else []
         keys: dict[str, None] = {}
         for verdict in verdicts:
             if verdict.kind == "note":
-                blocks.append(self._recorder.event(_event(verdict), now))
+                blocks += self._recorder.events([_note(verdict)], now)
+            if verdict.kind == "note" or not verdict.alarm:
                 continue
             alarm = (verdict.device, verdict.rule)
             if alarm in moves or len(moves) == TRANSITIONS_AT_ONCE:
@@ -163,8 +247,28 @@ class Pipeline:
                 keys[move.key] = None
         if moves:
             blocks.append(self._recorder.transitions(tuple(moves.values()), now))
-        if blocks:
-            self._append([*self._recorder.seal(now), *blocks], now, alarms=self._records(keys))
+        if verdicts and blocks:
+            blocks = [*self._recorder.seal(now), *blocks]
+        if not (blocks or state or audit):
+            return self.last_append
+        return self._append(blocks, now, alarms=self._records(keys), audit=audit, state=state)
+
+    def _events(self, told: Sequence[Heard | AuditGap], now: Moment) -> list[Event]:
+        """Return events as they are recorded, each with a microsecond of its own; of no device, none."""
+        events: list[Event] = []
+        for each in told:
+            at = events[-1].at + 1 if events else self._engine.now + 1
+            if isinstance(each, AuditGap):
+                fields: dict[str, Value] = {"counter": each.counter, "from": each.first, "to": each.last}
+                events.append(
+                    Event(f"{each.device}/audit_gap", max(at, now.mono), fields | {"restarted": each.restarted})
+                )
+            elif each.device:
+                old = each.source is not None and now.trusted and now.wall - each.source > LATE
+                fields = {k: v[:TEXT] if isinstance(v, str) else v for k, v in each.fields.items()}
+                name, late = f"{each.device}/{each.name}", each.buffered or old
+                events.append(Event(name, max(at, each.received), fields, each.sequence, each.source, late))
+        return events
 
     def _records(self, keys: Iterable[str]) -> list[AlarmRecord]:
         return [record for key in keys if (record := self.book.record(key)) is not None]
@@ -189,6 +293,7 @@ class Pipeline:
         *,
         alarms: Sequence[AlarmRecord] = (),
         audit: Sequence[bytes] = (),
+        state: State = _NOTHING,
     ) -> "Future[None]":
         covered: dict[str, Micros] = {}
         for block in blocks:
@@ -197,7 +302,7 @@ class Pipeline:
         self.last_append = self._store.append(
             blocks,
             alarms=alarms,
-            rule_state=self._state,
+            rule_state=self._state | dict(state),
             as_of=AsOf(wall=now.wall, mono=now.mono, boot=self._boot),
             until=covered,
             audit=audit,
@@ -209,6 +314,16 @@ class Pipeline:
         return Moment(wall=self._clock.wall(), mono=self._clock.monotonic(), trusted=self._clock.trusted())
 
 
-def _event(verdict: Verdict) -> Event:
+def _note(verdict: Verdict) -> Event:
     fields = {"rule": verdict.rule, "detail": verdict.detail, "priority": verdict.priority}
     return Event(source_id=f"{verdict.device}/note", at=verdict.at, fields=dict(fields))
+
+
+def _time(record: Sample | Event) -> Micros:
+    return record.at
+
+
+def _failed(error: StorageError) -> "Future[None]":
+    future: Future[None] = Future()
+    future.set_exception(error)
+    return future

@@ -1,7 +1,8 @@
 """One poller per link: reads each scan group at its period, one request at a time, and backs off what does not answer.
 
 Times lie on a grid from the group's first reading on; a reading that comes too late skips the missed places and counts
-them, so that a slow link gets behind openly and never piles up. This is the only layer that tries again.
+them, so that a slow link gets behind openly and never piles up. This is the only layer that tries again. Devices that
+also speak unasked are listened to beside that, as long as the link is open.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from typing import Protocol
 
 import structlog
 
-from drivers.base import Driver, Scan
+from drivers.base import Driver, Listener, Scan
+from drivers.base import Sink as Hearer
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import LinkDown
 from sitekeeper.model.point import ScanGroup
@@ -38,10 +40,8 @@ class BackOff:
         return full - int(full * rng.random() / 2)
 
 
-class Sink(Protocol):
-    """Where readings go: the pipeline."""
-
-    def scanned(self, scan: Scan) -> None: ...
+class Sink(Hearer, Protocol):
+    """Where readings and events go, and what is known of the link: the pipeline."""
 
     def link_failed(self, groups: tuple[str, ...], error: LinkDown) -> None: ...
 
@@ -83,6 +83,7 @@ class Poller:
         self._silent: dict[str, int] = {}
         self._alone = len({group.device for group in groups}) == 1
         self._failures = 0
+        self._opened: Micros = clock.monotonic()
         self._gave_up: Micros = clock.monotonic()
         """When a device was last waited for in vain."""
 
@@ -91,7 +92,8 @@ class Poller:
         while True:
             try:
                 await self._driver.open()
-                await self._read_on()
+                self._opened = self._clock.monotonic()
+                await self._serve()
             except LinkDown as error:
                 self._lost(error)
             finally:
@@ -106,10 +108,26 @@ class Poller:
         (log.warning if self._failures == 1 else log.debug)("link is down", link=self.link, error=str(error))
         self._sink.link_failed(tuple(group.id for group in self._groups), error)
 
-    def _answered(self) -> None:
-        if self._failures:
+    def _answered(self, now: Micros) -> None:
+        """Forget earlier failures, once the link has held for a while: one that is cut again at once is not back."""
+        if self._failures and now - self._opened >= self._back_off.most:
             log.info("link is back", link=self.link, failures=self._failures)
             self._failures = 0
+
+    async def _serve(self) -> None:
+        """Read, and listen to a driver that can be listened to, until either fails."""
+        if not isinstance(self._driver, Listener):
+            return await self._read_on()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # Listening begins first: an event that waits already comes before the state that it led to.
+                tasks.create_task(self._driver.listen(self._sink), name=f"listener {self.link}")
+                tasks.create_task(self._read_on(), name=f"reader {self.link}")
+        except ExceptionGroup as failed:
+            down, fault = failed.split(LinkDown)
+            if fault is not None or down is None:
+                raise
+            raise down.exceptions[0] from None
 
     async def _read_on(self) -> None:
         """Read every group at its period until the link fails."""
@@ -142,7 +160,7 @@ class Poller:
             wait = self._back_off.wait(failures, self._rng, alone=self._alone)
             return now + (wait if self._alone else max(group.period, wait))
         self._silent.pop(group.device, None)
-        self._answered()
+        self._answered(now)
         missed = max(0, (now - due) // group.period)
         self.counts.missed += missed
         return due + (missed + 1) * group.period

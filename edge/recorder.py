@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from sitekeeper.block import STREAMS, Block, Gap, GapCause, Stream, Vouch, encode
+from sitekeeper.block import STREAMS, Block, BlockTooLarge, Gap, GapCause, Stream, Vouch, encode
 from sitekeeper.model.alarm import Transition
 from sitekeeper.model.clock import MINUTE, MS, SECOND, Micros, Moment
 from sitekeeper.model.errors import FormatError
@@ -126,14 +126,21 @@ class Recorder:
         block = self._block("alarms", now, transitions=list(transitions))
         return self._sealed(block, encode(block), [transition.at for transition in transitions])
 
-    def event(self, event: Event, now: Moment) -> SealedBlock:
-        """Seal one event.
+    def events(self, events: Sequence[Event], now: Moment) -> list[SealedBlock]:
+        """Seal events, in their order, in as few blocks as hold them.
 
         Raises:
-            FormatError: it does not fit into a block.
+            FormatError: one of them does not fit into a block.
         """
-        block = self._block("events", now, events=[event])
-        return self._sealed(block, encode(block), [block.wall(event.at)])
+        block = self._block("events", now, events=list(events))
+        try:
+            payload = encode(block)
+        except BlockTooLarge:
+            if len(events) == 1:
+                raise
+            half = len(events) // 2
+            return [*self.events(events[:half], now), *self.events(events[half:], now)]
+        return [self._sealed(block, payload, [block.wall(event.at) for event in events])]
 
     def seal_due(self, now: Moment) -> SealedBlock | None:
         """Return the next block of samples if one is due. Call again until it returns None."""

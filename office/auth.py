@@ -2,7 +2,8 @@
 
 Passwords are kept as scrypt hashes (RFC 7914) in a file that only the office's user may read. A session is known by
 a random token, of which the office keeps the hash alone; it ends with the process, with its account, with a change of
-its password, and when it was idle for too long.
+its password, and when it was idle for too long. Programs have bearer tokens (RFC 6750) instead, each with a name and a
+role; the file holds their hashes.
 """
 
 import hashlib
@@ -39,8 +40,15 @@ MAX_SESSIONS: Final = 1_000
 
 FREE_TRIES: Final = 5
 LONGEST_WAIT: Final[Micros] = 300 * SECOND
+SOURCE_TRIES: Final = 20
+"""Wrong passwords from one place, whatever the account: more is one password tried on many names."""
+SOURCE_WAIT: Final[Micros] = 30 * SECOND
+"""The longest wait of a place as a whole; short, because a company may stand behind one address."""
+SOURCE_FORGET: Final[Micros] = HOUR
 MAX_TROUBLED: Final = 10_000
 """(account, source) pairs remembered; beyond it the oldest are forgotten."""
+
+TOKEN_MARK: Final = "sitekeeper_"  # noqa: S105 - by which scanners for leaked secrets find one
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +60,17 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     cost: tuple[int, int, int]
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A bearer token as the file has it. `digest` is its SHA-256: 256 random bits need no slow hash."""
+
+    role: ConsoleRole
+    digest: str
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True):
     version: Literal[1] = 1
     users: dict[str, Account] = {}
+    tokens: dict[str, Token] = {}
 
 
 class Users:
@@ -63,7 +79,7 @@ class Users:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp = 0
-        self._users: dict[str, Account] = {}
+        self._file = _File()
 
     def put(self, name: str, role: ConsoleRole) -> str:
         """Make or change an account; return its new password.
@@ -71,14 +87,13 @@ class Users:
         Raises:
             Refused: `usage`, not a name. StorageError: the file cannot be written.
         """
-        if not _NAME.fullmatch(name):
-            reason = "usage"
-            raise Refused(reason, f"{name!r}: a name has 1 to 64 letters, digits, dots, underscores and hyphens")
+        _check_name(name)
         self._refresh()
         password = new_password()
         salt = secrets.token_bytes(16)
         key = _derive(password, salt, COST)
-        self._write(self._users | {name: Account(role=role, salt=salt.hex(), key=key.hex(), cost=COST)})
+        account = Account(role=role, salt=salt.hex(), key=key.hex(), cost=COST)
+        self._write(self._file.users | {name: account}, self._file.tokens)
         return password
 
     def remove(self, name: str) -> None:
@@ -88,44 +103,93 @@ class Users:
             NotFound: there is no such account. StorageError: the file cannot be written.
         """
         self._refresh()
-        if name not in self._users:
-            raise NotFound(f"no account {name!r}", near=tuple(self._users)[:3])
-        self._write({known: account for known, account in self._users.items() if known != name})
+        users = self._file.users
+        if name not in users:
+            raise NotFound(f"no account {name!r}", near=tuple(users)[:3])
+        self._write({known: account for known, account in users.items() if known != name}, self._file.tokens)
 
     def all(self) -> dict[str, Account]:
         """Return the accounts by name."""
         self._refresh()
-        return dict(self._users)
+        return dict(self._file.users)
 
     def find(self, name: str) -> Account | None:
         """Return the account as it stands now."""
         self._refresh()
-        return self._users.get(name)
+        return self._file.users.get(name)
+
+    def add_token(self, name: str, role: ConsoleRole) -> str:
+        """Make a bearer token for a program; return it, for the only time.
+
+        Raises:
+            Refused: `usage`, not a name; `exists`, a token has it already. StorageError: the file cannot be written.
+        """
+        _check_name(name)
+        self._refresh()
+        if name in self._file.tokens:
+            reason = "exists"
+            raise Refused(reason, f"there is a token {name!r}; revoke it first, or take another name")
+        token = TOKEN_MARK + secrets.token_urlsafe(32)
+        self._write(self._file.users, self._file.tokens | {name: Token(role=role, digest=_digest(token))})
+        return token
+
+    def revoke_token(self, name: str) -> None:
+        """Make a token worthless.
+
+        Raises:
+            NotFound: there is no such token. StorageError: the file cannot be written.
+        """
+        self._refresh()
+        tokens = self._file.tokens
+        if name not in tokens:
+            raise NotFound(f"no token {name!r}", near=tuple(tokens)[:3])
+        self._write(self._file.users, {known: token for known, token in tokens.items() if known != name})
+
+    def tokens(self) -> dict[str, Token]:
+        """Return the tokens by name."""
+        self._refresh()
+        return dict(self._file.tokens)
+
+    def bearer(self, token: str) -> "Session | None":
+        """Return what a program with this token may do; None if nobody has it."""
+        self._refresh()
+        digest = _digest(token)
+        for name, known in self._file.tokens.items():
+            if hmac.compare_digest(known.digest, digest):
+                return Session(user=f"token {name}", role=known.role, csrf="", key=digest, begun=0, used=0, bearer=True)
+        return None
 
     def _refresh(self) -> None:
         try:
             stamp = self._path.stat().st_mtime_ns if self._path.exists() else 0
             if stamp == self._stamp:
                 return
-            self._users = msgspec.json.decode(self._path.read_bytes(), type=_File).users if stamp else {}
+            self._file = msgspec.json.decode(self._path.read_bytes(), type=_File) if stamp else _File()
             self._stamp = stamp
         except (OSError, msgspec.MsgspecError) as error:
             raise StorageError(f"accounts of the console, {self._path}: {error}") from None
 
-    def _write(self, users: dict[str, Account]) -> None:
+    def _write(self, users: dict[str, Account], tokens: dict[str, Token]) -> None:
+        content = _File(users=users, tokens=tokens)
         fresh = self._path.with_name(f"{self._path.name}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(_File(users=users))))
+                file.write(msgspec.json.format(msgspec.json.encode(content)))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
             raise StorageError(f"accounts of the console, {self._path}: {error}") from None
-        self._users = users
+        self._file = content
         self._stamp = self._path.stat().st_mtime_ns
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        reason = "usage"
+        raise Refused(reason, f"{name!r}: a name has 1 to 64 letters, digits, dots, underscores and hyphens")
 
 
 def new_password() -> str:
@@ -149,11 +213,11 @@ def _derive(password: str, salt: bytes, cost: tuple[int, int, int]) -> bytes:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One browser that has logged in.
+    """One browser that has logged in, or for one request a program with a bearer token.
 
     Attributes:
         csrf: what its forms must carry. key: the account's at login, so that a changed password ends the session.
-        begun, used: monotonic.
+        begun, used: monotonic. bearer: no browser sends the token by itself, so nothing needs `csrf`.
     """
 
     user: str
@@ -162,6 +226,7 @@ class Session:
     key: str
     begun: Micros
     used: Micros
+    bearer: bool = False
 
 
 class Sessions:
@@ -206,23 +271,37 @@ def _digest(token: str) -> str:
 
 
 class Throttle:
-    """Makes guessing slow: after five wrong passwords for one account from one place, each costs twice the wait."""
+    """Makes guessing slow: after five wrong passwords for one account from one place, each costs twice the wait.
+
+    After twenty from one place for any accounts, that place as a whole waits too, until it was quiet for an hour.
+    """
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[tuple[str, str], tuple[int, Micros]] = OrderedDict()  # how often, free again at
+        # By (account or None for all, source): how often, free again at.
+        self._failed: OrderedDict[tuple[str | None, str], tuple[int, Micros]] = OrderedDict()
 
     def wait(self, account: str, source: str, now: Micros) -> Micros:
         """Return how long this place must wait before it may try this account; 0 if it may now."""
-        return max(self._failed.get((account, source), (0, 0))[1] - now, 0)
+        return max(*(self._failed.get((each, source), (0, 0))[1] - now for each in (account, None)), 0)
 
     def failed(self, account: str, source: str, now: Micros) -> None:
         """Note a wrong password, or one that is being tried: to be taken back by `succeeded`."""
+        self._note(account, source, now, FREE_TRIES, LONGEST_WAIT)
+        times, free = self._failed.get((None, source), (0, 0))
+        if times and now - free > SOURCE_FORGET:
+            del self._failed[None, source]
+        self._note(None, source, now, SOURCE_TRIES, SOURCE_WAIT)
+
+    def succeeded(self, account: str, source: str) -> None:
+        """Forget what went wrong before for this account; of the place only this try, or one own account would pay."""
+        self._failed.pop((account, source), None)
+        times, free = self._failed.pop((None, source), (0, 0))
+        if times > 1:
+            self._failed[None, source] = (times - 1, free)
+
+    def _note(self, account: str | None, source: str, now: Micros, tries: int, longest: Micros) -> None:
         times = self._failed.pop((account, source), (0, 0))[0] + 1
-        pause = 0 if times < FREE_TRIES else min(SECOND << min(times - FREE_TRIES, 20), LONGEST_WAIT)
+        pause = 0 if times < tries else min(SECOND << min(times - tries, 20), longest)
         while len(self._failed) >= MAX_TROUBLED:
             self._failed.popitem(last=False)
         self._failed[account, source] = (times, now + pause)
-
-    def succeeded(self, account: str, source: str) -> None:
-        """Forget what went wrong before."""
-        self._failed.pop((account, source), None)

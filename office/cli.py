@@ -73,7 +73,7 @@ async def _until_told(app: "Office") -> None:
 
 @office.group()
 def user() -> None:
-    """Accounts of the console: set, remove, list."""
+    """Accounts of the console: set, remove, list; and token, for programs."""
 
 
 @user.command("set")
@@ -102,6 +102,39 @@ def list_users(*, config: str) -> None:
     with _accounts(config) as users:
         for name, account in sorted(users.all().items()):
             click.echo(f"{name}\t{account.role}")
+
+
+@user.group()
+def token() -> None:
+    """Bearer tokens, for programs that use the API: add, list, revoke."""
+
+
+@token.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
+@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+def add_token(*, name: str, role: "ConsoleRole", config: str) -> None:
+    """Make a token and print it; it is not kept, so this is the only time."""
+    with _accounts(config) as users:
+        click.echo(users.add_token(name, role))
+
+
+@token.command("list")
+@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+def list_tokens(*, config: str) -> None:
+    """Print the names of the tokens and their roles."""
+    with _accounts(config) as users:
+        for name, known in sorted(users.tokens().items()):
+            click.echo(f"{name}\t{known.role}")
+
+
+@token.command("revoke")
+@click.argument("name")
+@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+def revoke_token(*, name: str, config: str) -> None:
+    """Make a token worthless, at once."""
+    with _accounts(config) as users:
+        users.revoke_token(name)
 
 
 @contextmanager

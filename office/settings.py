@@ -115,12 +115,14 @@ class ConsoleSettings(Written):
     Attributes:
         users: file of the accounts; beside the store unless it is given.
         behind_proxy: a proxy on this machine speaks TLS for it, and its word about callers is believed.
+        hosts: names by which browsers call it, beside its addresses, `localhost` and this machine's own name.
     """
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     users: str | None = None
     behind_proxy: bool = False
+    hosts: Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=64)] = []
 
     def accounts(self, store: Path) -> Path:
         """Return the file of the accounts."""

@@ -4,7 +4,7 @@ A sample is the state of a point from its time on, so a step without samples hol
 far as the record vouches for it: where nothing vouches, or the value was bad, there is no value.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -41,12 +41,15 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         steps: every step of the window; low, high and last are None where nothing is known.
+        means: of each step, weighted by how long each value stood; None where nothing is known, and for words. Empty if
+            they were not asked for: they cost three times the rest.
         holes: when the record vouches for nothing, with the cause. bad: when the value was bad, with its quality byte.
         alarms: when alarms of the same device were true.
     """
 
     window: Window
     steps: list[Step]
+    means: list[float | None]
     holes: list[Mark]
     bad: list[Mark]
     alarms: list[AlarmSpan]
@@ -68,7 +71,9 @@ def window(start: Micros, end: Micros, step: Micros | None) -> Window:
     return Window(start=start, end=end, step=step)
 
 
-def read(reader: HistoryReader, site: SiteFacts, point: CataloguePoint, asked: Window, now: Micros) -> Trend:
+def read(
+    reader: HistoryReader, site: SiteFacts, point: CataloguePoint, asked: Window, now: Micros, *, means: bool = False
+) -> Trend:
     """Read a trend; to be run in a reading thread."""
     name, until = site.row.site, min(asked.end, now)
     groups = [point.group] if point.group else site.known.groups[point.device]
@@ -79,13 +84,43 @@ def read(reader: HistoryReader, site: SiteFacts, point: CataloguePoint, asked: W
     members = msgspec.json.encode(point.members).decode()
     recorded = reader.steps(name, point.id, asked.start, asked.end, asked.step, members)
     blind = merge([(m.start, m.end) for m in (*holes, *bad)] + ([(until, asked.end)] if until < asked.end else []))
+    steps = envelope(recorded, asked, blind)
     return Trend(
         window=asked,
-        steps=envelope(recorded, asked, blind),
+        steps=steps,
+        means=_means(reader, name, point, steps, asked, blind) if means else [],
         holes=holes,
         bad=bad,
         alarms=reader.alarm_spans(name, point.device, asked.start, asked.end),
     )
+
+
+def _means(
+    reader: HistoryReader,
+    site: str,
+    point: CataloguePoint,
+    steps: Sequence[Step],
+    asked: Window,
+    blind: Sequence[Interval],
+) -> list[float | None]:
+    """Return the mean of each step. Only one in which something changed needs the store."""
+    if point.type in {"enum", "text"}:
+        return [None] * len(steps)
+    found: list[float | None] = []
+    for step in steps:
+        if step.low is None or not step.samples:
+            found.append(step.last)
+            continue
+        end = min(step.at + asked.step, asked.end)
+        found.append(reader.mean(site, point.id, complement(_clipped(blind, step.at, end), step.at, end)))
+    return found
+
+
+def _clipped(intervals: Sequence[Interval], start: Micros, end: Micros) -> list[Interval]:
+    """Return the parts of ordered, disjoint intervals that lie in [start, end)."""
+    first = bisect_right(intervals, start, key=lambda interval: interval[1])
+    last = bisect_left(intervals, end, key=lambda interval: interval[0])
+    return [(max(a, start), min(b, end)) for a, b in intervals[first:last]]
 
 
 def complement(intervals: Sequence[Interval], start: Micros, end: Micros) -> list[Interval]:

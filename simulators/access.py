@@ -1,7 +1,13 @@
-"""A door with a lock, a contact and people: a behaviour on a clock that is moved from outside. No I/O."""
+"""A door with a lock, a contact, a reader and people: a behaviour on a clock that is moved from outside. No I/O.
+
+What truly happened goes to `tell`; what the door's electronics notice goes to `event`, as a controller of the domain
+brief's section 4.1 would record it. Cards are plain ten-digit numbers on purpose: whoever reads them must hash them,
+and a test can search every store for the numbers of the journal.
+"""
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 from simulators.agenda import Agenda
@@ -16,23 +22,39 @@ PASSAGE: Final[Micros] = 3 * SECOND
 """How long a person keeps it open."""
 HELD_LIMIT: Final[Micros] = 30 * SECOND
 """Open for longer than this after a grant is too long."""
+HOLDERS: Final = 200
+"""How many cards there are."""
+
+SWIPE, NO_RIGHTS, EXIT_BUTTON, OPENED, CLOSED, POWER_ON, TOO_LONG, FORCED, FIRE = 1, 6, 20, 23, 24, 28, 37, 38, 39
+"""Reasons of events, as UHPPOTE boards number them (domain brief 4.1)."""
 
 DoorAlarm = Literal["normal", "too_long", "forced"]
+Direction = Literal["in", "out"]
+
+
+def _nobody(_at: Micros, _fact: str, _more: object) -> None:
+    """Listen to nothing."""
 
 
 class Entrance:
-    """The door. Read its properties after `advance`."""
+    """The door. Read its properties after `advance`.
+
+    Args:
+        traffic: mean time between two people; None for nobody.
+        tell: hears what truly happened. event: hears what a controller would record: `read`, `rex`, `door`, `alarm`.
+    """
 
     def __init__(
-        self, *, seed: int | str, traffic: Micros | None = None, tell: Tell = lambda _at, _fact, _more: None
+        self, *, seed: int | str, traffic: Micros | None = None, tell: Tell = _nobody, event: Tell = _nobody
     ) -> None:
         self.open = False
         self.locked = True
         self.alarm: DoorAlarm = "normal"
         self.free = False
+        self.fire = False
         self._agenda = Agenda()
         self._random = random.Random(seed)  # noqa: S311 - a reproducible story, not a secret
-        self._tell = tell
+        self._tell, self._event = tell, event
         self._traffic = traffic
         if traffic is not None:
             self._next_person()
@@ -40,6 +62,11 @@ class Entrance:
     @property
     def now(self) -> Micros:
         return self._agenda.now
+
+    @property
+    def next(self) -> Micros | None:
+        """When something will happen by itself; None if nothing will."""
+        return self._agenda.next
 
     def advance(self, to: Micros) -> None:
         """Let the door live until `to`."""
@@ -49,52 +76,130 @@ class Entrance:
         """Do `action` at exactly `at`; `name` must be new."""
         self._agenda.at(at, name, action)
 
-    # --- what a controller may do
+    # --- what a controller, or a wire to it, may do
 
     def release(self, free: bool) -> None:
-        """Unlock until further notice, or lock again."""
+        """Unlock until further notice, or lock again; while the fire input is on, and for who was let in, not yet."""
         self.free = free
-        self._agenda.cancel("lock")
-        self.locked = not free
+        self._lock_unless_let_in()
+        self._excuse()
 
     def pulse(self, time: Micros = PULSE) -> None:
         """Unlock for a moment."""
         self.locked = False
         self._agenda.after(time, "lock", self._lock)
 
+    def fire_input(self, on: bool) -> None:
+        """The wire from the fire panel unlocks for as long as it is on."""
+        if on == self.fire:
+            return
+        self.fire = on
+        self._tell(self.now, "fire input on" if on else "fire input off", {})
+        self._lock_unless_let_in()
+        self._excuse()
+        if on:
+            self._event(self.now, "alarm", {"reason": FIRE})
+
     # --- what people may do
 
-    def enter(self, stay: Micros = PASSAGE) -> None:
-        """Somebody is granted entry, opens and lets the door go after `stay`."""
-        self._tell(self.now, "granted", {})
-        self.pulse()
-        self._agenda.after(REACH, "open", self._opened)
-        self._agenda.after(REACH + stay, "close", self.shut)
+    def enter(
+        self,
+        stay: Micros = PASSAGE,
+        *,
+        after: Micros = REACH,
+        card: str = "",
+        way: Direction = "in",
+        duress: bool = False,
+    ) -> None:
+        """Somebody is granted entry, opens `after` that and lets the door go after `stay`.
+
+        With `duress` everything is as always, but the read carries the flag.
+        """
+        self._tell(self.now, "granted", {"duress": True} if duress else {})
+        read = {"granted": True, "reason": SWIPE, "dir": way, "cred": card or self._card()}
+        self._event(self.now, "read", {**read, "duress": True} if duress else read)
+        self._pass(after, stay)
+
+    def deny(
+        self, times: int = 1, *, every: Micros = SECOND, reason: int = NO_RIGHTS, card: str = "", way: Direction = "in"
+    ) -> None:
+        """Somebody presents a card that is refused, `times` times."""
+        card = card or self._card()
+        self._event(self.now, "read", {"granted": False, "reason": reason, "dir": way, "cred": card})
+        if times > 1:
+            again = partial(self.deny, times - 1, every=every, reason=reason, card=card, way=way)
+            self._agenda.after(every, "deny", again)
+
+    def leave(self, stay: Micros = PASSAGE, *, after: Micros = REACH) -> None:
+        """Somebody presses the exit button, opens and lets the door go."""
+        self._tell(self.now, "exit button", {})
+        self._event(self.now, "rex", {"reason": EXIT_BUTTON})
+        self._pass(after, stay)
+
+    def crowd(self, people: int, every: Micros, stay: Micros = PASSAGE) -> None:
+        """`people` enter one after another, a grant each."""
+        self.enter(stay)
+        if people > 1:
+            self._agenda.after(every, "crowd", partial(self.crowd, people - 1, every, stay))
 
     def force(self) -> None:
         """Somebody opens without being granted to."""
-        self._tell(self.now, "door forced", {})
+        if self.locked and not self.open:
+            self._tell(self.now, "door forced", {})
         self._opened()
+
+    def hold(self, stay: Micros) -> None:
+        """Somebody keeps the open door from closing for `stay` from now."""
+        if self.open:
+            self._agenda.after(stay, "close", self.shut)
 
     def shut(self) -> None:
         """The door falls shut."""
+        if self.open:
+            self._event(self.now, "door", {"state": "closed", "reason": CLOSED})
         self.open = False
         self.alarm = "normal"
         self._agenda.cancel("too long")
 
+    # --- how it goes on
+
+    def _pass(self, after: Micros, stay: Micros) -> None:
+        self.pulse()
+        self._agenda.after(after, "open", self._opened)
+        self._agenda.after(after + stay, "close", self.shut)
+
     def _opened(self) -> None:
+        if self.open:
+            return
         self.open = True
+        self._event(self.now, "door", {"state": "open", "reason": OPENED})
         if self.locked:
             self.alarm = "forced"
-        elif not self.free:
+            self._event(self.now, "alarm", {"reason": FORCED})
+        elif not (self.free or self.fire):
             self._agenda.after(HELD_LIMIT, "too long", self._held)
 
     def _held(self) -> None:
         self.alarm = "too_long"
         self._tell(self.now, "door held open", {})
+        self._event(self.now, "alarm", {"reason": TOO_LONG})
+
+    def _lock_unless_let_in(self) -> None:
+        """Whoever was let in a moment ago still gets through: the pulse runs out first."""
+        if not self._agenda.pending("lock"):
+            self._lock()
 
     def _lock(self) -> None:
-        self.locked = not self.free
+        self.locked = not (self.free or self.fire)
+
+    def _excuse(self) -> None:
+        """A door that is unlocked until further notice may stay open."""
+        if self.free or self.fire:
+            self._agenda.cancel("too long")
+            self.alarm = "normal" if self.alarm == "too_long" else self.alarm
+
+    def _card(self) -> str:
+        return str(1_008_538_000 + self._random.randrange(HOLDERS))
 
     def _next_person(self) -> None:
         assert self._traffic is not None
@@ -103,5 +208,11 @@ class Entrance:
 
     def _person(self) -> None:
         if not self.open:
-            self.enter()
+            chance = self._random.random()
+            if chance < 0.75:
+                self.enter()
+            elif chance < 0.93:
+                self.leave()
+            else:
+                self.deny()
         self._next_person()

@@ -36,6 +36,13 @@ class Agenda:
         """Tell whether there is an appointment of this name."""
         return name in self._valid
 
+    @property
+    def next(self) -> Micros | None:
+        """When the next appointment is; None if there is none."""
+        while self._heap and self._valid.get(self._heap[0][2]) != self._heap[0][1]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
     def run(self, to: Micros) -> None:
         """Move the clock to `to`, keeping every appointment on the way in order; never moves backwards."""
         while self._heap and self._heap[0][0] <= to:

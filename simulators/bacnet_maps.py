@@ -72,7 +72,7 @@ LIGHTING_OUTPUT: Final[Map] = {
 }
 
 ACCESS_DOOR: Final[Map] = {
-    "presentValue": code("command", {0: "lock", 1: "unlock", 2: "pulse_unlock", 3: "extended_pulse_unlock"}),
+    "presentValue": code("mode", {0: "controlled", 1: "free", 2: "controlled", 3: "controlled"}),
     "doorStatus": code("door.state", {0: "closed", 1: "open", 2: "unknown"}),
     "lockStatus": code("lock.state", {0: "locked", 1: "unlocked", 2: "fault", 3: "unknown"}),
     "doorAlarmState": code("door.alarm", {0: "normal", 2: "held_open", 3: "forced_open"}),

@@ -6,7 +6,7 @@ leaves.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from simulators.bacnet_face import ObjectFace
 from simulators.bacnet_maps import Map
@@ -71,7 +71,8 @@ class BacnetServer:
         """
         self.port = free_port(self.host, self.port)
         for thing in self.things.values():
-            thing.served = served(thing.face.kind, thing.instance, thing.device)
+            before, thing.served = thing.served, served(thing.face.kind, thing.instance, thing.device)
+            thing.served.remember(before)
             thing.served.update(thing.face.properties(thing.serial))
         self._app = Device.serving(
             self, self._instance, f"{self.host}:{self.port}", [thing.served for thing in self.things.values()]
@@ -104,6 +105,9 @@ class BacnetServer:
         """Bring every thing that a request asks up to date, and count the reply."""
         touched = []
         for thing, names in self._asked(asked):
+            if _is(thing, FaultKind.FREEZE):
+                touched.append(Touched(thing, thing.serial if thing.face.carrier in names else None, {}))
+                continue
             thing.face.live(self._story())
             carries = thing.face.carrier in names
             thing.serial = (thing.serial + carries) % thing.face.serials
@@ -136,8 +140,9 @@ class BacnetServer:
     def write_down(self, touched: Sequence[Touched], spoilt: Fault | None = None) -> None:
         """Note in the journal what a reply says, or that it was spoilt."""
         for each in touched:
-            if spoilt is not None:
-                self._journal.spoilt(self._clock.wall(), each.thing.device, each.serial, spoilt.kind.value)
+            kind = FaultKind.FREEZE if _is(each.thing, FaultKind.FREEZE) else spoilt.kind if spoilt else None
+            if kind is not None:
+                self._journal.spoilt(self._clock.wall(), each.thing.device, each.serial, kind.value)
             else:
                 points = _meaning(each.thing.face.map, each.values)
                 self._journal.reply(self._clock.wall(), each.thing.device, each.serial, points)
@@ -146,10 +151,17 @@ class BacnetServer:
         """Tell whether a client may write this object's present value; nothing else of anything may be written."""
         return any("presentValue" in thing.face.map for thing, _ in self._asked([(kind, instance, [])]))
 
+    def ignores(self, kind: str, instance: int) -> Literal["silent", "deaf", ""]:
+        """Tell whether an object would leave a write without an answer, or answer it and do nothing."""
+        ((thing, _),) = self._asked([(kind, instance, [])])
+        return "silent" if _is(thing, FaultKind.SILENCE) else "deaf" if _is(thing, FaultKind.FREEZE) else ""
+
     def commanded(self, kind: str, instance: int, priority: int) -> None:
         """A client has written a present value: let the thing obey. A pulse gives its place in the array back."""
         ((thing, _),) = self._asked([(kind, instance, [])])
         value = thing.served.commanded()
+        written = thing.face.map["presentValue"](thing.served.at(priority))
+        self._journal.wrote(self._clock.wall(), thing.device, written, priority)
         pulse = kind == "access-door" and value >= UNLOCK_PULSE
         thing.face.live(self._story())
         if value >= 0:  # below are warnings, which change no level
@@ -171,6 +183,10 @@ def _agreed(thing: Thing) -> float:
         if value != obeyed:
             thing.face.command(value, False)
     return value
+
+
+def _is(thing: Thing, kind: FaultKind) -> bool:
+    return thing.fault is not None and thing.fault.kind is kind
 
 
 def _refused(fault: Fault | None, names: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 from bacpypes3.apdu import (
     AbortPDU,
@@ -20,6 +20,7 @@ from bacpypes3.apdu import (
     ReadPropertyRequest,
     RejectPDU,
     RejectReason,
+    SimpleAckPDU,
     WhoIsRequest,
     WritePropertyRequest,
 )
@@ -64,11 +65,25 @@ class _Updated:
         return await super().read_property(attr, index)  # type: ignore[misc]
 
     def commanded(self) -> float:
-        value = self.presentValue  # type: ignore[attr-defined]
-        return int(value) if isinstance(value, int) else float(value)  # and not a type of the library's
+        return _plain(self.presentValue)  # type: ignore[attr-defined]
+
+    def at(self, priority: int) -> float | None:
+        """Return what is commanded at this place of the priority array; None for nothing."""
+        place = self.priorityArray[priority - 1]  # type: ignore[attr-defined]
+        return None if place.null is not None else _plain(getattr(place, place._choice))  # noqa: SLF001
+
+    def remember(self, before: Any) -> None:
+        """Take over the priority array of the object that stood here before; it survives what ends a connection."""
+        if before is not None and hasattr(before, "priorityArray"):
+            for place in range(16):
+                self.priorityArray[place] = before.priorityArray[place]  # type: ignore[attr-defined]
 
     def relinquish(self, priority: int) -> None:
         self.priorityArray[priority - 1] = PriorityValue(null=())  # type: ignore[attr-defined]
+
+
+def _plain(value: Any) -> float:
+    return int(value) if isinstance(value, int) else float(value)  # and not a type of the library's
 
 
 class _Lift(_Updated, Object, LiftObject):  # type: ignore[misc]
@@ -124,6 +139,7 @@ class Server(Protocol):
     def take_fault(self, touched: Sequence[Any]) -> Fault | None: ...
     def write_down(self, touched: Sequence[Any], spoilt: Fault | None = None) -> None: ...
     def may_command(self, kind: str, instance: int) -> bool: ...
+    def ignores(self, kind: str, instance: int) -> Literal["silent", "deaf", ""]: ...
     def commanded(self, kind: str, instance: int, priority: int) -> None: ...
 
 
@@ -133,6 +149,7 @@ class Device(Application):  # type: ignore[misc]
     _server: Server
     _touched: Sequence[Any] = ()
     _fault: Fault | None = None
+    _written: tuple[str, int, int] | None = None
 
     @classmethod
     def serving(cls, server: Server, instance: int, address: str, objects: Iterable[Any]) -> Self:
@@ -192,7 +209,9 @@ class Device(Application):  # type: ignore[misc]
         await super().response(RejectPDU(reason=RejectReason.unrecognizedService, context=apdu))
 
     async def response(self, apdu: Any) -> None:
-        """Write down and spoil an answer to a read; up to the journal all follows the request without a pause."""
+        """Write down and spoil an answer to a read, obey a write; all that follows the request without a pause."""
+        if isinstance(apdu, SimpleAckPDU) and self._written is not None:
+            self._server.commanded(*self._written)
         if isinstance(apdu, ReadPropertyACK | ReadPropertyMultipleACK):
             fault, touched = self._fault, self._touched
             if self._is(FaultKind.TOO_LONG) and fault is not None and len(apdu.encode().pduData) > fault.count:
@@ -213,8 +232,17 @@ class Device(Application):  # type: ignore[misc]
         kind, instance = _name(apdu.objectIdentifier)
         if apdu.propertyIdentifier != PropertyIdentifier.presentValue or not self._server.may_command(kind, instance):
             raise ExecutionError(errorClass="property", errorCode="writeAccessDenied")
-        await super().do_WritePropertyRequest(apdu)
-        self._server.commanded(kind, instance, apdu.priority or 16)
+        ignores = self._server.ignores(kind, instance)
+        if ignores == "silent":
+            return
+        if ignores == "deaf":
+            await self.response(SimpleAckPDU(context=apdu))
+            return
+        self._written = (kind, instance, int(apdu.priority or 16))
+        try:
+            await super().do_WritePropertyRequest(apdu)
+        finally:
+            self._written = None
 
 
 def _name(identifier: Any) -> tuple[str, int]:

@@ -5,18 +5,35 @@ import contextlib
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from simulators.estate import Estate
+from simulators.faults import SWITCHES
 from simulators.journal import Journal
-from simulators.scenario import load
+from simulators.scenario import Scenario, load
 from sitekeeper.model.clock import SystemClock
 from sitekeeper.model.errors import ConfigError
 
 
+def _list_faults(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        for kind, switch in SWITCHES.items():
+            click.echo(f"{kind:18}{switch.place:8}{', '.join(switch.protocols):24}{switch.meaning}")
+        context.exit()
+
+
 @click.command()
+@click.option(
+    "--faults",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_faults,
+    help="List the faults that a scenario can switch, where and on which protocols, and end.",
+)
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, help="Seconds of story per second.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Append what was truly said here.")
@@ -24,13 +41,25 @@ from sitekeeper.model.errors import ConfigError
     "--ports-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the ports by link here, JSON."
 )
 @click.option("--free-ports", is_flag=True, help="Take free ports, whatever the scenario says.")
-def sim(scenario: Path, speed: float, journal: Path | None, ports_file: Path | None, *, free_ports: bool) -> int:
+@click.option("--broker", metavar="HOST:PORT", help="Where MQTT devices connect, whatever the scenario says.")
+def sim(
+    scenario: Path,
+    speed: float,
+    journal: Path | None,
+    ports_file: Path | None,
+    *,
+    free_ports: bool,
+    broker: str | None,
+) -> int:
     """Run the simulated devices of a SCENARIO file until Ctrl-C or SIGTERM.
 
     Prints one line per link (its id and its address) once every device answers.
     """
     try:
-        return asyncio.run(_run(scenario, journal, ports_file, speed=speed, free_ports=free_ports))
+        plan = load(scenario)
+        plan = plan if broker is None else plan.at_broker(*_address(broker))
+        _need_a_broker(plan)
+        return asyncio.run(_run(plan, journal, ports_file, speed=speed, free_ports=free_ports))
     except ConfigError as error:
         click.echo(str(error), err=True)
         return 6
@@ -39,14 +68,26 @@ def sim(scenario: Path, speed: float, journal: Path | None, ports_file: Path | N
         return 1
 
 
-async def _run(scenario: Path, journal: Path | None, ports_file: Path | None, *, speed: float, free_ports: bool) -> int:
-    plan = load(scenario)
+def _address(broker: str) -> tuple[str, int]:
+    host, _, port = broker.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.UsageError(f"--broker {broker}: HOST:PORT, for example 127.0.0.1:1883")
+    return host, int(port)
+
+
+def _need_a_broker(plan: Scenario) -> None:
+    for link in plan.links:
+        if link.kind == "mqtt" and not link.port:
+            raise click.UsageError(f"link {link.id} is MQTT and names no port: --broker HOST:PORT")
+
+
+async def _run(plan: Scenario, journal: Path | None, ports_file: Path | None, *, speed: float, free_ports: bool) -> int:
     with contextlib.closing(Journal.open(journal)) as kept:
         estate = Estate(plan, clock=SystemClock(), journal=kept, speed=speed, free_ports=free_ports)
-        return await _live(estate, ports_file)
+        return await _live(estate, ports_file, {link.id: link.host for link in plan.links})
 
 
-async def _live(estate: Estate, ports_file: Path | None) -> int:
+async def _live(estate: Estate, ports_file: Path | None, hosts: Mapping[str, str]) -> int:
     stopped = asyncio.Event()
     code = 0
 
@@ -64,7 +105,7 @@ async def _live(estate: Estate, ports_file: Path | None) -> int:
             part.write_text(json.dumps(ports), encoding="utf-8")
             part.replace(ports_file)  # a reader sees all of it or none
         for link, port in ports.items():
-            click.echo(f"{link}\t127.0.0.1:{port}")
+            click.echo(f"{link}\t{hosts[link]}:{port}")
         sys.stdout.flush()
         async with asyncio.TaskGroup() as tasks:
             story = tasks.create_task(estate.run(), name="story")

@@ -1,8 +1,9 @@
-"""`sk demo`: a day in the life of one lift, on this machine, with every part a process of its own.
+"""`sk demo`: a bad minute of a whole small estate, on this machine, with every part a process of its own.
 
-A real Modbus TCP simulator, an MQTT broker, the gateway, the office, two telephones and a third party that listens on
-the broker. On the way the gateway is killed, the office hangs and the broker is away for 20 s. At the end the oracle
-compares what the lifts served with what the office has. Nothing is left behind: no process, no file.
+Simulated devices on real Modbus TCP, BACnet/IP and MQTT, the doors' own broker, the gateway, the office with its
+broker, two telephones and a third party that listens. On the way the gateway is killed, the office hangs and the line
+to it is dead for 20 s. At the end the oracle compares what the devices did with what the office has. Nothing is left
+behind: no process, no file.
 """
 
 import asyncio
@@ -12,17 +13,19 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+from simulators.proxy import Proxy
 from simulators.stage import Stage, StageError, ask, free_port, is_free, program, replaced, sk, write
 from simulators.story import SHORTEST_S, Story, Teller
 from sitekeeper.data import data_path
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.clock import SECOND
 
-SITE = "one-lift"
+SITE = "estate"
 USER = "operator"
 SECRET = "demo-webhook-secret-not-for-use"  # noqa: S105 - both ends of it live and die with the demo
 
@@ -60,6 +63,7 @@ async def _play(folder: Path, seconds: int, teller: Teller, port: int, *, as_jso
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    story: Story | None = None
     try:
         story = await _set_the_stage(stage, folder, teller, port if is_free(port) else free_port())
         playing = asyncio.create_task(story.play(seconds), name="story")
@@ -74,15 +78,18 @@ async def _play(folder: Path, seconds: int, teller: Teller, port: int, *, as_jso
         await story.finish()
     finally:
         await stage.close()
+        if story is not None:
+            await story.line.close()
     return await _judge(folder, teller, as_json=as_json)
 
 
 async def _set_the_stage(stage: Stage, folder: Path, teller: Teller, console: int) -> Story:
     """Start everything and return the story that can be played on it."""
     teller.say("start")
-    broker, phone, chat = free_port(), free_port(), free_port()
+    doors, broker, phone, chat = (free_port() for _ in range(4))
     secret = write(folder / "secret", SECRET, 0o600)
-    await stage.start("broker", *program("simulators.broker"), "--port", str(broker), ready="ready")
+    for name, port in (("doors", doors), ("broker", broker)):
+        await stage.start(name, *program("simulators.broker"), "--port", str(port), ready="ready")
     await stage.start("tap", *program("simulators.tap"), "--port", str(broker), "--journal", str(folder / "tap.jsonl"),
                       file=folder / "tap.jsonl")  # fmt: skip
     for name, port, more in (("phone", phone, ["--secret-file", str(secret)]), ("chat", chat, [])):
@@ -91,14 +98,19 @@ async def _set_the_stage(stage: Stage, folder: Path, teller: Teller, console: in
             name, *program("simulators.phone"), "--port", str(port), "--journal", journal, *more, ready="ready"
         )
     ports = folder / "ports.json"
-    scenario = str(data_path("scenarios", "day-of-a-lift.yaml"))
-    await stage.start("lifts", *sk("sim", scenario, "--free-ports", "--journal", str(folder / "lifts.jsonl"),
-                                   "--ports-file", str(ports)), file=ports)  # fmt: skip
-    _write_site(folder, json.loads(ports.read_text(encoding="utf-8")), broker)
+    scenario = str(data_path("scenarios", f"{SITE}.yaml"))
+    line = Proxy(("127.0.0.1", broker), port=free_port())
+    story = Story(stage, folder, teller, line)
+    await line.start()
     _write_office(folder, broker, phone, chat, console)
     password = await _account(folder)
-    story = Story(stage, folder, teller, broker)
     await story.start_office()
+    await stage.start(
+        "devices", *sk("sim", scenario, "--free-ports", "--broker", f"127.0.0.1:{doors}"), "--journal",
+        str(folder / "devices.jsonl"), "--ports-file", str(ports), file=ports,
+    )  # fmt: skip
+    story.begin()
+    _write_site(folder / "site", json.loads(ports.read_text(encoding="utf-8")), doors, line.port)
     await story.start_gateway()
     teller.say("ready", folder=folder)
     teller.say("console", url=f"http://127.0.0.1:{console}/", user=USER, password=password)
@@ -116,15 +128,20 @@ async def _account(folder: Path) -> str:
     return out.strip()
 
 
-def _write_site(folder: Path, ports: dict[str, int], broker: int) -> None:
+def _write_site(folder: Path, ports: Mapping[str, int], doors: int, office: int) -> None:
     """Write the shipped site folder with the ports of today."""
-    text = data_path("sites", SITE, "site.yaml").read_text(encoding="utf-8")
+    shipped = data_path("sites", SITE)
     changes = {
-        "port: 5021": f"port: {ports['lift-a1']}",
-        "port: 5022": f"port: {ports['lift-a2']}",
-        '"mqtt://127.0.0.1:1883"': f'"mqtt://127.0.0.1:{broker}", protocol: "3.1.1"',
+        "port: 5031": f"port: {ports['lift-a1']}",
+        "port: 5032": f"port: {ports['parking']}",
+        "port: 5033": f"port: {ports['fire-panel']}",
+        "driver: mqtt, host: 127.0.0.1, port: 1883": f'driver: mqtt, host: 127.0.0.1, port: {doors}, protocol: "3.1.1"',
+        '"mqtt://127.0.0.1:1883"': f'"mqtt://127.0.0.1:{office}", protocol: "3.1.1"',
     }
-    write(folder / "site" / "site.yaml", replaced(text, changes))
+    write(folder / "site.yaml", replaced((shipped / "site.yaml").read_text(encoding="utf-8"), changes))
+    for file in sorted((shipped / "devices").glob("*.yaml")):
+        text = file.read_text(encoding="utf-8").replace("127.0.0.1:47821", f"127.0.0.1:{ports['bms']}")
+        write(folder / "devices" / file.name, text)
 
 
 def _write_office(folder: Path, broker: int, phone: int, chat: int, console: int) -> None:
@@ -152,7 +169,7 @@ async def _judge(folder: Path, teller: Teller, *, as_json: bool) -> int:
     """Run the oracle over what the run left behind."""
     code, out, err = await ask(
         sys.executable, str(oracle()), "--json", "--site", SITE, "--office", str(folder / "office.db"),
-        "--journal", str(folder / "lifts.jsonl"), "--phone", str(folder / "phone.jsonl"),
+        "--journal", str(folder / "devices.jsonl"), "--phone", str(folder / "phone.jsonl"),
         "--tap", str(folder / "tap.jsonl"), "--done", str(folder / "done.jsonl"),
     )  # fmt: skip
     if not out:

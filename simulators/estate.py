@@ -10,13 +10,21 @@ from typing import Final
 from simulators.access import Entrance
 from simulators.bacnet_face import DoorFace, LampFace, LiftFace, ObjectFace
 from simulators.bacnet_server import BacnetServer, Thing
-from simulators.faults import Fault
+from simulators.barrier import Barrier, LaneSettings
+from simulators.deeds import lamp_deed, lane_deed, lift_deed, panel_deed
+from simulators.doors import DoorBuilder, door_deed
+from simulators.faults import SWITCHES, Fault
+from simulators.fire import Panel
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
 from simulators.lift import Lift
 from simulators.lighting import Lamp
 from simulators.modbus_face import Face, LmonFace, Monitor, SpLiftFace, Trace
-from simulators.scenario import Act, Arrive, Device, FaultPart, Link, Scenario, Step, Stick, Travel
+from simulators.mqtt_face import ControllerLink
+from simulators.mqtt_link import Brokers, brokers
+from simulators.proxy import Proxy
+from simulators.scenario import Act, Device, FaultPart, Link, Scenario, Step
+from simulators.table_face import BarrierFace, PanelFace
 from sitekeeper.model.clock import SECOND, Clock, Micros
 
 PULSE: Final[Micros] = SECOND
@@ -32,25 +40,38 @@ class Estate:
     Args:
         speed: seconds of story per second of real time.
         free_ports: take free ports, whatever the scenario says.
+        mqtt: makes connections to the broker of MQTT links; by default a real one, where the scenario says.
     """
 
     def __init__(
-        self, plan: Scenario, *, clock: Clock, journal: Journal, speed: float = 1.0, free_ports: bool = False
+        self,
+        plan: Scenario,
+        *,
+        clock: Clock,
+        journal: Journal,
+        speed: float = 1.0,
+        free_ports: bool = False,
+        mqtt: Brokers | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
         self._journal = journal
         self._speed = speed
         self._free_ports = free_ports
+        self._mqtt = mqtt
         self._began_wall, self._began = clock.wall(), clock.monotonic()
         self._faces: dict[str, Face | ObjectFace] = {}
         self._faults: dict[str, Callable[[Fault | None], None]] = {}
         self.lifts: dict[str, Lift] = {}
         self.lamps: dict[str, Lamp] = {}
         self.doors: dict[str, Entrance] = {}
-        self.servers: dict[str, FrameServer | BacnetServer] = {link.id: self._server(link) for link in plan.links}
+        self.lanes: dict[str, Barrier] = {}
+        self.panels: dict[str, Panel] = {}
+        self.proxies = {link.id: self._proxy(link) for link in plan.links if link.proxy}
+        self.servers = {link.id: self._server(link) for link in plan.links}
         self._switches: list[tuple[Micros, int, str, str, FaultPart]] = []
         self._order = count()
+        self._in_the_way: set[str] = set()
         for link in plan.links:
             self._plan_switches(link.id, "", link.story)
             for device in link.devices:
@@ -64,13 +85,21 @@ class Estate:
         """
         self._began_wall, self._began = self._clock.wall(), self._clock.monotonic()
         try:
-            return {name: await server.start() for name, server in self.servers.items()}
+            return {name: await self._listen(name) for name in self.servers}
         except OSError:
             await self.close()
             raise
 
     async def run(self) -> None:
-        """Switch faults when their time comes and let unasked devices live; ends only by cancellation."""
+        """Let the story go on; ends only by cancellation."""
+        async with asyncio.TaskGroup() as tasks:
+            for name, server in self.servers.items():
+                if isinstance(server, ControllerLink):
+                    tasks.create_task(server.run(), name=name)
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Switch faults when their time comes and let unasked devices live."""
         while True:
             now = self.story_time()
             while self._switches and self._switches[0][0] <= now:
@@ -85,12 +114,21 @@ class Estate:
 
     async def close(self) -> None:
         """Stop listening everywhere."""
+        for proxy in self.proxies.values():
+            await proxy.close()
         for server in self.servers.values():
             await server.close()
 
     def story_time(self) -> Micros:
         """Return how far the story is, microseconds."""
         return int((self._clock.monotonic() - self._began) * self._speed)
+
+    async def _listen(self, link: str) -> int:
+        port = await self.servers[link].start()
+        if link not in self.proxies:
+            return port
+        self.proxies[link].target = (self.proxies[link].target[0], port)
+        return await self.proxies[link].start()
 
     def switch(self, device: str, part: FaultPart) -> None:
         """Switch a fault of a device, outside the story."""
@@ -101,8 +139,14 @@ class Estate:
 
     # --- building
 
-    def _server(self, link: Link) -> FrameServer | BacnetServer:
-        port = 0 if self._free_ports else link.port
+    def _proxy(self, link: Link) -> Proxy:
+        port = 0 if self._free_ports or link.kind == "mqtt" else link.port  # on MQTT that is the broker's
+        return Proxy((link.host, 0), udp=link.kind == "bacnet", port=port, seed=f"{self._plan.seed}/{link.id}")
+
+    def _server(self, link: Link) -> FrameServer | BacnetServer | ControllerLink:
+        if link.kind == "mqtt":
+            return self._controllers(link)
+        port = 0 if self._free_ports or link.proxy else link.port
         if link.kind == "bacnet":
             things = [Thing(device.id, device.object, self._object_face(device)) for device in link.devices]
             bacnet = BacnetServer(
@@ -124,26 +168,49 @@ class Estate:
         self._faults |= {device.id: partial(server.fault, device.unit) for device in link.devices}
         return server
 
+    def _controllers(self, link: Link) -> ControllerLink:
+        builder = DoorBuilder(
+            link, seed=self._plan.seed, clock=self._clock, story=self.story_time, speed=self._speed,
+            wall=self._wall, journal=self._journal, teller=self._teller,
+        )  # fmt: skip
+        self.doors |= builder.doors
+        faces = builder.faces(self._mqtt or brokers(link.host, link.port))
+        self._faults |= {device.id: faces[device.controller].fault for device in link.devices}
+        return builder.link(faces)
+
     def _object_face(self, device: Device) -> ObjectFace:
         face: ObjectFace
         if device.face == "lighting-output":
             lamp = self.lamps[device.id] = Lamp(tell=self._teller(device.id))
             face = LampFace(lamp)
-            _live_out(lamp.plan, device.story, lambda act: _lamp_deed(lamp, act))
+            _live_out(lamp.plan, device.story, lambda act: lamp_deed(lamp, act))
         elif device.face == "access-door":
             seed = f"{self._plan.seed}/{device.id}"
             door = self.doors[device.id] = Entrance(seed=seed, traffic=device.traffic, tell=self._teller(device.id))
             face = DoorFace(door)
-            _live_out(door.plan, device.story, lambda act: _door_deed(door, act))
+            _live_out(door.plan, device.story, lambda act: door_deed(door, act))
         else:
             face = LiftFace(self._lift(device))
         self._faces[device.id] = face
         return face
 
     def _face(self, device: Device) -> Face:
-        face = self._words_face(device) if device.face == "words" else self._lift_face(device)
+        make = {"words": self._words_face, "sp-barrier-1": self._lane_face, "sp-io-16": self._panel_face}
+        face = make.get(device.face, self._lift_face)(device)
         self._faces[device.id] = face
         return face
+
+    def _lane_face(self, device: Device) -> Face:
+        settings = LaneSettings(way=device.lane.way, auto_close=device.lane.auto_close, traffic=device.traffic)
+        lane = Barrier(settings, seed=f"{self._plan.seed}/{device.id}", tell=self._teller(device.id))
+        _live_out(lane.plan, device.story, lambda act: lane_deed(lane, act))
+        self.lanes[device.id] = lane
+        return BarrierFace(lane)
+
+    def _panel_face(self, device: Device) -> Face:
+        panel = self.panels[device.id] = Panel(tell=self._teller(device.id))
+        _live_out(panel.plan, device.story, lambda act: panel_deed(panel, act))
+        return PanelFace(panel)
 
     def _words_face(self, device: Device) -> Face:
         steps = [(step.at, step.do.words) for step in device.story if step.do.words is not None]
@@ -157,7 +224,7 @@ class Estate:
     def _lift(self, device: Device) -> Lift:
         seed = f"{self._plan.seed}/{device.id}"
         lift = Lift(device.lift.settings(), seed=seed, tell=self._teller(device.id))
-        _live_out(lift.plan, device.story, lambda act: _deed(lift, act))
+        _live_out(lift.plan, device.story, lambda act: lift_deed(lift, act))
         self.lifts[device.id] = lift
         return lift
 
@@ -179,8 +246,13 @@ class Estate:
         heapq.heappush(self._switches, (at, next(self._order), link, device, part))
 
     async def _switch(self, link: str, device: str, part: FaultPart) -> None:
+        way = part.kind != "none" and SWITCHES[part.kind].place == "way"
         if device:
             self.switch(device, part)
+        elif way or link in self._in_the_way:
+            self._in_the_way = (self._in_the_way | {link}) if way else self._in_the_way - {link}
+            self._journal.switched(self._clock.wall(), "link", link, part.kind)
+            self.proxies[link].switch(part.fault())
         else:
             await self.servers[link].refuse(part.kind != "none")
         if part.lasts is not None:
@@ -195,45 +267,3 @@ def _live_out(
     for number, step in enumerate(story):
         if step.do.fault is None:
             plan(step.at, f"story {number}", deed(step.do))
-
-
-def _lamp_deed(lamp: Lamp, act: Act) -> Callable[[], None]:
-    if act.lamp is not None:
-        return partial(lamp.fail, act.lamp)
-    return partial(lamp.command, act.level or 0.0)
-
-
-def _door_deed(door: Entrance, act: Act) -> Callable[[], None]:
-    if act.enter is not None:
-        return partial(door.enter, act.enter)
-    deeds: dict[str | None, Callable[[], None]] = {
-        "force": door.force,
-        "shut": door.shut,
-        "free": partial(door.release, True),
-        "lock": partial(door.release, False),
-    }
-    return deeds[act.door]
-
-
-def _deed(lift: Lift, act: Act) -> Callable[[], None]:
-    """Return what to call when the time of this act has come."""
-    name, part = act.given()
-    match part:
-        case Stick():
-            return lambda: lift.stick(part.people)
-        case Travel():
-            return lambda: lift.travel(part.to)
-        case Arrive():
-            return lambda: lift.arrive(part.origin, part.to, part.people)
-        case _:
-            pass
-    deeds: dict[str, Callable[[], None]] = {
-        "release": lift.release,
-        "mains": lambda: lift.set_mains(act.mains == "restored"),
-        "inspection": lambda: lift.set_inspection(bool(act.inspection)),
-        "alarm_button": lambda: lift.press_alarm(act.alarm_button or 0),
-        "hold_door": lambda: lift.hold_door(act.hold_door or 0),
-        "force_door": lambda: lift.force_door(act.force_door or "closed"),
-        "fact": lambda: lift.note(act.fact or ""),
-    }
-    return deeds[name]

@@ -1,45 +1,137 @@
 """Ways in which a device or the way to it can be wrong. Pure.
 
-For Modbus also what to do about it: a fault and a sound reply in, steps out. BACnet's are carried out by its server.
+For Modbus also what to do about it: a fault and a sound reply in, steps out. The others are carried out by the BACnet
+server, by the MQTT controllers and by the proxy.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from sitekeeper.model.clock import MS, Micros
 
 
 class FaultKind(StrEnum):
-    """What is wrong."""
+    """What is wrong; see `SWITCHES`."""
 
-    SILENCE = "silence"  # no answer, while other units on the link answer
-    LATE = "late"  # a sound answer, `delay` later; the connection waits for it
-    SHORT = "short"  # `count` registers too few, in a frame that agrees with itself
+    SILENCE = "silence"
+    LATE = "late"
+    SHORT = "short"
     WRONG_FUNCTION = "wrong_function"
     WRONG_UNIT = "wrong_unit"
     WRONG_TRANSACTION = "wrong_transaction"
-    SPLIT = "split"  # a sound answer in pieces of `count` bytes, `delay` apart
-    RESET = "reset"  # half an answer, then the connection is reset
-    EXCEPTION = "exception"  # exception `code` instead of the answer
-    FREEZE = "freeze"  # answers, but nothing changes any more: the heartbeat too
-    GARBAGE = "garbage"  # `count` bytes of rubbish before a sound answer
-    REFUSE = "refuse"  # a fault of the link: nobody listens
-    NO_RPM = "no_rpm"  # rejects ReadPropertyMultiple
-    PROPERTY_ERROR = "property_error"  # an error for `property`, or for each
-    WRONG_OBJECT = "wrong_object"  # the answer names the next object
-    WRONG_PROPERTY = "wrong_property"  # the answer names another property, the first if there are several
-    TOO_LONG = "too_long"  # aborts where the answer would have more than `count` bytes
+    SPLIT = "split"
+    RESET = "reset"
+    EXCEPTION = "exception"
+    FREEZE = "freeze"
+    GARBAGE = "garbage"
+    REFUSE = "refuse"
+    NO_RPM = "no_rpm"
+    PROPERTY_ERROR = "property_error"
+    WRONG_OBJECT = "wrong_object"
+    WRONG_PROPERTY = "wrong_property"
+    TOO_LONG = "too_long"
+    CUT = "cut"
+    HANG = "hang"
+    HALF_OPEN = "half_open"
+    DELAY = "delay"
+    JITTER = "jitter"
+    THROTTLE = "throttle"
+    REPEAT = "repeat"
+    GARBLE = "garble"
+    REORDER = "reorder"
+    OFFLINE = "offline"
+    TWICE = "twice"
+    SHUFFLE = "shuffle"
+    LOSE = "lose"
+    RETAINED = "retained"
+    WRONG_TYPES = "wrong_types"
+    HUGE = "huge"
+    CLOCK_AHEAD = "clock_ahead"
+    CLOCK_BEHIND = "clock_behind"
 
 
-BACNET: Final = frozenset(
-    {
-        FaultKind.SILENCE, FaultKind.LATE, FaultKind.NO_RPM, FaultKind.PROPERTY_ERROR, FaultKind.WRONG_OBJECT,
-        FaultKind.WRONG_PROPERTY, FaultKind.TOO_LONG,
-    }
-)  # fmt: skip
+Protocol = Literal["modbus", "bacnet", "mqtt"]
+Place = Literal["device", "link", "way"]
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A fault that can be switched on.
+
+    Attributes:
+        place: what is wrong: a device, the whole link, or the way to it (the proxy of a link with `proxy: true`).
+        protocols: of the links on which it can happen.
+        meaning: in words, with the particulars that it takes.
+    """
+
+    place: Place
+    protocols: tuple[Protocol, ...]
+    meaning: str
+
+
+_ALL: Final[tuple[Protocol, ...]] = ("modbus", "bacnet", "mqtt")
+
+SWITCHES: Final[dict[FaultKind, Switch]] = {
+    FaultKind.SILENCE: Switch("device", _ALL, "no answer, while other devices on the link answer"),
+    FaultKind.LATE: Switch("device", ("modbus", "bacnet"), "a sound answer, `delay` later"),
+    FaultKind.FREEZE: Switch(
+        "device", ("modbus", "bacnet"), "answers, but nothing changes any more: the heartbeat too"
+    ),
+    FaultKind.SHORT: Switch("device", ("modbus",), "`count` registers too few, in a frame that agrees with itself"),
+    FaultKind.WRONG_FUNCTION: Switch("device", ("modbus",), "the answer has another function code"),
+    FaultKind.WRONG_UNIT: Switch("device", ("modbus",), "the answer names the next unit"),
+    FaultKind.WRONG_TRANSACTION: Switch("device", ("modbus",), "the answer belongs to the request before"),
+    FaultKind.SPLIT: Switch("device", ("modbus",), "a sound answer in pieces of `count` bytes, `delay` apart"),
+    FaultKind.RESET: Switch("device", ("modbus",), "half an answer, then the connection is reset"),
+    FaultKind.EXCEPTION: Switch("device", ("modbus",), "exception `code` instead of the answer"),
+    FaultKind.GARBAGE: Switch("device", ("modbus", "mqtt"), "`count` bytes of rubbish before what is sound"),
+    FaultKind.NO_RPM: Switch("device", ("bacnet",), "rejects ReadPropertyMultiple"),
+    FaultKind.PROPERTY_ERROR: Switch("device", ("bacnet",), "an error for `property`, or for each"),
+    FaultKind.WRONG_OBJECT: Switch("device", ("bacnet",), "the answer names the next object"),
+    FaultKind.WRONG_PROPERTY: Switch("device", ("bacnet",), "the answer names another property, the first if several"),
+    FaultKind.TOO_LONG: Switch("device", ("bacnet",), "aborts where the answer would have more than `count` bytes"),
+    FaultKind.OFFLINE: Switch("device", ("mqtt",), "its network is off; the broker publishes its will"),
+    FaultKind.TWICE: Switch("device", ("mqtt",), "each event is published `count` times more"),
+    FaultKind.SHUFFLE: Switch(
+        "device", ("mqtt",), "events go out in groups of `count`, at least 2, backwards; none waits longer than `delay`"
+    ),
+    FaultKind.LOSE: Switch("device", ("mqtt",), "events are taken for sent and are not; who asks gets them"),
+    FaultKind.RETAINED: Switch("device", ("mqtt",), "events are published retained"),
+    FaultKind.WRONG_TYPES: Switch("device", ("mqtt",), "a message with wrong types before each sound event"),
+    FaultKind.HUGE: Switch("device", ("mqtt",), "a message of `count` KiB before each sound event"),
+    FaultKind.CLOCK_AHEAD: Switch("device", ("mqtt",), "its clock is `delay` ahead"),
+    FaultKind.CLOCK_BEHIND: Switch("device", ("mqtt",), "its clock is `delay` behind"),
+    FaultKind.REFUSE: Switch("link", _ALL, "nobody listens, or nobody reaches the broker"),
+    FaultKind.CUT: Switch("way", _ALL, "connections are reset, old and new; datagrams are lost"),
+    FaultKind.HANG: Switch(
+        "way", _ALL, "nothing gets through; connections stay and go on afterwards; datagrams are lost"
+    ),
+    FaultKind.HALF_OPEN: Switch(
+        "way", _ALL, "connections, old and new, stay for the client and lead nowhere, for good"
+    ),
+    FaultKind.DELAY: Switch("way", _ALL, "everything comes `delay` later"),
+    FaultKind.JITTER: Switch("way", _ALL, "everything comes later by anything up to `delay`"),
+    FaultKind.THROTTLE: Switch("way", _ALL, "`count` bytes a second"),
+    FaultKind.REPEAT: Switch("way", _ALL, "everything comes twice"),
+    FaultKind.GARBLE: Switch("way", _ALL, "one bit is wrong in each of `count` bytes"),
+    FaultKind.REORDER: Switch("way", ("bacnet",), "every other datagram comes `delay` later, behind the next"),
+}
+"""Every fault of every protocol, in one table."""
+
+
+def possible(protocol: Protocol, *places: Place) -> frozenset[FaultKind]:
+    """Return the faults that can happen at these places on a link of this protocol."""
+    return frozenset(
+        kind for kind, switch in SWITCHES.items() if protocol in switch.protocols and switch.place in places
+    )
+
+
+BACNET: Final = possible("bacnet", "device")
 """Faults of an object of a BACnet device."""
-MODBUS: Final = frozenset(FaultKind) - (BACNET - {FaultKind.SILENCE, FaultKind.LATE}) - {FaultKind.REFUSE}
+MQTT: Final = possible("mqtt", "device")
+"""Faults of a controller on MQTT, given at any of its doors."""
+MODBUS: Final = possible("modbus", "device")
 """Faults of a unit on a Modbus link."""
 BELIEVABLE: Final = frozenset({FaultKind.LATE, FaultKind.SPLIT, FaultKind.GARBAGE})
 """Faults after which a careful client may still have the right values."""
@@ -47,7 +139,10 @@ BELIEVABLE: Final = frozenset({FaultKind.LATE, FaultKind.SPLIT, FaultKind.GARBAG
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A fault with its particulars; `times` is how many replies it spoils, None for all until it is switched off."""
+    """A fault with its particulars; `times` is how many replies it spoils, None for all until it is switched off.
+
+    `only` is for a stream of the proxy: what goes `up` to the target is spoilt, or what comes `down` from it.
+    """
 
     kind: FaultKind
     delay: Micros = 100 * MS
@@ -55,6 +150,7 @@ class Fault:
     code: int = 4
     times: int | None = None
     property: str = ""
+    only: Literal["", "up", "down"] = ""
 
 
 @dataclass(frozen=True, slots=True)

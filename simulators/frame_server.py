@@ -16,6 +16,7 @@ from simulators.faults import BELIEVABLE, Fault, FaultKind, Frame, Reset, Send, 
 from simulators.journal import Journal
 from simulators.maps import decode
 from simulators.modbus_face import (
+    BITS,
     ILLEGAL_FUNCTION,
     ILLEGAL_VALUE,
     READS,
@@ -32,8 +33,14 @@ from sitekeeper.model.clock import SECOND, Clock, Micros
 Framing = Literal["mbap", "rtu"]
 IDLE: Final = 600.0
 """A connection that asks nothing, or takes no answer, for this long is closed; seconds."""
+DEAF: Final = frozenset({FaultKind.FREEZE, FaultKind.EXCEPTION})
+"""With such a fault a unit does not carry out what is written; with any other it does, whatever its answer."""
 LONGEST: Final = 254
 """Bytes after the length field of an MBAP header: unit and PDU."""
+ON: Final = 0xFF00
+"""What switches a coil on; 0 switches it off."""
+MOST_COILS, MOST_WRITTEN = 1968, 123
+"""Of one write."""
 CONNECTIONS: Final = 64
 """More connections than this at once are reset on arrival."""
 
@@ -148,12 +155,17 @@ class FrameServer:
                     await _perform(self._steps(request), writer)
 
     async def _receive_rtu(self, reader: asyncio.StreamReader) -> Frame | None:
-        """Return the next request; None if its checksum is wrong and the unit cares. Each known one takes 8 bytes."""
+        """Return the next request; None if its checksum is wrong and the unit cares.
+
+        Each known one takes 8 bytes, but those that write several: 9 and as many more as their seventh says.
+        """
         body = await reader.readexactly(8)
+        if body[1] in {15, 16}:
+            body += await reader.readexactly(body[6] + 1)
         unit = self._units.get(body[0])
-        if crc(body[:6]) != body[6:] and (unit is None or unit.face.checks_crc):
+        if crc(body[:-2]) != body[-2:] and (unit is None or unit.face.checks_crc):
             return None
-        return Frame(transaction=0, unit=body[0], pdu=body[1:6])
+        return Frame(transaction=0, unit=body[0], pdu=body[1:-2])
 
     def _steps(self, request: Frame) -> list[Step]:
         serial_line = self._framing == "rtu"
@@ -179,7 +191,8 @@ class FrameServer:
             pdu, serial = self._frozen[key]
             self._journal.spoilt(self._clock.wall(), unit.device, serial, FaultKind.FREEZE.value)
             return pdu
-        answer = _ask(unit.face, request.pdu, self._story())
+        deaf = fault is not None and fault.kind in DEAF and request.pdu[0] in WRITES
+        answer = Echo() if deaf else _ask(unit.face, request.pdu, self._story())
         if answer is None:
             return None
         pdu = _encode(request.pdu, answer)
@@ -187,7 +200,16 @@ class FrameServer:
             self._write_down(unit, answer, fault)
             if frozen:
                 self._frozen[key] = (pdu, answer.serial)
+        elif not deaf:
+            self._write_down_write(unit, answer)
         return pdu
+
+    def _write_down_write(self, unit: Unit, answer: Refusal | Echo) -> None:
+        written = decode(unit.face.map, answer.first, answer.words)
+        if written and isinstance(answer, Echo):
+            self._journal.wrote(self._clock.wall(), unit.device, written)
+        elif written and isinstance(answer, Refusal):
+            self._journal.refused(self._clock.wall(), unit.device, written, answer.code)
 
     def _write_down(self, unit: Unit, answer: Registers, fault: Fault | None) -> None:
         kind = None if fault is None or fault.kind is FaultKind.FREEZE else fault.kind
@@ -218,22 +240,49 @@ async def _receive_mbap(reader: asyncio.StreamReader) -> Frame:
 
 def _ask(face: Face, pdu: bytes, at: Micros) -> Answer:
     function = pdu[0]
-    if function not in READS | WRITES:
+    if function not in READS | face.writes:
         return Refusal(ILLEGAL_FUNCTION)
+    if function in {15, 16}:
+        return _ask_several(face, pdu, at)
     if len(pdu) != 5:
         return Refusal(ILLEGAL_VALUE)
     address, number = struct.unpack(">HH", pdu[1:])
-    return (face.read if function in READS else face.write)(function, address, number, at)
+    if function in READS:
+        return face.read(function, address, number, at)
+    if function == 5:
+        if number not in {0, ON}:
+            return Refusal(ILLEGAL_VALUE)
+        number = int(number == ON)
+    return face.write(function, address, (number,), at)
+
+
+def _ask_several(face: Face, pdu: bytes, at: Micros) -> Answer:
+    """Ask for a write of several (MODBUS Application Protocol 1.1b3, 6.11 and 6.12)."""
+    function, content = pdu[0], pdu[6:]
+    if len(pdu) < 6 or len(content) != pdu[5]:
+        return Refusal(ILLEGAL_VALUE)
+    address, count = struct.unpack(">HH", pdu[1:5])
+    size, most = (-(-count // 8), MOST_COILS) if function == 15 else (2 * count, MOST_WRITTEN)
+    if not 1 <= count <= most or len(content) != size:
+        return Refusal(ILLEGAL_VALUE)
+    if function == 15:
+        values = tuple(content[place // 8] >> place % 8 & 1 for place in range(count))
+    else:
+        values = struct.unpack(f">{count}H", content)
+    return face.write(function, address, values, at)
 
 
 def _encode(request: bytes, answer: Registers | Refusal | Echo) -> bytes:
     match answer:
+        case Registers(words=words) if request[0] in BITS:
+            packed = sum(bit << place for place, bit in enumerate(words)).to_bytes(-(-len(words) // 8), "little")
+            return bytes([request[0], len(packed)]) + packed
         case Registers(words=words):
             return bytes([request[0], 2 * len(words)]) + struct.pack(f">{len(words)}H", *words)
         case Refusal(code=code):
             return bytes([request[0] | 0x80, code])
         case Echo():
-            return request
+            return request[:5]
 
 
 async def _perform(steps: list[Step], writer: asyncio.StreamWriter) -> None:

@@ -6,8 +6,14 @@ Lines, by their keys (`t` is wall time in microseconds):
     {t, device, n, points, fault}    the same, disturbed on the way (`late`, `split`, `garbage`): perhaps believed and
                                      perhaps not, so the next sound line repeats its changes
     {t, device, n, fault}            a reply spoilt on purpose: none of it may be believed; `freeze` repeats an old n
-    {t, device, fact, ...}           what happened in truth; further keys are particulars, times are wall times
-    {t, device or link, switched}    a fault switched on, or off (`none`)
+    {t, device, wrote, ...}          a write that was carried out: values by name; on BACnet with its priority, and null
+                                     where the command was given up
+    {t, device, refused, code}       a write that the device refused, and its exception code
+    {t, device, controller, run, event}  what a door controller has recorded, when it happened, whenever it is told;
+                                     `run` counts the beginnings of its counter; its own events have no device
+    {t, device, fact, ...}           what happened in truth; further keys are particulars, times are wall times; what
+                                     happened to a door controller has `controller` in place of `device`
+    {t, device, switched}            a fault switched on, or off (`none`); also with `controller` or `link`
 """
 
 from collections.abc import Callable, Mapping
@@ -55,8 +61,26 @@ class Journal:
         """Write down what happened in truth."""
         self._line({"t": at, "device": device, "fact": fact, **more})
 
+    def wrote(self, at: Micros, device: str, values: Mapping[str, Value], priority: int | None = None) -> None:
+        """Write down a write that was carried out."""
+        more = {} if priority is None else {"priority": priority}
+        self._line({"t": at, "device": device, "wrote": values, **more})
+
+    def refused(self, at: Micros, device: str, values: Mapping[str, Value], code: int) -> None:
+        """Write down a write that the device refused."""
+        self._line({"t": at, "device": device, "refused": values, "code": code})
+
+    def event(self, at: Micros, device: str, controller: str, run: int, event: Mapping[str, object]) -> None:
+        """Write down what a controller has recorded; `device` is empty for what concerns no door."""
+        place = {"device": device} if device else {}
+        self._line({"t": at, **place, "controller": controller, "run": run, "event": event})
+
+    def of_controller(self, at: Micros, controller: str, fact: str, more: Mapping[str, object]) -> None:
+        """Write down what happened in truth to a door controller."""
+        self._line({"t": at, "controller": controller, "fact": fact, **more})
+
     def switched(self, at: Micros, place: str, name: str, fault: str) -> None:
-        """Write down that a fault was switched; `place` is `device` or `link`, `name` its id."""
+        """Write down that a fault was switched; `place` is `device`, `controller` or `link`, `name` its id."""
         self._line({"t": at, place: name, "switched": fault})
 
     def _line(self, line: Mapping[str, object]) -> None:

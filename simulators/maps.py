@@ -1,4 +1,8 @@
-"""What the words of the two lift maps mean, for the journal: typed from the published tables, not from our profiles."""
+"""What the words of the Modbus maps mean, for the journal: typed from the published tables, not from our profiles.
+
+Where a device has several tables, their words are told apart as in Modicon's numbers, counted from zero: coil n is word
+n, discrete input n is DISCRETE + n, input register n INPUT + n, holding register n HOLDING + n.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +11,10 @@ from typing import Final
 from sitekeeper.model.sample import Value
 
 Words = Sequence[int]
+
+DISCRETE: Final = 10_000
+INPUT: Final = 30_000
+HOLDING: Final = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +191,84 @@ LMON: Final[Map] = {
 }
 """Words 0 to 18, which stand at addresses 0x0010 to 0x0022. The last five say in every lift's words what others say in
 the monitor's; whether the car runs follows from no single reply and is left out."""
+
+STATES: Final = {
+    0: "unknown",
+    3: "calibrating",
+    16: "open",
+    17: "closed",
+    18: "partial",
+    19: "stopped",
+    32: "opening",
+    33: "closing",
+    34: "opening",
+}
+"""CAME's codes; 34 is opening in part."""
+
+
+def flag(number: int, if_set: Value = True, if_clear: Value = False) -> Entry:
+    """Return a coil or a discrete input."""
+    return Entry(DISCRETE + number, 1, lambda w: if_set if w[0] else if_clear)
+
+
+def loop(number: int) -> Entry:
+    """Return a loop: its detector says present at `number`, and that it is faulty three inputs on."""
+    return Entry(DISCRETE + number, 4, lambda w: "fault" if w[3] else "present" if w[0] else "absent")
+
+
+LOOPS: Final = ("arrival", "safety", "exit")
+
+SP_BARRIER_1: Final[Map] = {
+    **{
+        name: Entry(number, 1, lambda w: bool(w[0]))
+        for number, name in enumerate(("cmd.open", "cmd.stop", "cmd.close"))
+    },
+    "limit.closed": flag(0),
+    "limit.open": flag(1),
+    "boom.attached": flag(2),
+    **{f"input.{name}": flag(3 + number) for number, name in enumerate(LOOPS)},
+    **{f"fault.{name}": flag(6 + number) for number, name in enumerate(LOOPS)},
+    "loop.arrival": loop(3),
+    "loop.safety": loop(4),
+    "loop.exit": loop(5),
+    "photocell": flag(9),
+    "obstacle": flag(10),
+    "manual_release": flag(11),
+    "cabinet.open": flag(12),
+    "power": flag(13, "mains", "failed"),
+    "held_open": flag(14),
+    "safety_chain": flag(15),
+    "lane.state": code(INPUT + 0, STATES),
+    "boom.position": word(INPUT + 1),
+    "last_error": word(INPUT + 2),
+    "op.count": long(INPUT + 3),
+    "temperature": signed(INPUT + 5),
+    "heartbeat": word(INPUT + 6),
+    "vehicles": word(INPUT + 7),
+    "firmware": word(INPUT + 8),
+    "auto_close": word(HOLDING + 0),
+    "hold_open": code(HOLDING + 1, {0: False, 1: True}),
+}
+"""Coils 0 to 2, discrete inputs 0 to 15, input registers 0 to 8, holding registers 0 and 1. Reason 1 is the gateway's;
+others than that are not known."""
+
+_LINES: Final = ("alarm", "callpoint", "fault", "disabled", "supervisory", "mains", "prealarm")
+
+SP_IO_16: Final[Map] = {
+    "fire.alarm": flag(0),
+    "callpoint": flag(1),
+    "fire.fault": flag(2),
+    "fire.disabled": flag(3),
+    "fire.supervisory": flag(4),
+    "power": flag(5, "mains", "failed"),
+    "fire.prealarm": flag(6),
+    **{f"zone{zone}": flag(7 + zone) for zone in range(1, 9)},
+    "zones_active": Entry(DISCRETE + 8, 8, sum),
+    **{f"line.{name}": flag(16 + number) for number, name in enumerate(_LINES)},
+    **{f"line.zone{zone}": flag(23 + zone) for zone in range(1, 9)},
+    "line_fault": Entry(DISCRETE + 16, 16, lambda w: any(w[:7]) or any(w[8:])),
+    "heartbeat": word(INPUT + 16),
+    "supply": tenths(INPUT + 17, 10),
+}
+"""The module in the roles that it has at a fire panel: discrete inputs 0 to 31, input registers 0 to 17. Input 7 is not
+used."""

@@ -12,14 +12,19 @@ from simulators.maps import LMON, SP_LIFT_1, Map
 from sitekeeper.model.clock import SECOND, Micros
 
 READS: Final = frozenset({1, 2, 3, 4})
-WRITES: Final = frozenset({5, 6})
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, TARGET_SILENT = 1, 2, 3, 11
+WRITES: Final = frozenset({5, 6, 15, 16})
+BITS: Final = frozenset({1, 2})
+"""Reads whose words are single bits."""
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, TARGET_SILENT = 1, 2, 3, 4, 11
 MOST_REGISTERS: Final = 125
 
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """A sound reply to a read: the words, the number of the first one in the map, the serial number if carried."""
+    """A sound reply to a read: the words, the number of the first one in the map, the serial number if carried.
+
+    A coil or discrete input is a word of 0 or 1.
+    """
 
     first: int
     words: tuple[int, ...]
@@ -28,14 +33,19 @@ class Registers:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An exception reply."""
+    """An exception reply; to a write that the device understood and would not do, with what was to be written."""
 
     code: int
+    first: int = 0
+    words: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """A write was done; the reply repeats the request."""
+    """A write was done; the reply repeats the request. What was written is numbered as in the map."""
+
+    first: int = 0
+    words: tuple[int, ...] = ()
 
 
 Answer = Registers | Refusal | Echo | None
@@ -59,8 +69,12 @@ class Face(Protocol):
     def read(self, function: int, address: int, count: int, at: Micros) -> Answer:
         """Answer a read."""
 
-    def write(self, function: int, address: int, value: int, at: Micros) -> Answer:
-        """Answer a write of one coil or register."""
+    @property
+    def writes(self) -> frozenset[int]:
+        """The functions that it has for writing."""
+
+    def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:
+        """Answer a write of coils (0 or 1) or registers with one of these functions: all or nothing."""
 
 
 class Serial:
@@ -79,6 +93,7 @@ class SpLiftFace:
 
     map: Map = SP_LIFT_1
     checks_crc = True
+    writes: frozenset[int] = frozenset()
     HEARTBEAT: Final = 22
 
     def __init__(self, lift: Lift) -> None:
@@ -99,8 +114,8 @@ class SpLiftFace:
         words = sp_lift_words(self._lift, self._serial.last)[address : address + count]
         return Registers(address, tuple(words), serial)
 
-    def write(self, function: int, address: int, value: int, at: Micros) -> Answer:  # noqa: ARG002 - nothing is writable
-        return Refusal(ILLEGAL_FUNCTION)
+    def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:  # noqa: ARG002
+        raise AssertionError("nothing of a lift can be written")
 
 
 def sp_lift_words(lift: Lift, heartbeat: int) -> list[int]:
@@ -211,6 +226,7 @@ class LmonFace:
 
     map: Map = LMON
     checks_crc = False
+    writes = frozenset({6})
     BASE: Final = 0x10
 
     def __init__(self, source: WordSource) -> None:
@@ -230,12 +246,10 @@ class LmonFace:
         words = self._source.words(at, self._serial.last)[first : first + count]
         return Registers(first, tuple(words), serial)
 
-    def write(self, function: int, address: int, value: int, at: Micros) -> Answer:
-        if function != 6:
-            return Refusal(ILLEGAL_FUNCTION)
+    def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:  # noqa: ARG002 - it is 6
         number = address - self.BASE
         if not 0 <= number < WORDS:
             return None
         self._source.live(at)
-        self._source.write(number, value)
-        return Echo()
+        self._source.write(number, values[0])
+        return Echo(number, values)

@@ -27,8 +27,10 @@ class Stage:
         self.folder = folder
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
-    async def start(self, name: str, *command: str, ready: str = "", file: Path | None = None) -> None:
-        """Start `command` and wait until its log holds `ready`, or until `file` exists.
+    async def start(
+        self, name: str, *command: str, ready: str = "", file: Path | None = None, port: int | None = None
+    ) -> None:
+        """Start `command` and wait until its log holds `ready`, `file` exists, or somebody listens on `port`.
 
         Raises:
             StageError: it ended, or was not ready in time.
@@ -43,7 +45,7 @@ class Stage:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_WITHIN_S):
                 while process.returncode is None:
-                    if _is_ready(log, since, ready, file):
+                    if _is_ready(log, since, ready, file) or (port is not None and _listens(port)):
                         return
                     await asyncio.sleep(0.02)
         raise StageError(f"{name} did not get ready: {log.read_text(errors='replace')[-800:].strip()}")
@@ -76,13 +78,23 @@ class Stage:
         return await process.wait()
 
     async def close(self) -> None:
-        """End everything that still runs, last started first."""
-        for name in reversed(list(self._processes)):
-            await self.stop(name)
+        """End everything that still runs, all at once: who waits for another would wait in vain."""
+        async with asyncio.TaskGroup() as tasks:
+            for name in list(self._processes):
+                tasks.create_task(self.stop(name), name=f"stopping {name}")
 
 
 def _is_ready(log: Path, since: int, ready: str, file: Path | None) -> bool:
     return bool(ready and ready.encode() in log.read_bytes()[since:]) or (file is not None and file.exists())
+
+
+def _listens(port: int) -> bool:
+    """Tell whether somebody takes connections on this port of 127.0.0.1; binding it instead could be in the way."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 async def ask(*command: str) -> tuple[int, str, str]:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import click
 
-from simulators.stage import Stage, ask, program, sk
+from simulators.faults import Fault, FaultKind
+from simulators.proxy import Proxy
+from simulators.stage import Stage, ask, sk
 from sitekeeper.texts import text
 
 SHORTEST_S: Final = 75
@@ -41,12 +43,14 @@ class Teller:
     def account(self, account: Line) -> None:
         """Print the oracle's account, one figure a line, in plain words."""
         click.echo(text("demo.account.head", self.lang))
+        alarms = account["alarms"]
         risk = ", ".join(f"{count} {what}" for what, count in account["at_risk"].items())
-        latency = account["latency_ms"] or {"p50": "-", "p99": "-"}
-        held = account["latency_held_ms"] or {"p99": "-"}
-        raised = ", ".join(f"{rule} {count}" for rule, count in account["alarms_raised"].items())
-        rows = account | latency | {"risk": risk, "held": held["p99"], "raised": raised}
-        for key in ("samples", "blocks", "resent", "risk", "alarms", "latency", "lost", "gaps"):
+        latency = alarms["latency_ms"] or {"p50": "-", "p99": "-"}
+        held = alarms["held_back_ms"] or {"p99": "-"}
+        raised = ", ".join(f"{rule} {count}" for rule, count in sorted(alarms["by_rule"].items()))
+        rows = account | account["freed"] | latency | {"risk": risk, "held": held["p99"], "raised": raised}
+        rows |= {"pushed": alarms["pushed"]}
+        for key in ("estate", "samples", "events", "blocks", "risk", "alarms", "latency", "freed", "lost", "gaps"):
             click.echo("  " + text(f"demo.account.{key}", self.lang, **_words(rows)))
         for sentence in account["wrong"]:
             click.echo(f"  ! {sentence}")
@@ -77,14 +81,29 @@ class Journal:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-class Story:
-    """The acts, over a stage that is set."""
+TOLD: Final = {
+    "stuck", "trapped", "released", "mains failed", "mains restored", "door forced", "motor jammed", "motor freed",
+    "lamp failed", "call point pressed", "fire alarm", "panel reset",
+}  # fmt: skip
+"""Facts of the devices' journal that are told; the rest is traffic."""
+FREED: Final = {"mode": "free", "hold_open": True, "command": 100}
 
-    def __init__(self, stage: Stage, folder: Path, teller: Teller, broker: int) -> None:
-        self._stage, self._folder, self._teller, self._broker = stage, folder, teller, broker
+
+class Story:
+    """The acts, over a stage that is set. `line` is the way from the site to the office."""
+
+    def __init__(self, stage: Stage, folder: Path, teller: Teller, line: Proxy) -> None:
+        self.line = line
+        self._stage, self._folder, self._teller = stage, folder, teller
         self._gateway_socket = str(folder / "gateway.sock")
         self._office_socket = str(folder / "office.sock")
+        self._began = time.monotonic()
         self._occurrence = "L01"
+
+    def begin(self) -> None:
+        """The devices live: the story's time begins."""
+        self._began = time.monotonic()
+        self._teller.begin()
 
     async def start_gateway(self) -> None:
         command = sk("run", "--site", str(self._folder / "site"), "--socket", self._gateway_socket)
@@ -95,32 +114,30 @@ class Story:
         await self._stage.start("office", *command, file=Path(self._office_socket))
 
     async def play(self, seconds: int) -> None:
-        """Play all acts at their times while two others tell what really happens."""
-        self._teller.begin()
-        began = time.monotonic()
+        """Play all acts at their times while another tells what really happens."""
         acts: list[tuple[float, Callable[[], Awaitable[None]]]] = [
-            (20.0, self._gateway_dies),
-            (46.5, self._office_hangs),
-            (48.0, self._broker_goes),
-            (51.0, self._office_goes_on),
-            (68.0, self._broker_comes),
-            (70.5, self._acknowledge),
-            (73.0, self._release),
+            (6.5, self._gateway_dies),
+            (11.0, self._office_hangs),
+            (12.5, self._line_dies),
+            (15.0, self._office_goes_on),
+            (32.5, self._line_comes_back),
+            (46.0, self._acknowledge),
+            (68.0, self._release),
         ]
         telling = asyncio.create_task(self._tell(), name="telling")
         try:
             for at, act in acts:
-                await asyncio.sleep(max(0.0, began + at - time.monotonic()))
+                await self._until(at)
                 await act()
-            await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
+            await self._until(seconds)
         finally:
             telling.cancel()
             await asyncio.wait({telling})
 
     async def finish(self) -> None:
-        """Stop the lifts, wait until the office has everything, then stop the rest in order."""
+        """Stop the devices, wait until the office has everything, then stop the rest in order."""
         self._teller.say("end")
-        await self._stage.stop("lifts")
+        await self._stage.stop("devices")
         await asyncio.sleep(2.5)  # the last samples are sealed after a second, and sent
         async with asyncio.timeout(DRAINED_WITHIN_S):
             while not await self._drained():  # noqa: ASYNC110 - another process cannot set our event
@@ -128,20 +145,24 @@ class Story:
         for name in ("gateway", "office", "tap"):
             await self._stage.stop(name)
 
+    async def _until(self, at: float) -> None:
+        await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
+
     async def _drained(self) -> bool:
         _, out, _ = await ask(*sk("sync", "status", "--json", "--socket", self._gateway_socket))
         return not any(stream["blocks"] for stream in json.loads(out)["data"]["unsent"].values())
 
     async def _tell(self) -> None:
-        """Say what the lifts' journal and the two telephones say."""
-        sources = {name: Journal(self._folder / f"{name}.jsonl") for name in ("lifts", "phone", "chat")}
-        told = {"stuck", "trapped", "released", "mains failed", "mains restored"}
+        """Say what the devices' journal and the two telephones say."""
+        sources = {name: Journal(self._folder / f"{name}.jsonl") for name in ("devices", "phone", "chat")}
         while True:
-            for line in sources["lifts"].new():
-                if line.get("fact") in told:
+            lines = sources["devices"].new()
+            for line in lines:
+                if line.get("fact") in TOLD and "device" in line:
                     people, floor = line.get("people", 0), line.get("floor", 0)
                     key = f"fact.{line['fact'].replace(' ', '_')}"
                     self._teller.say(key, device=line["device"], people=people, floor=floor)
+            self._tell_obeyed([line for line in lines if "wrote" in line])
             for name in ("phone", "chat"):
                 for line in sources[name].new():
                     title = line["body"].get("title", "") if isinstance(line["body"], dict) else ""
@@ -149,7 +170,16 @@ class Story:
                         self._occurrence = line["event"]
                     late = {"late": f"{_age(line):.2f}"} if name == "phone" else {}
                     self._teller.say(name, title=title, **late)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.25)
+
+    def _tell_obeyed(self, wrote: list[Line]) -> None:
+        """Say which devices have been commanded, by the word that people know it under."""
+        for point, freed in FREED.items():
+            for key, wanted in (("freed", True), ("bound", False)):
+                found = sorted({w["device"] for w in wrote for name, value in w["wrote"].items()
+                                if name == point and (value == freed) is wanted})  # fmt: skip
+                if found:
+                    self._teller.say(f"{key}.{point}", devices=", ".join(found), count=len(found))
 
     def _did(self, what: str) -> None:
         with (self._folder / "done.jsonl").open("a", encoding="utf-8") as done:
@@ -169,20 +199,20 @@ class Story:
         self._stage.signal("office", signal.SIGSTOP)
         self._teller.say("office_hangs")
 
-    async def _broker_goes(self) -> None:
-        self._did("kill broker")
-        await self._stage.kill("broker")
-        self._teller.say("broker_goes")
-
     async def _office_goes_on(self) -> None:
         self._stage.signal("office", signal.SIGCONT)
         self._did("back office")
         self._teller.say("office_goes_on")
 
-    async def _broker_comes(self) -> None:
-        await self._stage.start("broker", *program("simulators.broker"), "--port", str(self._broker), ready="ready")
-        self._did("back broker")
-        self._teller.say("broker_comes")
+    async def _line_dies(self) -> None:
+        self._did("cut way")
+        self.line.switch(Fault(kind=FaultKind.HALF_OPEN))
+        self._teller.say("line_dies")
+
+    async def _line_comes_back(self) -> None:
+        self.line.switch(None)
+        self._did("back way")
+        self._teller.say("line_comes_back")
 
     async def _acknowledge(self) -> None:
         command = sk("alarm", "ack", "L01", "--office", self._office_socket, "--note", "help is on the way")

@@ -5,6 +5,7 @@ A class (`config/classes/lift.yaml`) gives the standard points that rules are wr
 not here belong to the driver, which has a model of its own for them.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -107,12 +108,105 @@ class Meaning(Written):
         return self
 
 
+def _by_text(value: object) -> object:
+    """Spell keys that were written as true, false or a number as text."""
+    return {value_text(key): readings for key, readings in value.items()} if isinstance(value, dict) else value
+
+
+def value_text(value: object) -> str:
+    """Return a value as it stands in `Confirm.values`: `true`, `free`, `20`."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+Scalar = bool | int | float | str
+
+
+class Confirm(Written):
+    """By which point a write shows its effect, and which of its values prove which value written.
+
+    Attributes:
+        values: by the written value as text (`true`, `free`): the readings that confirm it. A value that is not listed
+            is confirmed by the point written, when that itself reads so; without any list, by `point` reading the same.
+    """
+
+    point: PointName
+    values: Annotated[dict[str, Annotated[list[Scalar], Field(min_length=1)]], BeforeValidator(_by_text)] = {}
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""Lowest and highest number, both allowed."""
+
+
+class Allowed(Written):
+    """Which values of a point may be written: those in `values`, or if it is empty any of the type, within `range`."""
+
+    values: list[Scalar] = []
+    range: Range | None = None
+
+
+class Narrower(Allowed):
+    """The fewer values that a device with a certain tag allows."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Narrower":
+        if not self.values and self.range is None:
+            raise PydanticCustomError("no-limit", "values or a range")
+        return self
+
+
+class Writable(Allowed):
+    """What may ever be written to a point, by whom, and under which guard.
+
+    Attributes:
+        by: the roles that may, and with one of people those above it; `linkage` is a rule with `do:`. The office may
+            never.
+        interlock: a bool point of the same device that must be true and good at the moment of the write.
+        confirm: how the effect is read back; by default from the point itself. within: how long that may take.
+        rest: what is written when nobody claims the point any longer, where the protocol knows no relinquishing.
+        pulse: it acts once and then is over, so nobody can hold it.
+        tagged: by tag of a device: what it allows of all this.
+    """
+
+    by: Annotated[list[Literal["operator", "technician", "engineer", "linkage"]], Field(min_length=1)]
+    interlock: PointName | None = None
+    confirm: Confirm | None = None
+    within: Period = 10 * SECOND
+    rest: Scalar | None = None
+    pulse: bool = False
+    tagged: dict[Id, Narrower] = {}
+
+    def narrowed(self, tags: Iterable[str]) -> "Writable | None":
+        """Return what a device with these tags allows: only what each of them does. None: nothing is left."""
+        found = self
+        for limit in (self.tagged[tag] for tag in tags if tag in self.tagged):
+            values = [value for value in found.values or limit.values if value in (limit.values or found.values)]
+            both = [each for each in (found.range, limit.range) if each is not None]
+            low, high = max((each[0] for each in both), default=0.0), min((each[1] for each in both), default=0.0)
+            if low > high or (not values and (found.values or limit.values)):
+                return None
+            found = found.model_copy(update={"values": values, "range": [low, high] if both else None})
+        return found
+
+
 class ClassPoint(Meaning):
     """A standard point of a class. A profile must name one of `kind`; only what is `writable` may ever be written."""
 
     required: bool = False
-    writable: bool = False
+    writable: Writable | None = None
     kind: list[Literal["presence", "motion"]] = []
+
+
+class ClassEventField(Meaning):
+    """One field of an event. `personal`: whose identifier it is; it is stored as a pseudonym only."""
+
+    personal: Literal["", "card", "plate", "person", "phone"] = ""
+
+
+class ClassEvent(Written):
+    """Something that a device of the class tells once, for example a card read."""
+
+    name: NamesByLanguage = {}
+    fields: dict[Word, ClassEventField]
 
 
 class ClassFile(Written):
@@ -121,6 +215,7 @@ class ClassFile(Written):
     class_: Id = Field(alias="class")
     name: NamesByLanguage = {}
     points: dict[PointName, ClassPoint]
+    events: dict[PointName, ClassEvent] = {}
 
 
 class ProfilePoint(Written):
@@ -145,6 +240,12 @@ class ProfilePoint(Written):
     derive: Annotated[str, Field(min_length=1, max_length=EXPRESSION_LIMIT)] | None = None
 
 
+class ProfileEvent(Written):
+    """One event of a profile; all its keys belong to the driver (they are in `model_extra`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class HeartbeatRule(Written):
     """A counter of the device that must keep moving, or everything read from it is stale."""
 
@@ -166,5 +267,6 @@ class ProfileFile(Written):
     name: NamesByLanguage = {}
     device: dict[str, Any] = {}
     points: dict[PointName, ProfilePoint]
+    events: dict[PointName, ProfileEvent] = {}
     heartbeat: HeartbeatRule | None = None
     rules: dict[str, Parameters] = {}

@@ -141,8 +141,8 @@ class Site:
         await self.publish("samples", at, samples=told, vouch=vouch, gaps=list(gaps))
 
     async def alarm(self, rule: str, priority: str, cause: Cause, target: AlarmState, **fields: Any) -> str:
-        """Move an alarm of the lift; return the occurrence."""
-        key = f"{self.name}/lift-a1/{rule}"
+        """Move an alarm of the lift, or of `device`; return the occurrence."""
+        key = f"{self.name}/{fields.pop('device', 'lift-a1')}/{rule}"
         source = self.states.get(key, AlarmState.NORMAL)
         self.states[key] = target
         now = fields.pop("at", SystemClock().wall())

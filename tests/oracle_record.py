@@ -160,6 +160,8 @@ def judge_samples(journal: list[Line], office: Office, account: Account) -> None
     )
     account.check(len(twice), "samples stored twice", (tuple(row) for row in twice))
     account.figures["samples"] = office.rows("SELECT COUNT(*) FROM v_samples WHERE site = ?")[0][0]
+    account.figures["points"] = office.rows("SELECT COUNT(*) FROM points WHERE site = ?")[0][0]
+    account.figures["devices"] = len({line["device"] for line in journal if "device" in line})
 
 
 def _match(

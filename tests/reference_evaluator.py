@@ -1,11 +1,12 @@
 """The rule language said again, slowly: every value is worked out from the whole history, and nothing is remembered.
 
 Shares the parser with the product and nothing else. A history is a list of moments; between two moments every input
-stays as it was. There is a moment at every tick, because something may become true by waiting, and one more where
-inputs change. A restart is a moment at which every input is unknown.
+stays as it was. There is a moment at every tick, because something may become true by waiting, one more where inputs
+change, and one for every event. A restart is a moment at which every input is unknown. Points and events of other
+devices are called `device/name`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge.rules.language import parse
@@ -16,43 +17,99 @@ SEVERITY = ("P1", "P2", "P3", "P4")
 
 
 @dataclass(frozen=True)
+class Told:
+    """An event: its name, what it says, and whether it came late."""
+
+    name: str
+    fields: dict[str, Any]
+    late: bool = False
+
+
+@dataclass(frozen=True)
 class Change:
-    """At `at` the inputs in `values` become that; None is a bad sample. `restart`: all inputs become unknown."""
+    """At `at` the inputs in `values` become that, None is a bad sample; then `events` are told, each by itself.
+
+    `restart`: all inputs become unknown.
+    """
 
     at: int
     values: dict[str, Any]
     restart: bool = False
+    events: tuple[Told, ...] = ()
 
 
-def moments(changes: list[Change], tick: int, end: int) -> list[tuple[int, dict[str, Any]]]:
-    """Return (time, known inputs) for the start, every tick, and every change, in order; at one time the tick first."""
-    found: list[tuple[int, dict[str, Any]]] = [(0, {})]
+@dataclass(frozen=True)
+class Moment:
+    """One moment: the known inputs, and the event that it is, if it is one."""
+
+    at: int
+    known: dict[str, Any] = field(default_factory=dict)
+    event: Told | None = None
+
+
+def moments(changes: list[Change], tick: int, end: int) -> list[Moment]:
+    """Return the start, every tick, every change and every event, in order; at one time the tick first."""
+    found = [Moment(0)]
     for at in range(tick, end + 1, tick):
-        found.append((at, found[-1][1]))
+        found.append(Moment(at, found[-1].known))
         for change in changes:
             if change.at == at:
-                before = {} if change.restart else found[-1][1]
-                found.append((at, {**before, **change.values}))
+                before = {} if change.restart else found[-1].known
+                found.append(Moment(at, {**before, **change.values}))
+                found += [Moment(at, found[-1].known, event) for event in change.events]
     return found
 
 
+@dataclass(frozen=True)
+class Member:
+    """Another device: its points and events by name, and where it is."""
+
+    points: set[str]
+    events: set[str]
+    zone: str = ""
+    link: str = ""
+    tags: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
 class Reference:
-    """One rule on one device. `points`: the points that the device has; `kinds`: of those that have one."""
+    """One rule on one device.
+
+    `points`, `events`: those that the device has; `kinds`: of those that have one; `site`: all devices of the class by
+    id, in which the device itself is called `own`.
+    """
 
     def __init__(
-        self, rule: dict[str, Any], points: set[str], kinds: dict[str, str], params: dict[str, Any] | None = None
+        self,
+        rule: dict[str, Any],
+        points: set[str],
+        kinds: dict[str, str],
+        params: dict[str, Any] | None = None,
+        events: set[str] = frozenset(),  # type: ignore[assignment]
+        site: dict[str, Member] | None = None,
+        own: str = "",
     ):
+        self.events = events
+        self.site = site or {}
+        self.own = own
+        self.spoken_of: Told | None = None
         self.rule = rule
         self.points = points
         self.kinds = kinds
         self.params = {**rule.get("params", {}), **(params or {})}
         self.lets = {name: parse(str(text)) for name, text in rule.get("let", {}).items()}
 
-    def verdicts(self, history: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, str, str]]:
-        """Return (time, kind, priority) of everything decided in `history`."""
-        self.times = [at for at, _ in history]
-        self.inputs = [known for _, known in history]
+    def live(self, history: list[Moment]) -> None:
+        """Take a history."""
+        self.history = history
+        self.times = [moment.at for moment in history]
+        self.inputs = [moment.known for moment in history]
+        self.late = [moment.event is not None and moment.event.late for moment in history]
         self.cache: dict[Any, Any] = {}
+
+    def verdicts(self, history: list[Moment]) -> list[tuple[int, str, str]]:
+        """Return (time, kind, priority) of everything decided in `history`."""
+        self.live(history)
         when = self._series(self.rule["when"])
         unless = self._series(self.rule.get("unless", "false"))
         levels = self.rule.get("levels") or [
@@ -68,14 +125,20 @@ class Reference:
         reached = [False] * len(levels)
         waited: dict[Any, int] = {}
         before: dict[Any, Any] = {}
+        barred: dict[Any, bool] = {}
 
         def held_for(name: Any, value: Any, i: int) -> int:
-            """How long, in known time, `value` has been true since it was last false."""
+            """How long, in known time, `value` has been true since it was last false.
+
+            Not at all if it became true by a late event.
+            """
             passed = self.times[i] - self.times[i - 1] if i else 0
             waited[name] = waited.get(name, 0) + (passed if before.get(name) is True else 0)
             if value is False:
-                waited[name] = 0
-            before[name] = value
+                waited[name], barred[name] = 0, False
+            if value is True and self.late[i] and name != "off" and not waited[name] and before.get(name) is not True:
+                barred[name] = True
+            before[name] = None if barred.get(name) else value
             return waited[name]
 
         for i, at in enumerate(self.times):
@@ -117,11 +180,21 @@ class Reference:
         """Tell whether the expression needs a point that the device does not have."""
         match tree:
             case Name(name=name):
+                if self.spoken_of is not None and name in self.spoken_of.fields:
+                    return False
                 if name in self.lets:
                     return self.lacks(self.lets[name])
                 return name != "device" and name not in self.params and name.removesuffix(".kind") not in self.points
             case Call(name="default"):
                 return self.lacks(arguments(tree)["v"])
+            case Call(name="optional"):
+                return self.lacks(arguments(tree)["x"]) and self.lacks(arguments(tree)["v"])
+            case Call(name="on"):
+                return tree.arguments[0].name not in self.events
+            case Call(name="cmd"):
+                return self.lacks(tree.arguments[0])
+            case Call(name="any_of" | "all_of" | "count_of" | "tagged"):
+                return False
             case Call():
                 return any(self.lacks(value) for value in arguments(tree).values())
             case Unary():
@@ -139,6 +212,8 @@ class Reference:
     def value(self, tree: Any, i: int) -> Any:
         """Return the value at moment `i`: true, false, a number, a text, or None for unknown."""
         key = (id(tree), i)
+        if self.spoken_of is not None:
+            return self._value(tree, i)
         if key not in self.cache:
             self.cache[key] = (tree, self._value(tree, i))  # the tree too, so that its id is not used again
         return self.cache[key][1]
@@ -164,20 +239,35 @@ class Reference:
             case Binary(operator="in"):
                 left = self.value(tree.left, i)
                 return None if left is None else left in [self.value(item, i) for item in tree.right.items]
+            case Binary(left=Call(name="count_of")):
+                other = self.value(tree.right, i)
+                answers = {calculate(tree.operator, count, other) for count in self._counts(tree.left, i)}
+                return answers.pop() if len(answers) == 1 else None
+            case Binary(right=Call(name="count_of")):
+                other = self.value(tree.left, i)
+                answers = {calculate(tree.operator, other, count) for count in self._counts(tree.right, i)}
+                return answers.pop() if len(answers) == 1 else None
             case Binary():
                 return calculate(tree.operator, self.value(tree.left, i), self.value(tree.right, i))
+            case Call(name="on" | "cmd" | "tagged" | "any_of" | "all_of" | "count_of"):
+                return getattr(self, f"_{tree.name}")(tree, i)
             case Call():
                 return getattr(self, f"_{tree.name}")(arguments(tree), i)
         raise AssertionError(tree)
 
     def _name(self, name: str, i: int) -> Any:
+        if self.spoken_of is not None and name in self.spoken_of.fields:
+            return self.spoken_of.fields[name]
         if name == "device":
             return self.inputs[i].get("online")
         if name in self.params:
             value = self.params[name]
             return parse_duration(value) if isinstance(value, str) and value[0].isdigit() else value
         if name in self.lets:
-            return self.value(self.lets[name], i)
+            told, self.spoken_of = self.spoken_of, None
+            value = self.value(self.lets[name], i)
+            self.spoken_of = told
+            return value
         if name.endswith(".kind"):
             return self.kinds.get(name.removesuffix(".kind"), "")
         return self.inputs[i].get(name)
@@ -189,15 +279,22 @@ class Reference:
         return self.times[j] - self.times[j - 1]
 
     def _held(self, of: dict[str, Any], i: int) -> Any:
-        x = [self.value(of["x"], j) for j in range(i + 1)]
-        if not x[i]:
-            return x[i]
-        elapsed = 0
-        for j in range(i, 0, -1):
-            if x[j - 1] is False:
-                break
-            elapsed += self._passed(j) if x[j - 1] else 0
-        return elapsed >= self.value(of["d"], i)
+        """Walk through all of it: time runs while x is true, but not after a start by a late event."""
+        elapsed, running, barred = 0, False, False
+        for j in range(i + 1):
+            x = self.value(of["x"], j)
+            elapsed += self._passed(j) if j and running else 0
+            if x is False:
+                elapsed, running, barred = 0, False, False
+            elif x is None:
+                running = False
+            elif not running and not barred:
+                barred = self.late[j] and elapsed == 0
+                running = not barred
+        x, d = self.value(of["x"], i), self.value(of["d"], i)
+        if isinstance(of["d"], Name) and of["d"].name in self.points:  # a number of seconds
+            d = None if d is None else round(d * 1_000_000)
+        return x if not x else None if d is None else elapsed >= d
 
     def _rose(self, of: dict[str, Any], i: int) -> Any:
         x = self.value(of["x"], i)
@@ -222,7 +319,7 @@ class Reference:
         for j in range(i, -1, -1):  # back from now: j is a moment, `known` the known time since it
             if reset(j):
                 break
-            count += event(j) is True and reset(j) is False and known < self.value(of["d"], i)
+            count += event(j) in (True, "late") and reset(j) is False and known < self.value(of["d"], i)
             if j and event(j - 1) is not None and reset(j - 1) is not None:
                 known += self._passed(j)
         return count
@@ -234,7 +331,8 @@ class Reference:
     def _latch(self, of: dict[str, Any], i: int) -> Any:
         on, value = False, None
         for j in range(i + 1):
-            value = both(negate(self.value(of["reset"], j)), either(self.value(of["set"], j), on))
+            up, down = (False if x == "late" else x for x in (self.value(of["set"], j), self.value(of["reset"], j)))
+            value = both(negate(down), either(up, on))
             on = on if value is None else value
         return value
 
@@ -246,6 +344,88 @@ class Reference:
         x = None if self.lacks(of["x"]) else self.value(of["x"], i)
         return self.value(of["v"], i) if x is None else x
 
+    def _optional(self, of: dict[str, Any], i: int) -> Any:
+        return self.value(of["v" if self.lacks(of["x"]) else "x"], i)
+
+    def _tagged(self, tree: Call, _i: int) -> Any:
+        return tree.arguments[0].value in self.site[self.own].tags  # type: ignore[union-attr]
+
+    def _told(self, name: str, condition: Any, i: int) -> Any:
+        event = self.history[i].event
+        if event is None or event.name != name:
+            return False
+        fields = {**dict.fromkeys(("f", "g")), **event.fields, "late": event.late}
+        outside, self.spoken_of = self.spoken_of, Told(name, fields, event.late)
+        true = condition is None or self.value(condition, i) is True
+        self.spoken_of = outside
+        return ("late" if event.late else True) if true else False
+
+    def _on(self, tree: Call, i: int) -> Any:
+        return self._told(tree.arguments[0].name, tree.arguments[1] if len(tree.arguments) > 1 else None, i)
+
+    def _cmd(self, tree: Call, i: int) -> Any:
+        event = self.history[i].event
+        if event is None or event.name != "command":
+            return False
+        said = (event.fields.get("point"), event.fields.get("outcome"))
+        return (said == (tree.arguments[0].name, "accepted")) and ("late" if event.late else True)
+
+    def _answers(self, tree: Call, i: int) -> list[Any]:
+        """What every device of the set says at moment `i`."""
+        scope, _, condition = tree.arguments
+        tag = dict(tree.named).get("tag")
+        me = self.site[self.own]
+        found = []
+        for name, member in self.site.items():
+            inside = {
+                "site": True,
+                "zone": bool(me.zone) and member.zone == me.zone,
+                "link": bool(me.link) and member.link == me.link,
+                "group": isinstance(scope, Call) and scope.arguments[0].value in member.groups,
+            }[scope.name]
+            if inside and (tag is None or tag.value in member.tags):
+                found += self._answer(name, member, condition, i)
+        return found
+
+    def _answer(self, name: str, member: Member, condition: Any, i: int) -> list[Any]:
+        """What one device says, in a list; empty if it lacks what it is asked for."""
+        key = ("asked", name, id(condition))
+        if key not in self.cache:
+            seen = [self._as_seen_by(name, moment) for moment in self.history]
+            asked = Reference({}, member.points, {}, self.params, member.events, self.site, name)
+            asked.live(seen)
+            self.cache[key] = asked
+        asked = self.cache[key]
+        return [] if asked.lacks(condition) else [asked.value(condition, i)]
+
+    def _as_seen_by(self, name: str, moment: Moment) -> Moment:
+        """The same moment with the names as another device uses them."""
+
+        def own(full: str) -> str:
+            device, _, inside = full.rpartition("/")
+            return inside if (device or self.own) == name else f"{device or self.own}/{inside}"
+
+        event = moment.event
+        told = None if event is None else Told(own(event.name), event.fields, event.late)
+        return Moment(moment.at, {own(full): value for full, value in moment.known.items()}, told)
+
+    def _any_of(self, tree: Call, i: int) -> Any:
+        answers = self._answers(tree, i)
+        return True if True in answers else None if None in answers else False
+
+    def _all_of(self, tree: Call, i: int) -> Any:
+        answers = self._answers(tree, i)
+        return False if False in answers else None if None in answers else True
+
+    def _counts(self, tree: Call, i: int) -> range:
+        """Return every number that the count may be."""
+        answers = self._answers(tree, i)
+        return range(answers.count(True), answers.count(True) + answers.count(None) + 1)
+
+    def _count_of(self, tree: Call, i: int) -> Any:
+        counts = self._counts(tree, i)
+        return counts[0] if len(counts) == 1 else None
+
     def _stale(self, of: dict[str, Any], i: int) -> Any:
         return negate(self.value(of["device"], i))
 
@@ -253,6 +433,7 @@ class Reference:
 NAMES = {
     "held": ("x", "d"), "rose": ("x",), "changed": ("x",), "count": ("e", "d", "reset"), "within": ("e", "d"),
     "latch": ("set", "reset"), "last": ("x",), "default": ("x", "v"), "stale": ("device",),
+    "optional": ("x", "v"),
 }  # fmt: skip
 
 

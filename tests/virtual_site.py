@@ -1,7 +1,8 @@
 """A whole site and its office in one process, in virtual time: scenario, gateway, broker, office, telephone.
 
 Real: pymodbus against the frame server on loopback sockets, both SQLite files, both local sockets, the signed webhook.
-Virtual: time. In memory: the broker. Writers work inline. `kill_gateway` leaves the outbox as a kill -9 would.
+Virtual: time. In memory: the brokers of office and devices. Writers work inline. `kill_gateway` leaves the outbox as a
+kill -9 would.
 """
 
 import asyncio
@@ -43,7 +44,12 @@ PROFILES = {
     "bacnet-lift": "bacnet-lift",
     "lighting-output": "bacnet-lighting-output",
     "access-door": "bacnet-access-door",
+    "sp-barrier-1": "sp-barrier-1",
+    "sp-io-16": "sp-io-16-fire",
+    "mqtt-door": "mqtt-door",
 }
+PACKS = {"sp-barrier-1": "parking", "sp-io-16": "fire", "mqtt-door": "access"}
+"""The rule pack that a face brings along, beside that of lifts."""
 
 
 class Chat:
@@ -67,9 +73,15 @@ def site_folder(
     plan: Scenario,
     ports: Mapping[str, int],
     rules: Mapping[str, Mapping[str, Any]] | None = None,
+    places: Mapping[str, Mapping[str, Any]] | None = None,
+    packs: Sequence[str] = (),
     **more: Any,
 ) -> Path:
-    """Write the site folder that fits a scenario; `rules` are settings of rules by device, `more` further sections."""
+    """Write the site folder that fits a scenario.
+
+    `rules` are settings of rules by device, `places` its zone and tags, `packs` rules beside those of `PACKS`, `more`
+    further sections.
+    """
     folder.mkdir(exist_ok=True)
     site = {
         "site": {"id": SITE, "name": {"en": "Pine Court"}, "timezone": "Asia/Hong_Kong"},
@@ -83,11 +95,12 @@ def site_folder(
                 "name": {"en": f"Lift {device.id[-2:].upper()}"},
                 "asset": {"rescue_phone": "+852 5550 0100"},
                 "rules": dict((rules or {}).get(device.id, {})),
+                **(places or {}).get(device.id, {}),
             }
             for link in plan.links
             for device in link.devices
         ],
-        "rules": {"packs": ["lift"]},
+        "rules": {"packs": rule_packs(plan, packs)},
         "outbox": {"path": "outbox.db"},
         **more,
     }
@@ -95,16 +108,34 @@ def site_folder(
     return folder
 
 
+def rule_packs(plan: Scenario, more: Sequence[str]) -> list[str]:
+    """Return the rules that the site of a scenario runs: those of its faces, and `more`."""
+    return sorted({"lift", *more, *(PACKS.get(device.face, "lift") for device in plan.devices())})
+
+
 def _link(link: Link, port: int) -> dict[str, Any]:
     if link.kind == "bacnet":
         return {"driver": "bacnet-ip", "address": "127.0.0.1/8", "port": 0, "instance": 990001, "timeout": "1s"}
+    if link.kind == "mqtt":
+        return {"driver": "mqtt", "host": "in-memory"}
     return {"driver": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "1s"}
 
 
 def _place(link: Link, device: Device, port: int) -> dict[str, Any]:
     if link.kind == "bacnet":
         return {"device": link.instance, "address": f"127.0.0.1:{port}", "object": device.object}
+    if link.kind == "mqtt":
+        return {"with": {"site": link.site, "controller": device.controller, "door": device.door}}
     return {"unit": device.unit}
+
+
+def lent(broker: MemoryBroker) -> Any:
+    """Return what lends drivers connections to `broker`, whichever they ask for: `drivers.broker.Brokers`."""
+
+    def brokers(*, client_id: str, **_: Any) -> Any:
+        return broker.connector(client_id, persistent=True)
+
+    return brokers
 
 
 class RebootedClock:
@@ -127,15 +158,24 @@ class RebootedClock:
 class VirtualSite:
     """Everything of one run. Times are microseconds since its start."""
 
-    def __init__(self, folder: Path, plan: Scenario, rules: Mapping[str, Mapping[str, Any]]) -> None:
-        self.folder, self.plan, self._rules = folder, plan, rules
+    def __init__(
+        self,
+        folder: Path,
+        plan: Scenario,
+        rules: Mapping[str, Mapping[str, Any]],
+        places: Mapping[str, Mapping[str, Any]],
+        packs: Sequence[str],
+    ) -> None:
+        self.folder, self.plan, self._rules, self._places, self._packs = folder, plan, rules, places, packs
         self.clock = virtual.VirtualClock()
-        self.broker = MemoryBroker()
+        self.broker, self.field_broker = MemoryBroker(), MemoryBroker()
         self.chat = Chat()
         self.app: App | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._journal = Journal.open(folder / "sim.jsonl")
-        self.estate = Estate(plan, clock=self.clock, journal=self._journal, free_ports=True)
+        self.estate = Estate(
+            plan, clock=self.clock, journal=self._journal, free_ports=True, mqtt=self.field_broker.connector
+        )
         self.phone = Phone(clock=self.clock, journal=folder / "phone.jsonl", secret=SECRET.encode())
 
     # life
@@ -171,11 +211,18 @@ class VirtualSite:
 
     async def start_gateway(self, clock: Clock | None = None) -> App:
         """Start the gateway; with another clock, as after a restart of the machine."""
-        site = load_site(site_folder(self.folder / "site", self.plan, self.ports, self._rules))
+        site = load_site(
+            site_folder(self.folder / "site", self.plan, self.ports, self._rules, self._places, self._packs)
+        )
         self.app = App(
             site,
             clock or self.clock,
-            Wiring(connect=self.broker.connector(f"site-{SITE}"), inline=True, socket=self.folder / "control.sock"),
+            Wiring(
+                connect=self.broker.connector(f"site-{SITE}"),
+                inline=True,
+                socket=self.folder / "control.sock",
+                brokers=lent(self.field_broker),
+            ),
         )
         await self.app.open()
         self._done("back gateway")
@@ -293,6 +340,7 @@ class VirtualSite:
             self.folder / "sim.jsonl",
             phone=self.folder / "phone.jsonl",
             done=self.folder / "done.jsonl",
+            packs=rule_packs(self.plan, self._packs),
         )
 
 
@@ -320,11 +368,13 @@ async def running(
     scenario: str | Mapping[str, Any],
     *,
     rules: Mapping[str, Mapping[str, Any]] | None = None,
+    places: Mapping[str, Mapping[str, Any]] | None = None,
+    packs: Sequence[str] = (),
     phase: float = 0.0,
 ) -> AsyncIterator[VirtualSite]:
     """Run a scenario, by file name or as written, with its site and office; the first poll comes at `phase` seconds."""
     plan = load(SCENARIOS / scenario) if isinstance(scenario, str) else Scenario.model_validate(scenario)
-    site = VirtualSite(folder, plan, rules or {})
+    site = VirtualSite(folder, plan, rules or {}, places or {}, packs)
     await site.open()
     try:
         await site.at(phase)

@@ -14,6 +14,7 @@ from cloud_sync.store.base import Push, StoredTransition
 from cloud_sync.store.reader import PUSH_COLUMNS, StoreReader
 from sitekeeper.model.alarm import AlarmRecord
 from sitekeeper.model.clock import Micros
+from sitekeeper.model.sample import Value
 
 MOST_STEPS: Final = 4_000
 """Steps of one trend; more than a screen has pixels."""
@@ -52,6 +53,19 @@ class AlarmSpan(msgspec.Struct, frozen=True, kw_only=True):
     priority: str
     start: Micros
     end: Micros | None
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the office has it: `id` tells the order of arrival, `at` and `source` are the site's wall times."""
+
+    id: int
+    site: str
+    source_id: str
+    at: Micros
+    fields: dict[str, Value]
+    device_sequence: int | None
+    source: Micros | None
+    late: bool
 
 
 class HistoryReader(StoreReader):
@@ -128,6 +142,33 @@ class HistoryReader(StoreReader):
         found = {group: self._rows(sql, site, group) for group in groups}
         return {group: int(rows[0][0]) for group, rows in found.items() if rows}
 
+    def events(self, site: str, *, device: str = "", after: int | None = None, limit: int) -> list[EventRow]:
+        """Return events of a site, or of one device: those that arrived after one, or without `after` the newest.
+
+        Either way in order of arrival.
+        """
+        sql = (
+            "SELECT id, site, source_id, at, fields, device_sequence, source, late FROM events WHERE site = ?1"  # noqa: S608
+            f"{_OF_DEVICE if device else ''} AND id > ?3 ORDER BY id {'DESC' if after is None else 'ASC'} LIMIT ?4"
+        )
+        rows = self._rows(sql, site, device, after or 0, limit)
+        found = [_event(row) for row in rows]
+        return found[::-1] if after is None else found
+
+    def pushes_after(self, number: int, limit: int) -> list[Push]:
+        """Return up to `limit` rows of the push log after the one with this id, in order."""
+        sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - our own columns
+        return [msgspec.convert(dict(row), Push, strict=False) for row in self._rows(sql, number, limit)]
+
+    def push_counts(self) -> dict[tuple[str, str], int]:
+        """Return how many rows the push log has, by (channel, state)."""
+        rows = self._rows("SELECT channel, state, count(*) FROM pushes GROUP BY channel, state")
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def quarantined(self) -> int:
+        """Return how many messages could not be used and are kept."""
+        return int(self._rows("SELECT count(*) FROM quarantine")[0][0])
+
     # a point over time
 
     def steps(self, site: str, point: str, start: Micros, end: Micros, step: Micros, members: str = "[]") -> list[Step]:
@@ -152,6 +193,23 @@ class HistoryReader(StoreReader):
                 value = last[0][0] if last else None
                 found.append(Step(at=at, low=row[0], high=row[1], last=value, samples=row[2]))
         return found
+
+    def mean(self, site: str, point: str, known: Sequence[tuple[Micros, Micros]], members: str = "[]") -> float | None:
+        """Return the mean of a point over intervals, each value weighted by how long it stood; None if none was good.
+
+        Args:
+            known: disjoint and short: each costs two small queries. members: as for `steps`.
+        """
+        number = self._point(site, point)
+        area = length = 0.0
+        for start, end in known if number is not None else ():
+            stood = self._rows(_BEFORE, members, number, start)
+            [row] = self._rows(_AREA, members, number, start, end)
+            if stood and stood[0][1] is not None:
+                held = (end if row[0] is None else row[0]) - start
+                area, length = area + stood[0][1] * held, length + held
+            area, length = area + (row[1] or 0), length + (row[2] or 0)
+        return area / length if length else None
 
     def bad(self, site: str, point: str, start: Micros, end: Micros) -> list[Mark]:
         """Return when the point was not good in [start, end), with the packed quality; each until its next change."""
@@ -203,6 +261,12 @@ class HistoryReader(StoreReader):
         return int(rows[0][0]) if rows else None
 
 
+def _event(row: sqlite3.Row) -> EventRow:
+    found = dict(row)
+    found["fields"] = msgspec.json.decode(found["fields"])
+    return msgspec.convert(found, EventRow, strict=False)
+
+
 def _spans(rows: Iterable[sqlite3.Row]) -> list[AlarmSpan]:
     """Return one span for each time that an alarm's condition was true, from moves in order."""
     spans: list[AlarmSpan] = []
@@ -222,6 +286,9 @@ def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
 
 
+_OF_DEVICE: Final = " AND substr(source_id, 1, instr(source_id, '/') - 1) = ?2"
+"""As the index has it."""
+
 # A good value as a number: the place of a word among the members (?1), else the number itself; text has none.
 _AS_NUMBER: Final = (
     "CASE WHEN q >> 6 <> 0 THEN NULL"
@@ -234,6 +301,11 @@ FROM (SELECT {_AS_NUMBER} AS number FROM samples s WHERE point = ?2 AND at >= ?3
 _LAST: Final = f"""
 SELECT {_AS_NUMBER} AS number FROM samples s WHERE point = ?2 AND at >= ?3 AND at < ?4 AND number IS NOT NULL
 ORDER BY at DESC, block DESC, position DESC LIMIT 1"""  # noqa: S608 - our own text
+# When the first sample came, and of the good ones the sum of value times duration, and of the durations.
+_AREA: Final = f"""
+SELECT min(at), sum(number * (until - at)), sum(CASE WHEN number IS NOT NULL THEN until - at END)
+FROM (SELECT at, {_AS_NUMBER} AS number, lead(at, 1, ?4) OVER (ORDER BY at, block, position) AS until
+      FROM samples s WHERE point = ?2 AND at >= ?3 AND at < ?4)"""  # noqa: S608 - our own text
 _BEFORE: Final = f"""
 SELECT at, {_AS_NUMBER} FROM samples s WHERE point = ?2 AND at < ?3 ORDER BY at DESC, block DESC, position DESC
 LIMIT 1"""  # noqa: S608 - our own text

@@ -184,13 +184,21 @@ class StoreReader:
         sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE state IN ('planned', 'sending') ORDER BY id"  # noqa: S608
         return _pushes(self._rows(sql))
 
-    def ledger(self, site: str) -> list[LedgerRow]:
-        """Return the account of every scan group of a site of which the record says anything."""
+    def ledger(self, site: str, start: Micros = 0, end: Micros = 2**62) -> list[LedgerRow]:
+        """Return the account of every scan group of a site of which the record says anything in [start, end)."""
         known: dict[str, list[Interval]] = defaultdict(list)
         gaps: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
-        for row in self._rows("SELECT scan_group, start, until FROM coverage WHERE site = ?", site):
+        cover = (
+            "SELECT scan_group, max(start, ?2), min(until, ?3) FROM coverage WHERE site = ?1 AND start < ?3"
+            " AND until > ?2"
+        )
+        for row in self._rows(cover, site, start, end):
             known[row[0]].append((row[1], row[2]))
-        for row in self._rows('SELECT scan_group, start, "end", cause FROM gaps WHERE site = ?', site):
+        gap = (
+            'SELECT scan_group, max(start, ?2), min("end", ?3), cause FROM gaps WHERE site = ?1 AND start < ?3'
+            ' AND "end" > ?2'
+        )
+        for row in self._rows(gap, site, start, end):
             gaps[row[0]][row[3]].append((row[1], row[2]))
         return [_account(group, known[group], gaps[group]) for group in sorted(known.keys() | gaps.keys())]
 

@@ -98,6 +98,11 @@ CREATE VIEW v_holes AS
     WHERE following > sequence + 1;
 """
 
+_EVENTS_IN_ORDER = """
+CREATE INDEX events_of_site ON events (site);
+CREATE INDEX events_of_device ON events (site, substr(source_id, 1, instr(source_id, '/') - 1))"""
+"""Both end in the row's id, as every index does: so the newest of a site or a device cost no sorting."""
+
 
 def prepare(path: Path) -> None:
     """Create the tables, or bring those of an older version up to date. To be called before any other connection.
@@ -114,6 +119,11 @@ def prepare(path: Path) -> None:
         for statement in _FIRST.split(";\n"):
             if statement.strip():
                 db.execute(statement)
+
+    @migrations()
+    def events_in_order(db: "Database") -> None:
+        for statement in _EVENTS_IN_ORDER.split(";\n"):
+            db.execute(statement)
 
     db = Database(path)
     try:

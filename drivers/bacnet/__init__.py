@@ -7,8 +7,9 @@ from typing import Final
 from pydantic import BaseModel
 
 from drivers.bacnet.codec import check
+from drivers.bacnet.encoder import check_write
 from drivers.bacnet.options import BacnetDevice, BacnetPoint, IpLink, Place
-from drivers.base import DeviceRead, Driver
+from drivers.base import DeviceRead, Driver, EventField, Services
 from sitekeeper.model.clock import Clock
 from sitekeeper.model.point import PointType
 
@@ -23,6 +24,7 @@ class BacnetKind:
     device_model: type[BaseModel] = BacnetDevice
     point_model: type[BaseModel] = BacnetPoint
     marker_keys: frozenset[str] = frozenset({"property"})
+    event_model: type[BaseModel] | None = None
 
     def bind(
         self,
@@ -34,9 +36,29 @@ class BacnetKind:
     ) -> Place:
         assert isinstance(point, BacnetPoint)
         check(point, point_type, members)
+        check_write(point, point_type)
         return Place(point)
 
-    def create(self, link_id: str, options: BaseModel, devices: Sequence[DeviceRead], clock: Clock) -> Driver:  # noqa: ARG002 - the endpoint names itself
+    def writable(self, address: object) -> bool:
+        return isinstance(address, Place) and address.point.write is not False
+
+    def bind_event(
+        self,
+        event: BaseModel,  # noqa: ARG002
+        *,
+        fields: tuple[EventField, ...],  # noqa: ARG002
+        parameters: Mapping[str, int | str],  # noqa: ARG002
+    ) -> object:
+        raise ValueError("BACnet has no events")
+
+    def create(
+        self,
+        link_id: str,  # noqa: ARG002 - the endpoint names itself
+        options: BaseModel,
+        devices: Sequence[DeviceRead],
+        clock: Clock,
+        services: Services,  # noqa: ARG002 - needs nothing lent
+    ) -> Driver:
         from drivers.bacnet.driver import BacnetDriver
 
         assert isinstance(options, IpLink)

@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from drivers.bacnet.codec import Decoder, decoder
+from drivers.bacnet.encoder import Encoder, encoder
 from drivers.bacnet.message import Part, Reference, Refusal, Wrong, read_multiple, read_single
 from drivers.bacnet.names import reference_text
 from drivers.bacnet.options import BacnetDevice, IpLink, Place
@@ -21,6 +23,7 @@ from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, NotFound, ReplyMismatch
 from sitekeeper.model.quality import Reason, bad
+from sitekeeper.model.sample import Value
 
 Cell = tuple[int, Decoder]
 """Index of a point, and what makes its value."""
@@ -98,6 +101,26 @@ def _prepare(device: DeviceRead, read: ReadGroup, station: Station) -> _Group:
     return _Group(device.id, station, ScanMemory(read), items, cells)
 
 
+class _Target(NamedTuple):
+    """A point that can be written."""
+
+    group: _Group
+    reference: Reference
+    encode: Encoder
+
+
+def _targets(device: DeviceRead, group: _Group) -> dict[str, _Target]:
+    assert isinstance(device.options, BacnetDevice)
+    found = {}
+    for read in group.memory.group.points:
+        place = read.address
+        assert isinstance(place, Place)
+        if place.point.write is not False:
+            target = _Target(group, place.reference(device.options), encoder(place.point, read.type))
+            found[f"{device.id}/{read.name}"] = target
+    return found
+
+
 class BacnetDriver:
     """A `drivers.base.Driver` for all devices on one BACnet/IP port."""
 
@@ -106,9 +129,12 @@ class BacnetDriver:
         self._clock = clock
         self._stations: dict[tuple[str, int], Station] = {}
         self._groups: dict[str, _Group] = {}
+        self._targets: dict[str, _Target] = {}
         for device in devices:
             station = self._station(device, link.timeout)
-            self._groups |= {group.id: _prepare(device, group, station) for group in device.groups}
+            for read in device.groups:
+                group = self._groups[read.id] = _prepare(device, read, station)
+                self._targets |= _targets(device, group)
 
     def _station(self, device: DeviceRead, timeout: Micros) -> Station:
         options = device.options
@@ -127,6 +153,29 @@ class BacnetDriver:
             group.memory.forget()
             group.planned_for = None
         await self._stack.open()
+
+    async def write(self, device: str, point: str, value: Value, priority: int) -> None:
+        target = self._targets.get(f"{device}/{point}")
+        if target is None:
+            near = tuple(get_close_matches(f"{device}/{point}", self._targets))
+            raise NotFound(f"a point {device}/{point} that can be written", near=near)
+        if not 1 <= priority <= 16:
+            raise ValueError(f"priority {priority} is not one of 1 to 16")
+        group, reference, encode = target
+        data = encode(value)
+        request = f"write {reference_text(*reference)} {data.hex(' ')} priority {priority}"
+        try:
+            declined = await group.station.write(reference, data, priority)
+        except FieldError as error:
+            error.device, error.request, error.last_good = device, request, group.last_good
+            raise
+        if declined is not None:
+            endpoint, what = group.station.endpoint, str(declined)
+            refusal = DeviceRefused(
+                what, exception_code=declined.code, endpoint=endpoint, device=device, request=request
+            )
+            refusal.last_good = group.last_good
+            raise refusal
 
     async def close(self) -> None:
         await self._stack.close()

@@ -1,8 +1,8 @@
-"""ReadProperty and ReadPropertyMultiple as bytes: written, and read with suspicion. Pure.
+"""ReadProperty, ReadPropertyMultiple and WriteProperty as bytes: written, and read with suspicion. Pure.
 
 The library takes whatever object, property and index an answer names for those asked for. Here each is compared, and a
 value stays the bytes that came, so that one that did not change is never decoded. Encoding by ANSI/ASHRAE 135-2020,
-clauses 20.2 (tags) and 21 (services); 15.5 and 15.7 say what the services mean.
+clauses 20.2 (tags) and 21 (services); 15.5, 15.7 and 15.9 say what the services mean.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 READ_PROPERTY: Final = 12
 READ_PROPERTY_MULTIPLE: Final = 14
+WRITE_PROPERTY: Final = 15
 
 _DEPTH: Final = 32
 """Constructed values nest at most this deep; real ones about four."""
@@ -76,6 +77,11 @@ def multiple(references: Sequence[Reference]) -> bytes:
         those = list(members)
         parts += [_object(0, those[0]), b"\x1e", *(_property(0, one) for one in those), b"\x1f"]
     return b"".join(parts)
+
+
+def write(reference: Reference, value: bytes, priority: int) -> bytes:
+    """Return the service request of WriteProperty; `value` has its application tag, `priority` is 1 to 16."""
+    return single(reference) + b"\x3e" + value + b"\x3f" + _unsigned(4, priority)
 
 
 def _object(number: int, reference: Reference) -> bytes:

@@ -114,6 +114,7 @@ class BacnetPoint(Written):
         contains: true while a list has this number in it. bit: one bit of a bit string, 0 the first.
         scale, offset: value = raw * scale + offset.
         invalid: raw numbers by which the device says that it has none; NaN and Null always do.
+        write: it may be written, in the type that the standard gives the property; or that type itself.
     """
 
     object: int | str
@@ -127,6 +128,7 @@ class BacnetPoint(Written):
     scale: float = Field(default=1.0, allow_inf_nan=False)
     offset: float = Field(default=0.0, allow_inf_nan=False)
     invalid: tuple[int | float, ...] = Field(default=(), max_length=16, strict=False)
+    write: bool | Literal["boolean", "unsigned", "signed", "real", "double", "enumerated"] = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

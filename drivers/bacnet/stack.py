@@ -19,32 +19,35 @@ from ipaddress import IPv4Interface
 from typing import Any, Final
 
 from bacpypes3.apdu import (
+    APDU,
     AbortPDU,
     AbortReason,
     ComplexAckPDU,
     ConfirmedRequestPDU,
     ErrorRejectAbortNack,
+    IAmRequest,
     ReadPropertyMultipleRequest,
     ReadPropertyRequest,
     RejectPDU,
     RejectReason,
+    SimpleAckPDU,
     WhoIsRequest,
 )
 from bacpypes3.app import Application
 from bacpypes3.appservice import ApplicationServiceAccessPoint
-from bacpypes3.basetypes import ErrorCode, HostNPort, IPMode, Segmentation
+from bacpypes3.basetypes import ErrorClass, ErrorCode, HostNPort, IPMode, Segmentation
 from bacpypes3.comm import ServiceAccessPoint, bind
 from bacpypes3.local.device import DeviceObject
 from bacpypes3.local.networkport import NetworkPortObject
 from bacpypes3.netservice import NetworkServiceAccessPoint, NetworkServiceElement
-from bacpypes3.pdu import IPv4Address
+from bacpypes3.pdu import IPv4Address, LocalBroadcast
 
-from drivers.bacnet.message import READ_PROPERTY, READ_PROPERTY_MULTIPLE
+from drivers.bacnet.message import READ_PROPERTY, READ_PROPERTY_MULTIPLE, WRITE_PROPERTY
 from drivers.bacnet.options import IpLink, endpoint
 from drivers.bacnet.plan import DEFAULT_APDU
 from sitekeeper import __version__
 from sitekeeper.model.clock import MS, SECOND
-from sitekeeper.model.errors import DeviceSilent, LinkDown
+from sitekeeper.model.errors import DeviceSilent, LinkDown, ReplyMismatch
 
 READY: Final = 2.0
 """Seconds within which the port must be open; the library itself would try for ever."""
@@ -53,8 +56,9 @@ GRACE: Final = 0.25
 
 _NO_BROADCAST: Final = 31
 """Networks of so many bits and more have no broadcast address."""
+_MOST_HEARD: Final = 10_000
 _ANSWERED: Final = (WhoIsRequest, ReadPropertyRequest, ReadPropertyMultipleRequest)
-_RAW: Final = frozenset({READ_PROPERTY, READ_PROPERTY_MULTIPLE})
+_RAW: Final = frozenset({READ_PROPERTY, READ_PROPERTY_MULTIPLE, WRITE_PROPERTY})
 _DOWN: Final = frozenset({errno.ENETDOWN, errno.ENODEV, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EBADF})
 """Failures to send that are the network's and no single device's."""
 
@@ -71,11 +75,12 @@ class Nak:
 
     def __str__(self) -> str:
         table = {"error": ErrorCode, "reject": RejectReason, "abort": AbortReason}[self.kind]
-        return f"{self.kind} {self.code}, {table(self.code)}"
+        within = f" (class {self.error_class}, {ErrorClass(self.error_class)})" if self.error_class >= 0 else ""
+        return f"{self.kind} {self.code}, {table(self.code)}{within}"
 
 
 class _AccessPoint(ApplicationServiceAccessPoint):  # type: ignore[misc]
-    """Hands answers to reads up as they came."""
+    """Hands answers up as they came."""
 
     async def sap_response(self, apdu: Any) -> None:
         if isinstance(apdu, ComplexAckPDU) and apdu.apduService in _RAW:
@@ -84,11 +89,28 @@ class _AccessPoint(ApplicationServiceAccessPoint):  # type: ignore[misc]
             await super().sap_response(apdu)
 
 
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """What a device said of itself when asked who is there."""
+
+    instance: int
+    address: str
+
+
 class _Gateway(Application):  # type: ignore[misc]
     """Answers who it is and what it is, and nothing else."""
 
+    heard: dict[int, Introduced] | None = None
+    """Who introduced themselves, while somebody wants to know; at most `_MOST_HEARD`."""
+    spoke: asyncio.Event
+
     async def indication(self, apdu: Any) -> None:
-        if isinstance(apdu, _ANSWERED):
+        if isinstance(apdu, IAmRequest):
+            if self.heard is not None and len(self.heard) < _MOST_HEARD:
+                instance = int(apdu.iAmDeviceIdentifier[1])
+                self.heard.setdefault(instance, Introduced(instance, str(apdu.pduSource)))
+                self.spoke.set()
+        elif isinstance(apdu, _ANSWERED):
             await super().indication(apdu)
         elif isinstance(apdu, ConfirmedRequestPDU):
             await self.response(RejectPDU(reason=RejectReason.unrecognizedService, context=apdu))
@@ -152,35 +174,79 @@ class Stack:
         """Return how the library names a device's address."""
         return IPv4Address(endpoint(address))
 
-    async def ask(self, peer: Any, service: int, data: bytes) -> bytes | Nak:
-        """Return the service data of the answer, or how the device declined.
+    def ready(self) -> Any:
+        """Return the application.
 
         Raises:
-            DeviceSilent: no answer in time.
-            LinkDown: not open, or lost while asking.
+            LinkDown: the port is not open, so that nothing can be sent.
         """
         app = self._app
         if app is None or self._server().local_transport.is_closing():
             raise LinkDown(self._why if app is None else "the port was closed", endpoint=self.endpoint)
+        return app
+
+    async def who_is(self, peer: Any | None, wait: float) -> list[Introduced]:
+        """Ask who is there, at one address or (None) on the whole local network, and return who said so, by instance.
+
+        Args:
+            wait: seconds; from one address the first answer is enough.
+
+        Raises:
+            LinkDown: the port is not open, or its network has no broadcasts.
+        """
+        app = self.ready()
+        if peer is None and IPv4Interface(self._options.address).network.prefixlen >= _NO_BROADCAST:
+            raise LinkDown("this network has no broadcasts", endpoint=self.endpoint)
+        asked = WhoIsRequest(destination=LocalBroadcast() if peer is None else peer)
+        heard: dict[int, Introduced] = {}
+        app.heard, app.spoke = heard, asyncio.Event()
+        try:
+            app.request(asked)
+            if peer is None:
+                await asyncio.sleep(wait)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await app.spoke.wait()
+        finally:
+            app.heard = None
+        return [heard[key] for key in sorted(heard)]
+
+    async def ask(self, peer: Any, service: int, data: bytes) -> bytes | Nak:
+        """Return the service data of the answer, or how the device declined. A simple acknowledgement has no data.
+
+        Raises:
+            DeviceSilent: no answer in time.
+            ReplyMismatch: it acknowledged another service.
+            LinkDown: not open, or lost while asking.
+        """
+        app = self.ready()
         request = ConfirmedRequestPDU(service, destination=peer)
         request.put_data(data)
         future = app.request(request)
         self._waiting.add(future)
         try:
             async with asyncio.timeout(self._options.timeout / SECOND + GRACE):
-                return await self._wait(future)
+                answer = await self._wait(future)
         except TimeoutError:
             raise self._silence(peer) from None
         finally:
             self._waiting.discard(future)
+        if isinstance(answer, APDU):
+            if answer.apduService != service:
+                what = f"an acknowledgement of service {answer.apduService} instead of {service}"
+                raise ReplyMismatch(what, endpoint=f"bacnet-ip {peer}")
+            return b"" if isinstance(answer, SimpleAckPDU) else bytes(answer.pduData)
+        return answer
 
-    async def _wait(self, future: "asyncio.Future[Any]") -> bytes | Nak:
+    async def _wait(self, future: "asyncio.Future[Any]") -> APDU | Nak:
+        """Return an acknowledgement as it is, or how the device declined; raises TimeoutError."""
         try:
             answer = await future
         except ErrorRejectAbortNack as nak:
             answer = nak
-        if isinstance(answer, ComplexAckPDU):
-            return bytes(answer.pduData)
+        if isinstance(answer, ComplexAckPDU | SimpleAckPDU):
+            return answer
         if isinstance(answer, AbortPDU):
             if answer.apduAbortRejectReason == AbortReason.noResponse:
                 raise TimeoutError

@@ -8,19 +8,21 @@ from drivers.bacnet.message import (
     READ_PROPERTY,
     READ_PROPERTY_MULTIPLE,
     UNSIGNED,
+    WRITE_PROPERTY,
     Malformed,
     Reference,
     Wrong,
     multiple,
     read_single,
     single,
+    write,
 )
 from drivers.bacnet.names import DEVICE, PROPERTIES
 from drivers.bacnet.options import BacnetDevice
 from drivers.bacnet.plan import Request, halved, plan
 from drivers.bacnet.stack import Nak, Stack
 from sitekeeper.model.clock import Clock, Micros
-from sitekeeper.model.errors import DeviceSilent, ReplyMismatch
+from sitekeeper.model.errors import DeviceSilent, FieldError, ReplyMismatch
 
 OBJECT_CLASS: Final = 1
 UNKNOWN_OBJECT: Final = 31
@@ -28,6 +30,8 @@ UNKNOWN_OBJECT: Final = 31
 TOO_LONG: Final = frozenset({("abort", 1), ("abort", 4), ("abort", 9), ("abort", 11), ("reject", 1)})
 """Buffer overflow, segmentation not supported, out of resources, APDU too long: ask for less at once."""
 NO_SUCH_SERVICE: Final = ("reject", 9)
+
+UNSURE: Final = "; whether it was carried out is unknown"
 
 _SMALLEST: Final = 50
 """No device may take less."""
@@ -86,12 +90,15 @@ class Station:
             raise DeviceSilent("did not answer a moment ago", endpoint=self.endpoint)
         if self._met:
             return False
+        await self._meet(group)
+        return True
+
+    async def _meet(self, group: str) -> None:
         async with self._meeting:
             if not self._met:  # else another group has asked meanwhile
                 answer = await self._ask(group, READ_PROPERTY, single(self._itself))
                 self.max_apdu = self._introduced(answer)
                 self._met = True
-        return True
 
     async def ask(self, group: str, request: Request) -> bytes | Nak:
         """Return the service data of the answer, or how the device declined.
@@ -102,6 +109,34 @@ class Station:
         if len(request.items) == 1:
             return await self._ask(group, READ_PROPERTY, single(request.items[0].reference))
         return await self._ask(group, READ_PROPERTY_MULTIPLE, multiple(request.references))
+
+    async def write(self, reference: Reference, value: bytes, priority: int) -> Nak | None:
+        """Write one property, once, of the device that is sure to be the one meant; return how it declined, if it did.
+
+        A write is tried though the device was silent a moment ago, and its own silence keeps nobody from reading.
+
+        Raises:
+            DeviceSilent: no answer; whether the write was carried out is unknown if it was sent, and the text says so.
+            ReplyMismatch: another device answers at this address, or what answered is no acknowledgement.
+            LinkDown: the port is lost.
+        """
+        if not self._met:
+            await self._meet("")
+        async with self._slots:
+            self._stack.ready()
+            try:
+                answer = await self._stack.ask(self._peer, WRITE_PROPERTY, write(reference, value, priority))
+                if answer:
+                    if isinstance(answer, Nak):
+                        return answer
+                    raise ReplyMismatch(
+                        "the answer is no plain acknowledgement", endpoint=self.endpoint, raw=answer[:300]
+                    )
+            except FieldError as error:
+                error.what += UNSURE
+                error.endpoint = self.endpoint
+                raise
+        return None
 
     def smaller(self, request: Request, nak: Nak) -> list[Request]:
         """Return requests to try instead of one that was declined as a whole; none if that would not help."""

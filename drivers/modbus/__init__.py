@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from drivers.base import DeviceRead, Driver
+from drivers.base import DeviceRead, Driver, EventField, Services
 from drivers.modbus.codec import check
 from drivers.modbus.options import ModbusDevice, ModbusPoint, TcpLink
 from sitekeeper.model.clock import Clock
@@ -26,6 +26,7 @@ class ModbusKind:
     device_model: type[BaseModel] = ModbusDevice
     point_model: type[BaseModel] = ModbusPoint
     marker_keys: frozenset[str] = frozenset({"coil", "discrete", "input", "holding"})
+    event_model: type[BaseModel] | None = None
 
     def bind(
         self,
@@ -39,7 +40,26 @@ class ModbusKind:
         check(point, point_type, members)
         return point.resolved(parameters)
 
-    def create(self, link_id: str, options: BaseModel, devices: Sequence[DeviceRead], clock: Clock) -> Driver:  # noqa: ARG002 - the endpoint names itself
+    def writable(self, address: object) -> bool:
+        return isinstance(address, ModbusPoint) and address.write is not None
+
+    def bind_event(
+        self,
+        event: BaseModel,  # noqa: ARG002
+        *,
+        fields: tuple[EventField, ...],  # noqa: ARG002
+        parameters: Mapping[str, int | str],  # noqa: ARG002
+    ) -> object:
+        raise ValueError("Modbus has no events")
+
+    def create(
+        self,
+        link_id: str,  # noqa: ARG002 - the endpoint names itself
+        options: BaseModel,
+        devices: Sequence[DeviceRead],
+        clock: Clock,
+        services: Services,  # noqa: ARG002 - needs nothing lent
+    ) -> Driver:
         from drivers.modbus.driver import ModbusDriver
         from drivers.modbus.link import Link
 

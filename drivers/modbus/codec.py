@@ -110,22 +110,27 @@ def _raw(point: ModbusPoint) -> _Raw:
     return lambda chunk: int.from_bytes(arrange(chunk)[part], "big", signed=signed)
 
 
-def _arrange(point: ModbusPoint) -> Callable[[bytes], bytes]:
-    """Return what puts the bytes into the order A, B, C, D; of a string, it also cuts off a padding byte."""
+def places(point: ModbusPoint) -> list[int]:
+    """Return where on the wire each byte lies that A, B, C, D has. Applied twice it changes nothing."""
     size = 2 * point.size
     match point.order:
         case "ABCD":
-            places = list(range(size))
+            return list(range(size))
         case "CDAB":
-            places = [at for word in range(size - 2, -2, -2) for at in (word, word + 1)]
+            return [at for word in range(size - 2, -2, -2) for at in (word, word + 1)]
         case "BADC":
-            places = [at ^ 1 for at in range(size)]
+            return [at ^ 1 for at in range(size)]
         case "DCBA":
-            places = list(range(size - 1, -1, -1))
-    places = places[: point.length or size]
-    if places == list(range(size)):
+            return list(range(size - 1, -1, -1))
+
+
+def _arrange(point: ModbusPoint) -> Callable[[bytes], bytes]:
+    """Return what puts the bytes into the order A, B, C, D; of a string, it also cuts off a padding byte."""
+    size = 2 * point.size
+    wanted = places(point)[: point.length or size]
+    if wanted == list(range(size)):
         return _as_it_is
-    return lambda chunk: bytes([chunk[at] for at in places])
+    return lambda chunk: bytes([chunk[at] for at in wanted])
 
 
 def _as_it_is(chunk: bytes) -> bytes:
@@ -146,24 +151,25 @@ def _bcd(data: bytes) -> int | None:
     return int(digits) if digits.isdecimal() else None
 
 
-def _canonical(point: ModbusPoint, raw: float) -> float:
+def canonical(point: ModbusPoint, raw: float) -> float:
     """Return a raw value as people write it (0x8000, -32768) the way that the raw function gives it."""
     kind = point.raw_type
     if not isinstance(raw, int) or kind.startswith(("float", "bcd")):
         return raw
-    width = _width(point)
-    if not -(1 << width - 1) <= raw < 1 << width:
-        raise ValueError(f"raw value {raw} does not fit into {width} bit{'s' if width > 1 else ''}")
-    value = raw % (1 << width)
-    return value - (1 << width) if kind.startswith("int") and value >> width - 1 else value
+    bits = width(point)
+    if not -(1 << bits - 1) <= raw < 1 << bits:
+        raise ValueError(f"raw value {raw} does not fit into {bits} bit{'s' if bits > 1 else ''}")
+    value = raw % (1 << bits)
+    return value - (1 << bits) if kind.startswith("int") and value >> bits - 1 else value
 
 
-def _width(point: ModbusPoint) -> int:
+def width(point: ModbusPoint) -> int:
+    """Return how many bits its raw value has."""
     return 1 if point.bits else 8 if point.byte else 16 * WORDS.get(point.raw_type, point.size)
 
 
 def _meaning(raw: _Raw, point: ModbusPoint, point_type: PointType) -> Decoder:
-    invalid: dict[float | str | None, Read] = {_canonical(point, value): INVALID for value in point.invalid}
+    invalid: dict[float | str | None, Read] = {canonical(point, value): INVALID for value in point.invalid}
     table = _table(point)
     if table is not None:
         table.update(invalid)
@@ -182,9 +188,9 @@ def _meaning(raw: _Raw, point: ModbusPoint, point_type: PointType) -> Decoder:
 def _table(point: ModbusPoint) -> dict[float | str | None, Read] | None:
     """Return the meaning of each raw value, where there are few; None for numbers, texts and bits of a register."""
     if point.enum is not None:
-        return {_canonical(point, raw): (word, GOOD) for raw, word in point.enum.items()}
+        return {canonical(point, raw): (word, GOOD) for raw, word in point.enum.items()}
     if point.bool_map is not None:
-        return {_canonical(point, raw): (value, GOOD) for value, raw in point.bool_map.items()}
+        return {canonical(point, raw): (value, GOOD) for value, raw in point.bool_map.items()}
     return {0: (False, GOOD), 1: (True, GOOD)} if point.bits else None
 
 

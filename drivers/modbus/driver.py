@@ -1,28 +1,36 @@
 """Modbus devices on one link: asks what the plan says, decodes what changed, and has an outcome for every point.
 
 An answer is compared as a whole with the last one; if equal, that is all. If not, only points whose own bytes changed
-are decoded. What went wrong with one request touches the points of that request and no others.
+are decoded. What went wrong with one request touches the points of that request and no others. A write is read back
+by the next scan like any other change.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import compress
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
 from drivers.modbus.codec import Decoder, decoder
-from drivers.modbus.link import Link, Question, question
+from drivers.modbus.encoder import Encoder, encoder
+from drivers.modbus.link import Link, Question, command, question
 from drivers.modbus.options import ModbusDevice, ModbusPoint
 from drivers.modbus.plan import Limits, Request, Span, plan, unbridged
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, NotFound, ReplyMismatch
 from sitekeeper.model.quality import Reason, bad
+from sitekeeper.model.sample import Value
 
 GATEWAY: Final = frozenset({10, 11})
 """Exceptions by which a gateway says that the device itself did not answer."""
+
+TARGET_SILENT: Final = 11
+"""The exception by which a gateway says that it passed the request on and got no answer: it may have been obeyed."""
+ACKNOWLEDGED: Final = 5
+"""The exception by which a device says that it has accepted a command that takes it long."""
 
 _REASONS: Final[dict[type[FieldError], Reason]] = {
     DeviceRefused: Reason.REFUSED,
@@ -102,6 +110,23 @@ def _spans(group: ReadGroup) -> list[Span]:
     return found
 
 
+class _Target(NamedTuple):
+    """A point that can be written."""
+
+    group: _Group
+    function: Literal[5, 6, 15, 16]
+    address: int
+    encode: Encoder
+
+
+def _targets(group: _Group) -> Iterator[tuple[str, _Target]]:
+    for read in group.group.points:
+        point = read.address
+        assert isinstance(point, ModbusPoint)
+        if point.write is not None:
+            yield f"{group.device}/{read.name}", _Target(group, point.write, point.address, encoder(point, read.type))
+
+
 def _prepare(device: DeviceRead, read: ReadGroup) -> _Group:
     options = device.options
     assert isinstance(options, ModbusDevice)
@@ -119,11 +144,31 @@ class ModbusDriver:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._groups = {group.id: _prepare(device, group) for device in devices for group in device.groups}
+        self._targets = dict(found for group in self._groups.values() for found in _targets(group))
 
     async def open(self) -> None:
         for group in self._groups.values():
             group.memory.forget()
         await self._link.open()
+
+    async def write(self, device: str, point: str, value: Value, priority: int) -> None:  # noqa: ARG002 - Modbus has none
+        """As `Driver.write`; it takes its turn between two requests of a scan, and is never sent twice."""
+        target = self._targets.get(f"{device}/{point}")
+        if target is None:
+            near = tuple(get_close_matches(f"{device}/{point}", self._targets))
+            raise NotFound(f"a point {device}/{point} that can be written", near=near)
+        if value is None:
+            raise ValueError("a Modbus register holds what was last written: there is nothing to give up")
+        asked = command(target.group.unit, target.function, target.address, target.encode(value))
+        try:
+            await self._link.ask(asked)
+        except FieldError as error:
+            error.device, error.last_good = device, target.group.last_good
+            if isinstance(error, DeviceRefused) and error.exception_code == ACKNOWLEDGED:
+                return
+            if isinstance(error, DeviceRefused) and error.exception_code == TARGET_SILENT:
+                raise _silent_behind_gateway(error, asked) from None
+            raise
 
     async def close(self) -> None:
         self._link.close()
@@ -222,6 +267,14 @@ def _unread(group: _Group, block: _Block, now: Micros) -> None:
     block.forget()
     for cell in block.cells:
         group.memory.note(cell.point, None, bad(Reason.COMM), now)
+
+
+def _silent_behind_gateway(error: DeviceRefused, asked: Question) -> DeviceSilent:
+    silent = DeviceSilent(
+        error.what + asked.unsure, endpoint=error.endpoint, device=error.device, request=error.request, raw=error.raw
+    )
+    silent.last_good = error.last_good
+    return silent
 
 
 def _counts_as_answer(error: FieldError) -> bool:

@@ -14,7 +14,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.pdu import ModbusPDU
@@ -73,16 +73,34 @@ class _Answer(ModbusPDU):
         return "answer"
 
 
-_ANSWERS: Final = [type(f"_Answer{code}", (_Answer,), {"function_code": code}) for code in (1, 2, 3, 4)]
+class _Write(ModbusPDU):
+    """A write request, whose bytes are made here."""
+
+    def __init__(self, unit: int, function: int, data: bytes) -> None:
+        super().__init__(dev_id=unit)
+        self.function_code, self.data = function, data
+
+    def encode(self) -> bytes:
+        return self.data
+
+
+_ANSWERS: Final = [type(f"_Answer{code}", (_Answer,), {"function_code": code}) for code in (1, 2, 3, 4, 5, 6, 15, 16)]
+
+UNSURE: Final = "; whether it was carried out is unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A read request, made once and asked many times."""
+    """A request: to read, made once and asked many times; or to write.
+
+    Attributes:
+        unsure: what to add to the error when it was sent and no right answer came.
+    """
 
     pdu: ModbusPDU
     expected: Expected
     text: str
+    unsure: str = ""
 
 
 def question(unit: int, table: Table, address: int, count: int) -> Question:
@@ -91,6 +109,23 @@ def question(unit: int, table: Table, address: int, count: int) -> Question:
     size = (count + 7) // 8 if table in {"coil", "discrete"} else 2 * count
     text = f"FC{pdu.function_code:02} address {address} count {count}"
     return Question(pdu, Expected(unit, pdu.function_code, size), text)
+
+
+def command(unit: int, function: Literal[5, 6, 15, 16], address: int, chunk: bytes) -> Question:
+    """Return the request to write `chunk` (see `encoder`) to `unit`, from `address` on."""
+    place = address.to_bytes(2)
+    match function:
+        case 5:
+            data = place + (b"\xff\x00" if chunk[0] else b"\0\0")
+        case 6:
+            data = place + chunk
+        case 15:
+            data = place + b"\0\1\1" + chunk
+        case 16:
+            data = place + (len(chunk) // 2).to_bytes(2) + bytes([len(chunk)]) + chunk
+    text = f"FC{function:02} address {address} write {chunk.hex(' ', 2).upper()}"
+    expected = Expected(unit, function, 0, echo=data[:4])
+    return Question(_Write(unit, function, data), expected, text, unsure=UNSURE)
 
 
 def _give_up(answer: "asyncio.Future[Any]") -> None:
@@ -154,11 +189,11 @@ class Link:
         """Close the connection, if there is one. A request in flight fails with LinkDown."""
         client, self._client = self._client, None
         if client is not None:
-            self._fail(client, self._down("closed by us"))
+            self._fail(client, self._lost("closed by us", self._asked))
             client.close()
 
     async def ask(self, question: Question) -> bytes:
-        """Return the data bytes of the answer.
+        """Return the data bytes of the answer; of a write's nothing that means anything.
 
         Raises:
             DeviceRefused: an exception; carries its code.
@@ -230,15 +265,15 @@ class Link:
         self._why = "the peer closed the connection"
         self._answered.set()
         if self._client is not None:
-            self._fail(self._client, self._down(self._why, self._asked))
+            self._fail(self._client, self._lost(self._why, self._asked))
 
     def _refuse(self, client: AsyncModbusTcpClient, asked: Question, wrong: Wrong) -> None:
         """Fail the request in flight; if the stream is lost, give up the connection with it."""
         if not wrong.lost:
             self._silences.clear()
-            self._fail(client, self._error(ReplyMismatch, wrong.what, asked))
+            self._fail(client, self._error(ReplyMismatch, wrong.what + asked.unsure, asked))
             return
-        self._fail(client, self._down(wrong.what, asked))
+        self._fail(client, self._lost(wrong.what, asked))
         self._why = wrong.what
         client.close()
 
@@ -258,19 +293,24 @@ class Link:
             return LinkDown(what, endpoint=self.endpoint)
         return self._error(LinkDown, what, asked)
 
+    def _lost(self, what: str, asked: Question | None) -> LinkDown:
+        """The connection went while `asked` was under way, if anything was."""
+        return self._down(what + asked.unsure if asked else what, asked)
+
     def _silence(self, asked: Question) -> FieldError:
         """No answer: the unit's fault, until nobody answers; then the connection's."""
         client = self._client
         if client is None or not client.connected:
-            return self._down(self._why or "lost", asked)
+            return self._lost(self._why or "lost", asked)
         unit = asked.expected.unit
         self._silences[unit] = self._silences.get(unit, 0) + 1
         if self._silences[unit] < JAMMED:
             what = "an incomplete answer" if self._seen else "no answer"
-            return self._error(DeviceSilent, f"{what} within {self._options.timeout / SECOND:g} s", asked)
+            within = f"{what} within {self._options.timeout / SECOND:g} s"
+            return self._error(DeviceSilent, within + asked.unsure, asked)
         self.close()
         self._why = f"{JAMMED} requests in a row without an answer"
-        return self._down(self._why, asked)
+        return self._lost(self._why, asked)
 
     def _refusal(self, answer: ModbusPDU, asked: Question) -> DeviceRefused:
         code = answer.exception_code

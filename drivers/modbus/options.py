@@ -81,6 +81,8 @@ class ModbusPoint(Written):
         scale, offset: value = raw * scale + offset.
         enum: raw value -> word. bool: raw value of true and of false. Any other raw value is bad.
         invalid: raw values by which the device says that it has none; NaN always does.
+        write: the function code by which it may be written: 5 or 15 for a coil, 6 or 16 for holding registers. Which
+            device takes which is in its manual.
     """
 
     coil: int | str | None = None
@@ -97,6 +99,7 @@ class ModbusPoint(Written):
     enum: dict[int, str] | None = Field(default=None, min_length=1, max_length=256)
     bool_map: Annotated[dict[bool, int] | None, BeforeValidator(_bool_map)] = Field(default=None, alias="bool")
     invalid: tuple[int | float, ...] = Field(default=(), max_length=16, strict=False)
+    write: Literal[5, 6, 15, 16] | None = None
 
     @cached_property
     def table(self) -> Table:
@@ -124,7 +127,7 @@ class ModbusPoint(Written):
     @cached_property
     def meaning(self) -> str:
         """Everything but its place, as a key: points with the same one are decoded alike."""
-        return repr((self.bits, self.model_dump(exclude={"coil", "discrete", "input", "holding"})))
+        return repr((self.bits, self.model_dump(exclude={"coil", "discrete", "input", "holding", "write"})))
 
     @property
     def size(self) -> int:
@@ -161,6 +164,7 @@ class ModbusPoint(Written):
         width = 8 if self.byte else 16 * WORDS.get(raw, 0)
         mapless = self.bit is None and self.bool_map is None
         return [
+            *self._write_faults(),
             (bits and self.type not in {None, "bool"}, f"a {self.table} is one bit: type {self.type} does not fit"),
             (not bits and self.type == "bool" and mapless, "a register is a bool only by bit: or bool:"),
             ((raw == "string") != (self.length is not None), "type string and length belong together"),
@@ -174,5 +178,22 @@ class ModbusPoint(Written):
             (raw == "string" and self.order in {"CDAB", "DCBA"}, "a string's registers cannot be in reverse order"),
         ]
 
+    def _write_faults(self) -> list[tuple[Any, str]]:
+        if self.write is None:
+            return []
+        codes = _WRITES.get(self.table, ())
+        what = f"write: {self.write} does not write a {self.table}: it takes {' or '.join(map(str, codes))}"
+        part = "a part of a register cannot be written, for the rest would be written with it"
+        whole = f"write: 6 writes one register, and this point fills {self.size}: write: 16"
+        return [
+            (not codes, f"the table {self.table} can only be read: no write:"),
+            (self.write not in codes, what),
+            (self.bit is not None or self.byte, f"{part}: no write: beside bit: or byte:"),
+            (self.write == 6 and self.size > 1, whole),
+        ]
+
+
+_WRITES: Final[dict[Table, tuple[int, ...]]] = {"coil": (5, 15), "holding": (6, 16)}
+"""Function codes that write each table (MODBUS Application Protocol V1.1b3, 6.5, 6.6, 6.11, 6.12)."""
 
 _TABLES: Final[tuple[Table, ...]] = ("coil", "discrete", "input", "holding")

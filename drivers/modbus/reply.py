@@ -1,7 +1,8 @@
 """Does this answer belong to that question? Pure, and stricter than the library, which takes wrong answers for good.
 
 Modbus TCP (MODBUS Messaging on TCP/IP V1.0b): transaction id (2), protocol 0 (2), length of the rest (2), unit (1),
-function (1), and for a read: byte count (1) and data; for an exception: function with bit 7 set and one code.
+function (1), and for a read: byte count (1) and data; for a write: what was written, repeated in 4 bytes; for an
+exception: function with bit 7 set and one code.
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ HEAD: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The one right answer's unit, function and number of data bytes."""
+    """The one right answer's unit, function and number of data bytes; to a write, its very bytes: `echo`."""
 
     unit: int
     function: int
     size: int
+    echo: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,16 @@ def judge(frame: bytes, expected: Expected) -> bytes | Wrong:
         return frame if len(frame) == 9 else Wrong(f"an exception of {len(frame) - 7} bytes instead of 2")
     if function != expected.function:
         return Wrong(f"the answer is for function {function:02X}")
+    if expected.echo:
+        told_back = frame[8:]
+        return (
+            frame if told_back == expected.echo else Wrong(f"it confirmed {_hex(told_back)} for {_hex(expected.echo)}")
+        )
     told, there = frame[8] if len(frame) > 8 else None, len(frame) - 9
     if told != expected.size or there != expected.size:
         return Wrong(f"{max(there, 0)} data bytes (byte count {told}) instead of {expected.size}")
     return frame
+
+
+def _hex(data: bytes) -> str:
+    return data.hex(" ", 2).upper() or "nothing"

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from edge.cli.client import ask, socket_path
-from edge.cli.output import facts, listing, options, report
-from sitekeeper.control import ControlError
+from edge.cli.client import EXIT_BY_CODE, ask, socket_path
+from edge.cli.output import envelope, facts, listing, options, report
+from sitekeeper.control import ControlError, Problem
 
 
 @click.group()
 def point() -> None:
-    """Points: list, read, watch, history."""
+    """Points: list, read, watch, history, write."""
 
 
 @point.command("list")
@@ -59,3 +59,60 @@ def history(*, point_id: str, since: str, socket_: str | None, as_json: bool, la
     columns = ("at", "value", "quality", "source")
     args = {"id": point_id, "since": since}
     sys.exit(listing("point.history", "point.history", args, columns, socket_=socket_, as_json=as_json, lang=lang))
+
+
+@point.command()
+@click.argument("point_id")
+@click.argument("value")
+@click.option("--reason", required=True, help="Why, for the audit.")
+@click.option("--expires", default="10s", show_default=True, help="When the command is void, and what it holds ends.")
+@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+@options
+def write(
+    *,
+    point_id: str,
+    value: str,
+    reason: str,
+    expires: str,
+    yes: bool,
+    socket_: str | None,
+    as_json: bool,
+    lang: str,
+) -> None:
+    """Write one point, once, and wait until its effect is seen; `device/point`."""
+    if not yes and not _meant(point_id, value, lang):
+        sys.exit(2)
+    args = {"id": point_id, "value": value, "reason": reason, "expires": expires}
+    last: dict[str, Any] = {}
+    try:
+        for last in ask(socket_path(socket_), "point.write", args, endless=True):
+            if not as_json:
+                click.echo(_outcome(last))
+    except ControlError as error:
+        sys.exit(report(error, "point.write", as_json=as_json, lang=lang))
+    problems = [] if last.get("outcome") == "confirmed" else [_problem(last)]
+    if as_json:
+        click.echo(envelope("point.write", last, problems))
+    elif problems:
+        sys.exit(report(ControlError(problems), "point.write", as_json=False, lang=lang))
+    sys.exit(EXIT_BY_CODE.get(problems[0].code, 1) if problems else 0)
+
+
+def _meant(point_id: str, value: str, lang: str) -> bool:
+    """Ask whether that is meant; who cannot be asked must say so beforehand."""
+    from sitekeeper.texts import text
+
+    question = text("cli.word.really", lang, point=point_id, value=value)
+    if not sys.stdin.isatty():
+        click.echo(f"{question} --yes", err=True)
+        return False
+    return click.confirm(question, err=True)
+
+
+def _problem(item: dict[str, Any]) -> Problem:
+    outcome = str(item.get("outcome", "closed")).replace("_", "-")
+    return Problem(item.get("reason") or outcome, item.get("detail") or outcome)
+
+
+def _outcome(item: dict[str, Any]) -> str:
+    return f"{item['outcome']} ({item['reason']})" if item["reason"] else str(item["outcome"])

@@ -14,6 +14,8 @@ from drivers.modbus.link import Link, question
 from drivers.modbus.options import ModbusDevice, RawType, TcpLink
 from edge import probing
 from edge.cli.output import envelope, lang_option, table
+from edge.cli.probe_bacnet import bacnet
+from edge.cli.probe_mqtt import mqtt
 from sitekeeper.control import Problem
 from sitekeeper.model.errors import DeviceRefused, FieldError, LinkDown
 from sitekeeper.texts import text
@@ -56,7 +58,11 @@ class Asked:
 
 @click.group()
 def probe() -> None:
-    """Ask a device directly, without any site file: modbus."""
+    """Ask a device directly, without any site file: modbus, bacnet; or a broker: mqtt."""
+
+
+probe.add_command(bacnet)
+probe.add_command(mqtt)
 
 
 @probe.command()

@@ -28,6 +28,7 @@ def status(*, socket_: str | None, as_json: bool, lang: str) -> None:
 
 def _print(item: dict[str, Any], problems: list[Problem]) -> None:
     alarms, devices, outbox, office = item["alarms"], item["devices"], item["outbox"], item["office"]
+    commands = item["commands"]
     waiting = ", ".join(f"{n} {stream}" for stream, n in outbox["unsent"].items() if n) or "nothing"
     age = office["receipt_age_s"]
     heard = "no receipt yet" if age is None else f"last receipt {age} s ago"
@@ -40,6 +41,7 @@ def _print(item: dict[str, Any], problems: list[Problem]) -> None:
             ("outbox", outbox["state"], f"samples dropped: {outbox['samples_dropped']}"),
             ("devices", f"{devices['online']} of {devices['all']} answer", ", ".join(devices["silent"]) or "-"),
             ("alarms", f"{alarms['active']} active", f"{alarms['unacked']} to acknowledge"),
+            ("commands", f"{commands['standing']} stand", f"{len(commands['unsettled'])} not as they should"),
         ],
     )
     for problem in problems:

@@ -20,8 +20,10 @@ class AuditRow(msgspec.Struct, frozen=True):
 
     Attributes:
         at: wall time; trusted: whether the clock was synchronised then.
-        outcome: `done`, or the reason of the refusal (a stable word such as `not-permitted`).
-        note: what the person said or entered. ack_id: the office's idempotency key, if it came with one.
+        outcome: `done`, or the reason of the refusal (a stable word such as `not-permitted`); of a write, what came of
+            it (`sitekeeper.model.command.Outcome`), a row for each step, with its own `reason`.
+        note: what the person said or entered. ack_id: the idempotency key, if it came with one.
+        value: what was to be written.
     """
 
     at: Micros
@@ -34,7 +36,12 @@ class AuditRow(msgspec.Struct, frozen=True):
     outcome: str = ""
     note: str = ""
     ack_id: str = ""
+    value: str = ""
+    reason: str = ""
 
+
+WRITE: Final = "write"
+"""The operation of a row about a command."""
 
 _decoder = msgspec.json.Decoder(AuditRow)
 
@@ -58,9 +65,22 @@ def decode(record: bytes) -> AuditRow:
 
 
 def outcomes(records: Iterable[bytes]) -> dict[str, str]:
-    """Return what came of each idempotency key in `records`, oldest first; for a door after a restart.
+    """Return what came of each acknowledgement's key in `records`, oldest first; for a door after a restart.
 
     Raises:
         FormatError: as `decode`.
     """
-    return {row.ack_id: row.outcome for row in map(decode, records) if row.ack_id}
+    return {row.ack_id: row.outcome for row in map(decode, records) if row.ack_id and row.operation != WRITE}
+
+
+def commands(records: Iterable[bytes]) -> dict[str, AuditRow]:
+    """Return the first outcome of each command in `records` by its key; of one that has none yet, its acceptance.
+
+    Raises:
+        FormatError: as `decode`.
+    """
+    found: dict[str, AuditRow] = {}
+    for row in map(decode, records):
+        if row.operation == WRITE and row.ack_id and found.get(row.ack_id, row).outcome == "accepted":
+            found[row.ack_id] = row
+    return found

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
+from edge.commands.commander import Commander
 from edge.commands.door import Door
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
@@ -38,6 +39,7 @@ class Gateway:
     outbox: Outbox
     uplink: UplinkFacts
     door: Door
+    commander: Commander
     clock: Clock
     boot: str
     started: Micros

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 
+from edge.commands.commander import Asked
 from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
 from edge.outbox.reader import HistoryRow, Reader
 from edge.socket_api import Operation
@@ -21,17 +23,24 @@ from sitekeeper.model.sample import Sample
 WATCH_BACKLOG = 1_000
 """Changes that wait for one watcher who reads slowly; beyond it the oldest are dropped, for him alone."""
 
+REASON_LIMIT, KEY_LIMIT = 500, 64
+"""Characters of a command's reason and of its key: a block and an audit row must hold them."""
+
+DEFAULT_EXPIRY = "10s"
+"""How long a person's command is good for, and a point is held by it, if nothing else is said."""
+
 HISTORY_LIMIT = 100_000
 """Changes in one answer: a question must not cost the gateway its memory."""
 
 
 def operations(gateway: Gateway) -> dict[str, Operation]:
-    """Return `point.list`, `point.read`, `point.watch` and `point.history`."""
+    """Return `point.list`, `point.read`, `point.watch`, `point.history` and `point.write`."""
     return {
         "point.list": partial(_every, gateway),
         "point.read": partial(_one, gateway),
         "point.watch": partial(_watch, gateway),
         "point.history": partial(_history, gateway),
+        "point.write": partial(_write, gateway),
     }
 
 
@@ -83,6 +92,39 @@ async def _history(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator
     for row in await asyncio.to_thread(_recorded, gateway.outbox_path, point.id, since, now):
         source = None if row.source is None else rfc3339(row.source)
         yield {"at": rfc3339(row.at), "value": row.value, "quality": words(row.q), "source": source}
+
+
+async def _write(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
+    """Yield what becomes of a command: that it is accepted, and its outcome; or that it is refused, and why."""
+    asked, told = _asked(gateway, args), {"point": text(args, "id"), "value": text(args, "value")}
+    try:
+        answer = gateway.commander.ask(actor, asked)
+    except Refused as refused:
+        yield {**told, "outcome": "refused", "reason": refused.reason, "detail": refused.detail}
+        return
+    yield {**told, "outcome": "accepted", "reason": "", "detail": "", "key": asked.key}
+    result = await asyncio.shield(answer)  # a caller who goes away does not take the command with him
+    yield {**told, "outcome": result.outcome, "reason": result.reason, "detail": result.detail}
+
+
+def _asked(gateway: Gateway, args: Item) -> Asked:
+    """Return a person's command.
+
+    Raises:
+        NotFound: there is no such point. Refused: `usage`.
+    """
+    point, reason, key = text(args, "id"), args.get("reason") or "", args.get("key") or token_hex(8)
+    gateway.pipeline.latest.find(point)
+    value = text(args, "value")
+    if not isinstance(reason, str) or not isinstance(key, str) or len(key) > KEY_LIMIT:
+        raise Refused("usage", f"reason and key are texts, and a key has at most {KEY_LIMIT} characters")
+    if max(len(reason), len(value)) > REASON_LIMIT:
+        raise Refused("usage", f"a reason, and a value, has at most {REASON_LIMIT} characters")
+    try:
+        lasts = parse_duration(str(args.get("expires") or DEFAULT_EXPIRY))
+    except ValueError as error:
+        raise Refused("usage", f"--expires: {error}") from None
+    return Asked(point=point, value=value, reason=reason, lasts=lasts, key=key)
 
 
 def _point(gateway: Gateway, point: Point, sample: Sample | None) -> Item:

@@ -8,6 +8,7 @@ from edge.operations.gateway import Gateway, Item, rfc3339
 from edge.socket_api import Operation
 from sitekeeper import __version__
 from sitekeeper.block import STREAMS
+from sitekeeper.control import Problem
 from sitekeeper.model.alarm import ACTIVE, UNACKED
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.command import Actor
@@ -20,6 +21,7 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
 
 async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
     facts, uplink = _facts(gateway), gateway.uplink()
+    commands = gateway.commander.report()
     records = gateway.pipeline.book.records()
     online = [gateway.online(device) for device in gateway.site.devices]
     yield {
@@ -44,8 +46,22 @@ async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator
             "samples_dropped": gateway.pipeline.dropped,
         },
         "office": uplink,
-        "problems": health.problems(facts),
+        "commands": commands,
+        "events_missing": {name: len(ranges) for name, ranges in gateway.pipeline.occurrences.missing().items()},
+        "problems": [*_commands(commands), *health.problems(facts)],
     }
+
+
+def _commands(report: Item) -> list[Problem]:
+    """Return a problem for each point that is not as somebody claims it: a door that a fire alarm did not free."""
+    return [
+        Problem(
+            "command",
+            f"{p['point']} for {p['by'] or 'nobody'}: {p['outcome']} ({p['reason']})",
+            f"sk point read {p['point']}",
+        )
+        for p in report["unsettled"]
+    ]
 
 
 async def _sync(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:

@@ -88,6 +88,25 @@ class Reader:
                 if sample.handle == handle and since <= at <= until:
                     yield HistoryRow(at, sample.value, sample.q, sample.source)
 
+    def block_of(self, point: str, since: Micros, until: Micros) -> tuple[int, bool] | None:
+        """Return (sequence, released) of the newest block with a change of `point` between two wall times.
+
+        Raises:
+            StorageError, FormatError, NotFound: as `history`.
+        """
+        statement = (
+            "SELECT sequence, released FROM blocks WHERE stream = 'samples' AND t1 >= ? AND t0 <= ?"
+            " ORDER BY sequence DESC"
+        )
+        with schema.errors(self._path, "cannot read"):
+            rows = self._connection.execute(statement, (since, until)).fetchall()
+        for sequence, released in rows:
+            for block in self._blocks("samples", [sequence]):
+                handle = self._handles_of(block.catalogue).get(point)
+                if any(s.handle == handle and since <= block.wall(s.at) <= until for s in block.samples):
+                    return sequence, bool(released)
+        return None
+
     def transitions(self, occurrence: str) -> list[Transition]:
         """Return what the site recorded of one occurrence, in order; empty if this file never held it.
 

@@ -3,11 +3,14 @@
     tokens, language  text -> syntax tree, with the place of every word
     types             the tree against points, enumerations and units
     nodes, operators  what a tree becomes: small objects that recompute their value when one below changed
+    happenings        events inside an expression: `on`, `cmd`, and what a late one may do
+    sets, member      conditions over other devices: who is meant, and each one's answer
     graph             the nodes of one expression or one rule on one device, evaluated in order, only what is affected
     decide, instance  a condition in time -> raise, level, clear, note
+    linkage           `do:`, what a rule writes while it holds
     compiling, rule   rule files -> rules for the devices of one site
-    engine, derives   a stream of samples -> verdicts; a stream of samples -> derived samples
-    packs, testing    rule files, and the tests written beside each rule
+    engine, derives   a stream of samples and events -> verdicts; a stream of samples -> derived samples
+    packs             rule files; testing, trial: the tests written beside each rule, and the small site they run in
 
 Semantics (each is a test; `tests/reference_evaluator.py` says it all again, slowly):
 
@@ -15,6 +18,7 @@ Semantics (each is a test; `tests/reference_evaluator.py` says it all again, slo
 - Every time span counts known time only: unknown stops the watch, the next true goes on, false starts anew.
 - Time is the samples' own receipt time. Timers fire in time order between samples; one due at the very moment of a
   sample fires before it. Samples of one moment are one step: the rule sees what is true when the moment is over.
+- An event is a moment of its own and decided at once. A late one is counted, and starts no watch.
 - State is saved as of a moment. The time from there to the restart is no time at all, and all inputs are unknown
   until heard again.
 """

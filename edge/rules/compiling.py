@@ -1,11 +1,12 @@
 """Rule texts and devices to the rules of one site: which apply where, with which parameters, and which cannot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from edge.rules.building import Builder
-from edge.rules.instance import Plan
+from edge.rules.building import Builder, names_in
+from edge.rules.instance import Plan, Sets, events_of
+from edge.rules.linkage import check_writable, wanted
 from edge.rules.places import note
 from edge.rules.reading import MODES, read_rule
 from edge.rules.rule import (
@@ -13,17 +14,20 @@ from edge.rules.rule import (
     DeviceSpec,
     Mode,
     ParameterValue,
+    Reach,
     Rule,
     RuleText,
     Setting,
     Settings,
     parameter_value,
 )
-from edge.rules.syntax import Expression
+from edge.rules.sets import SETS, Around, MemberSpec, reach_of
+from edge.rules.syntax import Call, Expression, parts
 from edge.rules.types import DURATION, Type
 from sitekeeper.faults import Faults, nearest
 from sitekeeper.model.alarm import Priority
 from sitekeeper.model.clock import Micros
+from sitekeeper.model.command import Write
 
 _OWN: Final = ("on_delay", "off_delay", "mode", "priority")
 """What may be set for any rule besides its own parameters."""
@@ -31,7 +35,10 @@ _OWN: Final = ("on_delay", "off_delay", "mode", "priority")
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
-    """A rule that says nothing about a device of its class, because the device lacks a point: `needs`."""
+    """A rule that says nothing about a device, because the device lacks a point: `needs`.
+
+    Of another class than the rule's: it is left out of a set, or nothing is written to it.
+    """
 
     rule: str
     device: str
@@ -53,6 +60,9 @@ def compile_rules(
     devices: Sequence[DeviceSpec],
     overrides: Settings,
     faults: Faults,
+    *,
+    events: Mapping[str, Mapping[str, Mapping[str, Type]]] = {},
+    groups: Mapping[str, Collection[str]] = {},
 ) -> Rules:
     """Compile rules for a site; what cannot be used is noted in `faults` and left out.
 
@@ -62,6 +72,8 @@ def compile_rules(
         devices: the site's devices.
         overrides: what the site file sets, by rule. It wins over a profile's settings; a device's own win over both.
         faults: where mistakes are noted.
+        events: types of the fields of events, by class, event and field, from the class files.
+        groups: ids of the devices of the site's groups, by the group's name.
     """
     rules: dict[str, Rule] = {}
     known: set[str] = set()
@@ -69,13 +81,17 @@ def compile_rules(
         name = str(text.mapping.get("id", ""))
         if name in known:
             note(faults, text.place("id"), "twice", id=name)
-        elif (rule := read_rule(text, classes, faults)) is not None:
+        elif (rule := read_rule(text, classes, faults, events=events, groups=groups)) is not None:
             rules[name] = rule
         known.add(name)
     for settings in [overrides, *(spec for device in devices for spec in (device.profile_settings, device.settings))]:
         _check_ids(settings, known, faults)
-    compiler = _Compiler(rules, overrides, faults)
-    return compiler.compile(devices)
+    for rule in rules.values():
+        if rule.do is not None:
+            check_writable(
+                rule.do, [device for device in devices if device.cls == rule.do.reach.cls], rule.text, faults
+            )
+    return _Compiler(rules, overrides, Around(devices, groups), faults).compile(devices)
 
 
 def _check_ids(settings: Settings, known: set[str], faults: Faults) -> None:
@@ -86,25 +102,54 @@ def _check_ids(settings: Settings, known: set[str], faults: Faults) -> None:
 
 
 class _Compiler:
-    def __init__(self, rules: Mapping[str, Rule], overrides: Settings, faults: Faults) -> None:
+    def __init__(self, rules: Mapping[str, Rule], overrides: Settings, around: Around, faults: Faults) -> None:
         self._rules = rules
         self._overrides = overrides
+        self._around = around
         self._faults = faults
+        self._sets: dict[object, tuple[MemberSpec, ...]] = {}
+        self._without: dict[NotApplicable, None] = {}
 
     def compile(self, devices: Sequence[DeviceSpec]) -> Rules:
         for rule in self._rules.values():  # also where no device has the class
             self._settings(rule, self._overrides.get(rule.id, {}))
         plans: list[Plan] = []
-        without: list[NotApplicable] = []
         for device in sorted(devices, key=lambda device: device.id):
             for rule in sorted(self._rules.values(), key=lambda rule: rule.id):
-                if rule.cls != device.cls:
+                if rule.cls != device.cls or not self._carries(rule, device):
                     continue
                 if needs := _missing(rule, device):
-                    without.append(NotApplicable(rule.id, device.id, needs))
+                    self._without[NotApplicable(rule.id, device.id, needs)] = None
                 else:
                     plans.append(self._plan(rule, device))
+        without = sorted(self._without, key=lambda one: (one.device, one.rule, one.needs))
         return Rules(rules=tuple(self._rules.values()), plans=tuple(plans), not_applicable=tuple(without))
+
+    def _carries(self, rule: Rule, device: DeviceSpec) -> bool:
+        """Tell whether a rule that applies once per zone, link or site applies to this device."""
+        return not rule.once or self._around.chosen(Reach(rule.once, rule.cls), device)[:1] == (device,)
+
+    def _members(self, rule: Rule, device: DeviceSpec, parameters: Mapping[str, ParameterValue]) -> Sets:
+        """Return the devices of every set that the rule asks about, seen from this device."""
+        found: dict[Call, tuple[MemberSpec, ...]] = {}
+        for call in _set_calls(rule):
+            reach, tree = reach_of(call)
+            chosen = self._around.chosen(reach, device)
+            used = {name: value for name, value in parameters.items() if name in names_in(tree)}
+            key = (rule.id, tree, reach, id(chosen), str(used))  # `around` keeps what it chose: one id, one choice
+            if key not in self._sets:
+                able = [(other, _lacks(other, tree, used)) for other in chosen]
+                self._sets[key] = tuple(MemberSpec(other, tree, used) for other, needs in able if not needs)
+                self._without.update({NotApplicable(rule.id, other.id, needs): None for other, needs in able if needs})
+            found[call] = self._sets[key]
+        return found
+
+    def _writes(self, rule: Rule, device: DeviceSpec) -> tuple[Write, ...]:
+        if rule.do is None:
+            return ()
+        writes, without = wanted(rule.do, self._around.chosen(rule.do.reach, device))
+        self._without.update({NotApplicable(rule.id, other, needs): None for other, needs in without})
+        return writes
 
     def _plan(self, rule: Rule, device: DeviceSpec) -> Plan:
         chosen: dict[str, ParameterValue] = {}
@@ -129,6 +174,8 @@ class _Compiler:
             levels=tuple(levels),
             off_delay=_micros(builder, rule.off_delay) if off_delay is None else cast("Micros", off_delay.value),
             mode=MODES[str(own["mode"].value)] if "mode" in own else rule.mode,
+            sets=self._members(rule, device, parameters),
+            writes=self._writes(rule, device),
         )
 
     def _settings(self, rule: Rule, settings: Mapping[str, Setting]) -> dict[str, ParameterValue]:
@@ -152,14 +199,30 @@ def _fits(rule: Rule, name: str, value: ParameterValue) -> bool:
     if name == "mode":
         return str(value.value) in MODES
     if name == "priority":
-        return value.value in PRIORITIES and len(rule.levels) == 1
+        return value.value in PRIORITIES and len(rule.levels) == 1 and rule.alarm
     return value.type == DURATION and (name != "on_delay" or len(rule.levels) == 1)
 
 
+def _trees(rule: Rule) -> list[Expression]:
+    """Return every expression of a rule that decides, without the named ones."""
+    trees = [rule.when, rule.unless, rule.reset_when, *(level.when for level in rule.levels)]
+    return [tree for tree in trees if tree is not None]
+
+
 def _missing(rule: Rule, device: DeviceSpec) -> str:
-    builder = Builder(device.points, rule.parameters, rule.named)
-    trees: list[Expression | None] = [rule.when, rule.unless, rule.reset_when, *(level.when for level in rule.levels)]
-    return next((needs for tree in trees if tree is not None and (needs := builder.missing(tree))), "")
+    builder = Builder(device.points, rule.parameters, rule.named, events=events_of(device))
+    return next((needs for tree in _trees(rule) if (needs := builder.missing(tree))), "")
+
+
+def _lacks(device: DeviceSpec, tree: Expression, parameters: Mapping[str, ParameterValue]) -> str:
+    return Builder(device.points, parameters, events=events_of(device)).missing(tree)
+
+
+def _set_calls(rule: Rule) -> list[Call]:
+    inside = [*_trees(rule), *rule.named.values()]
+    for part in inside:  # grows while it is walked
+        inside.extend(parts(part))
+    return [part for part in inside if isinstance(part, Call) and part.name in SETS]
 
 
 def _micros(builder: Builder, tree: Expression) -> Micros:

@@ -116,6 +116,9 @@ class Decision(Keeper):
             dues.append(self._idle.due(self._note_after))
         return min((due for due in dues if due is not None), default=None)
 
+    def delays(self) -> tuple[Stopwatch, ...]:
+        return (*self._watches, self._idle)
+
     def save(self) -> object:
         watches = [watch.save() for watch in (*self._watches, self._off, self._idle)]
         return self.active, self.priority, self._noted, self._reached, watches

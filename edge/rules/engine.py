@@ -1,12 +1,16 @@
-"""Samples to verdicts: one order of time for samples and timers, and work only where something changed."""
+"""Samples and events to verdicts: one order of time for them and for timers, and work only where something changed."""
 
 from collections.abc import Mapping, Sequence
 
 from edge.rules.compiling import Rules
+from edge.rules.happenings import Happening
 from edge.rules.instance import Instance, Verdict, decode_state
+from edge.rules.member import Member, SetsAtWork, is_member
 from edge.rules.nodes import Input
+from edge.rules.rule import DeviceSpec
 from edge.rules.timers import Timers
 from sitekeeper.model.clock import Micros
+from sitekeeper.model.event import Event
 from sitekeeper.model.sample import Sample
 
 
@@ -42,40 +46,52 @@ class Engine:
 
     def __init__(self, rules: Rules, *, state: Mapping[str, bytes], as_of: Micros | None, now: Micros) -> None:
         self.now = now
-        self._instances = [Instance(plan, place) for place, plan in enumerate(rules.plans)]
+        self._sets = SetsAtWork(rules.plans)
+        self._first = len(self._sets.members)
+        self._instances = [
+            Instance(plan, self._first + place, self._sets.tallies(plan)) for place, plan in enumerate(rules.plans)
+        ]
         self._by_key = {instance.plan.key: instance for instance in self._instances}
-        self._routes: dict[int, list[tuple[Instance, Input]]] = {}
-        self._timers = Timers(len(self._instances))
-        self._pending = list(self._instances)
+        self._owners: list[Member | Instance] = [*self._sets.members, *self._instances]
+        self._routes: dict[int, list[tuple[Member | Instance, Input]]] = {}
+        self._hearers: dict[str, list[tuple[Member | Instance, Happening]]] = {}
+        self._timers = Timers(len(self._owners))
+        self._pending = list(self._owners)
         self._out: list[Verdict] = []
         self._gone: dict[str, bytes | None] = {}
+        for member in self._sets.members:
+            self._connect(member, member.spec.device)
         for instance in self._instances:
-            for name, point in instance.inputs.items():
-                handle = instance.plan.device.points[name].handle
-                self._routes.setdefault(handle, []).append((instance, point))
+            self._connect(instance, instance.plan.device)
+            self._sets.connect(instance)
         for key, saved in state.items():
             self._restore(key, saved, as_of or 0)
-        self._unsaved = dict.fromkeys(self._instances)  # all: saved times are on another clock than the next `as_of`
+        self._unsaved = dict.fromkeys(self._owners)  # all: saved times are on another clock than the next `as_of`
 
-    def feed(self, samples: Sequence[Sample], now: Micros | None = None) -> list[Verdict]:
-        """Take samples in order of time; return what was decided up to the last one, or up to `now` if given.
+    def feed(self, records: Sequence[Sample | Event], now: Micros | None = None) -> list[Verdict]:
+        """Take samples and events in order of time; return what was decided up to the last one, or `now` if given.
 
-        A sample older than what was decided already counts as of `self.now`; see `in_order`.
+        One older than what was decided already counts as of `self.now`; see `in_order`. An event is a moment of its
+        own even where its time is another record's too: what came before it is decided first, and then the event.
         """
         routes, pending = self._routes, self._pending
-        for sample in samples:
-            if sample.at > self.now:
-                self._move(sample.at)
+        for record in records:
+            if record.at > self.now:
+                self._move(record.at)
                 pending = self._pending
-            known = sample.value if sample.q < 64 else None  # anything but good is unknown
-            for instance, point in routes.get(sample.handle, ()):
-                point.sample = sample
+            if isinstance(record, Event):
+                self._happen(record)
+                pending = self._pending
+                continue
+            known = record.value if record.q < 64 else None  # anything but good is unknown
+            for owner, point in routes.get(record.handle, ()):
+                point.sample = record
                 if known != point.value:
                     point.value = known
-                    instance.graph.mask |= point.up
-                    if point.up and not instance.pending:
-                        instance.pending = True
-                        pending.append(instance)
+                    owner.graph.mask |= point.up
+                    if point.up and not owner.pending:
+                        owner.pending = True
+                        pending.append(owner)
         return self._take() if now is None else self.advance(now)
 
     def advance(self, now: Micros) -> list[Verdict]:
@@ -90,10 +106,15 @@ class Engine:
 
     def dirty(self) -> dict[str, bytes | None]:
         """Return the states that changed since the last call, for the transaction of the verdicts; None: forget it."""
-        changed: dict[str, bytes | None] = {instance.plan.key: instance.save() for instance in self._unsaved}
+        changed: dict[str, bytes | None] = {owner.key: owner.save() for owner in self._unsaved}
         changed.update(self._gone)
         self._unsaved, self._gone = {}, {}
         return changed
+
+    def standing(self) -> list[Verdict]:
+        """Return, after a restart, the raise of every rule that is active and writes something: its claims stand."""
+        found = (instance.standing(self.now) for instance in self._instances)
+        return [verdict for verdict in found if verdict is not None]
 
     def resettable(self, rule: str, device: str) -> tuple[bool, bool]:
         """Return (condition is false, reset is allowed) for an alarm; one whose rule is gone may be reset."""
@@ -101,36 +122,72 @@ class Engine:
         return (True, True) if instance is None else instance.resettable()
 
     def _restore(self, key: str, saved: bytes, as_of: Micros) -> None:
-        if key in self._by_key:
-            self._by_key[key].restore(saved, as_of)
+        known = self._by_key.get(key) or self._sets.by_key.get(key)
+        if known is not None:
+            known.restore(saved, as_of)
+            return
+        self._gone[key] = None
+        if is_member(key):
             return
         state = decode_state(saved)
-        self._gone[key] = None
         if state.active:
             device, _, rule = key.rpartition("/")
             self._out.append(
                 Verdict(rule, device, "clear", self.now, state.priority, {}, {}, "rule-gone", False, state.revision, "")
             )
 
+    def _connect(self, owner: Member | Instance, device: DeviceSpec) -> None:
+        for name, point in owner.inputs.items():
+            self._routes.setdefault(device.points[name].handle, []).append((owner, point))
+        for name, happening in owner.happenings.items():
+            self._hearers.setdefault(f"{device.id}/{name}", []).append((owner, happening))
+
+    def _happen(self, event: Event) -> None:
+        """Decide what is before the event, then the event."""
+        self._settle_pending()
+        for owner, happening in self._hearers.get(event.source_id, ()):
+            owner.graph.mask |= happening.tell(event)
+            self._wake(owner)
+        self._settle_pending(late=event.late)
+
     def _move(self, now: Micros) -> None:
         """Decide the moment that is over, then fire every timer up to and at `now`, in order of time."""
         self._settle_pending()
-        while (ripe := self._timers.pop(now)) is not None:
-            due, place = ripe
-            instance = self._instances[place]
-            instance.graph.wake(due)
-            instance.evaluate(due, self._out)
-            self._timers.set(place, instance.deadline)
-            self._unsaved[instance] = None
+        while (due := self._timers.next()) is not None and due <= now:
+            self.now = max(self.now, due)
+            while (ripe := self._timers.pop(due)) is not None:
+                owner = self._owners[ripe[1]]
+                owner.graph.wake(due)
+                self._wake(owner)
+            self._settle_pending()
         self.now = now
 
-    def _settle_pending(self) -> None:
+    def _wake(self, owner: Member | Instance) -> None:
+        if not owner.pending:
+            owner.pending = True
+            self._pending.append(owner)
+
+    def _settle_pending(self, *, late: bool = False) -> None:
+        if self._first:
+            self._settle_members(late=late)
         pending, self._pending = self._pending, []
         now, out = self.now, self._out
         for instance in pending:
-            if instance.evaluate(now, out):
+            if isinstance(instance, Instance) and instance.evaluate(now, out, late=late):
                 self._timers.set(instance.place, instance.deadline)
                 self._unsaved[instance] = None
+
+    def _settle_members(self, *, late: bool) -> None:
+        """Let the devices of sets answer first, so that whoever asks sees the answers of this moment."""
+        members = [owner for owner in self._pending if isinstance(owner, Member)]
+        self._pending = [owner for owner in self._pending if not isinstance(owner, Member)]
+        for member in members:
+            kept, moved = member.evaluate(self.now, late=late)
+            if kept:
+                self._timers.set(member.place, member.deadline)
+                self._unsaved[member] = None
+            for instance in self._sets.moved(member) if moved else ():
+                self._wake(instance)
 
     def _take(self) -> list[Verdict]:
         taken, self._out = self._out, []

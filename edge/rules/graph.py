@@ -28,8 +28,17 @@ class Graph:
             point.up = ups.get(id(point), 0)
         self._keepers = tuple((1 << place, node) for place, node in enumerate(self._nodes) if isinstance(node, Keeper))
         self._keeping = sum(bit for bit, _ in self._keepers)
-        self._pulses = tuple(node for node in self._nodes if node.pulse)
+        self._pulses = tuple(node for node in nodes if node.pulse)
         self.mask = (1 << len(self._nodes)) - 1
+
+    def settle_late(self, now: Micros) -> bool:
+        """`settle` for the moment of a late event: what it makes true starts no watch."""
+        idle = [watch for _, keeper in self._keepers for watch in keeper.delays() if watch.idle]
+        kept = self.settle(now)
+        for watch in idle:
+            if watch.since is not None:
+                watch.bar()
+        return kept
 
     def settle(self, now: Micros) -> bool:
         """Compute what must be computed; tell whether a node with a memory was among it."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -10,11 +10,16 @@ import msgspec
 from edge.rules.building import Builder
 from edge.rules.decide import Decision, Level, VerdictKind
 from edge.rules.graph import Graph
+from edge.rules.happenings import Happening
 from edge.rules.nodes import Input, Node
 from edge.rules.rule import DeviceSpec, Mode, ParameterValue, Rule
+from edge.rules.sets import MemberSpec, Tally
+from edge.rules.syntax import Call
+from edge.rules.types import BUILT_IN, Fields
 from sitekeeper.durations import duration_text
 from sitekeeper.model.alarm import Priority
 from sitekeeper.model.clock import Micros
+from sitekeeper.model.command import Write
 from sitekeeper.model.errors import FormatError
 from sitekeeper.model.quality import Q
 from sitekeeper.model.sample import Value
@@ -33,6 +38,8 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
         limits: the parameters in words.
         detail: the named sub-expressions that were true.
         revision: hash of text, parameters and the device's points; a saved state fits only the same revision.
+        writes: what a rule with `do:` claims on `raise` and gives up on `clear`; nothing in mode `watch`.
+        alarm: False for a rule without a priority, which only writes: there is no alarm to move.
     """
 
     rule: str
@@ -46,6 +53,8 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     latched: bool
     revision: str
     mode: Mode
+    writes: tuple[Write, ...] = ()
+    alarm: bool = True
 
 
 class SavedState(msgspec.Struct, array_like=True):
@@ -58,9 +67,16 @@ class SavedState(msgspec.Struct, array_like=True):
     memories: list[Any]
 
 
+Sets = Mapping[Call, tuple[MemberSpec, ...]]
+"""The devices of each set that a rule asks about."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A rule that applies to a device, with its parameters for this device."""
+    """A rule that applies to a device, with its parameters for this device.
+
+    `sets` and `writes` are what its scopes come to, seen from this device.
+    """
 
     rule: Rule
     device: DeviceSpec
@@ -68,6 +84,8 @@ class Plan:
     levels: tuple[tuple[Priority, Micros], ...]
     off_delay: Micros
     mode: Mode
+    sets: Sets = field(default_factory=dict)
+    writes: tuple[Write, ...] = ()
 
     @property
     def key(self) -> str:
@@ -83,16 +101,27 @@ class Instance:
         "_reset",
         "deadline",
         "decision",
+        "gathered",
         "graph",
+        "happenings",
         "inputs",
+        "key",
         "pending",
         "place",
         "plan",
         "revision",
     )
 
-    def __init__(self, plan: Plan, place: int) -> None:
-        rule, builder = plan.rule, Builder(plan.device.points, plan.parameters, plan.rule.named)
+    def __init__(self, plan: Plan, place: int, tallies: Mapping[Call, Tally]) -> None:
+        rule, device = plan.rule, plan.device
+        builder = Builder(
+            device.points,
+            plan.parameters,
+            rule.named,
+            events=events_of(device),
+            tags=device.tags,
+            tallies=tallies,
+        )
         when = builder.build(rule.when)
         unless = None if rule.unless is None else builder.build(rule.unless)
         self._reset = None if rule.reset_when is None else builder.build(rule.reset_when)
@@ -106,7 +135,10 @@ class Instance:
                 builder.input(name)
         self.graph = Graph([*builder.nodes, self.decision])
         self.inputs: Mapping[str, Input] = builder.inputs
+        self.happenings: Mapping[str, Happening] = builder.happenings
+        self.gathered = tuple(builder.gathered.values())
         self.plan = plan
+        self.key = plan.key
         self.place = place
         self.deadline: Micros | None = None
         self.pending = True
@@ -114,10 +146,13 @@ class Instance:
         self._limits = _limits(plan)
         self.revision = _revision(plan, builder)
 
-    def evaluate(self, now: Micros, out: list[Verdict]) -> bool:
-        """Bring everything up to `now`, append what was decided; tell whether state and `deadline` may have changed."""
+    def evaluate(self, now: Micros, out: list[Verdict], *, late: bool = False) -> bool:
+        """Bring everything up to `now`, append what was decided; tell whether state and `deadline` may have changed.
+
+        `late`: this is the moment of a late event.
+        """
         self.pending = False
-        if not self.graph.settle(now):
+        if not (self.graph.settle_late(now) if late else self.graph.settle(now)):
             return False
         self.deadline = self.graph.deadline()
         if self.decision.made:
@@ -128,6 +163,15 @@ class Instance:
     def resettable(self) -> tuple[bool, bool]:
         """Tell whether the condition is false, and whether what a reset needs is true. Unknown is neither."""
         return self.decision.when.value is False, self._reset is None or self._reset.value is True
+
+    @property
+    def claims(self) -> tuple[Write, ...]:
+        """What it writes while it is active."""
+        return () if self.plan.mode == "watch" else self.plan.writes
+
+    def standing(self, now: Micros) -> Verdict | None:
+        """Return its raise once more, if it is active and writes something."""
+        return self._verdict("raise", self.decision.priority, now) if self.decision.active and self.claims else None
 
     def save(self) -> bytes:
         """Return the state."""
@@ -160,7 +204,14 @@ class Instance:
             latched=self.plan.rule.latch,
             revision=self.revision,
             mode=self.plan.mode,
+            writes=self.claims if kind in {"raise", "clear"} else (),
+            alarm=self.plan.rule.alarm,
         )
+
+
+def events_of(device: DeviceSpec) -> Mapping[str, Fields]:
+    """Return the fields of every event of a device, those that the gateway tells of it included."""
+    return {**BUILT_IN, **device.events}
 
 
 def decode_state(saved: bytes) -> SavedState:
@@ -187,5 +238,14 @@ def _revision(plan: Plan, builder: Builder) -> str:
     """Hash everything that decides, and the shape of the nodes, so that a saved memory never meets another node."""
     shape = [(type(node).__name__, getattr(node, "name", "")) for node in builder.nodes]
     kinds = sorted((name, plan.device.points[name].kind) for name in builder.inputs)
-    deciding = (plan.rule.canonical, sorted(_limits(plan).items()), plan.off_delay, plan.levels, shape, kinds)
+    deciding = (
+        plan.rule.canonical,
+        sorted(_limits(plan).items()),
+        plan.off_delay,
+        plan.levels,
+        shape,
+        kinds,
+        plan.writes,
+        plan.device.tags if b"tagged" in plan.rule.canonical else (),
+    )
     return hashlib.blake2b(msgspec.msgpack.encode(deciding), digest_size=8).hexdigest()

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from edge.rules.stopwatch import Stopwatch
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.quality import Reason, bad
 from sitekeeper.model.sample import Sample, Value
@@ -39,6 +40,10 @@ class Keeper(Node):
     def __init__(self, *children: Node) -> None:
         super().__init__(*children)
         self.due: Micros | None = None
+
+    def delays(self) -> tuple[Stopwatch, ...]:
+        """Return the watches that a late event may not start."""
+        return ()
 
     @abstractmethod
     def save(self) -> object:

@@ -6,10 +6,11 @@ An operator enters when a shipped rule or profile needs it, in the same commit.
 from collections import deque
 from typing import Any, ClassVar, Final, NamedTuple
 
+from edge.rules.happenings import LATE
 from edge.rules.nodes import Keeper, Node
 from edge.rules.stopwatch import Stopwatch
 from edge.rules.types import BOOL, COUNT, EVENT, Base, Type
-from sitekeeper.model.clock import Micros
+from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.sample import Value
 
 MOST_EVENTS: Final = 1_000
@@ -17,12 +18,16 @@ MOST_EVENTS: Final = 1_000
 
 
 class Parameter(NamedTuple):
-    """One argument of an operator: which types it takes, whether it must be constant, whether it may be left out."""
+    """One argument of an operator: which types it takes, whether it must be constant, whether it may be left out.
+
+    `seconds`: instead of a constant it may be a number of seconds that changes.
+    """
 
     name: str
     accepts: tuple[Base, ...]
     constant: bool = False
     optional: bool = False
+    seconds: bool = False
 
 
 ANYTHING: Final[tuple[Base, ...]] = ("bool", "number", "text", "enum")
@@ -39,23 +44,39 @@ class Operator:
 
 
 class Held(Keeper, Operator):
-    """`held(x, d)`: x has been true for d of known time without a false between."""
+    """`held(x, d)`: x has been true for d of known time without a false between.
+
+    d is a duration, or a point's number of seconds, which may change and may be unknown.
+    """
 
     __slots__ = ("after", "watch")
-    parameters = (Parameter("x", ("bool",)), Parameter("d", ("duration",), constant=True))
+    parameters = (Parameter("x", ("bool",)), Parameter("d", ("duration", "number"), constant=True, seconds=True))
     gives = BOOL
 
-    def __init__(self, x: Node, d: Micros) -> None:
-        super().__init__(x)
-        self.after = d
+    def __init__(self, x: Node, d: Micros | Node) -> None:
+        super().__init__(*((x, d) if isinstance(d, Node) else (x,)))
+        self.after = None if isinstance(d, Node) else d
         self.watch = Stopwatch()
 
     def compute(self, now: Micros) -> Value:
         x = self.children[0].value
         self.watch.follow(x, now)
-        ripe = self.watch.read(now) >= self.after
-        self.due = None if ripe else self.watch.due(self.after)
+        after = self._after()
+        if after is None:
+            self.due = None
+            return False if x is False else None
+        ripe = self.watch.read(now) >= after
+        self.due = None if ripe else self.watch.due(after)
         return x and ripe
+
+    def _after(self) -> Micros | None:
+        if len(self.children) == 1:
+            return self.after
+        seconds = self.children[1].value
+        return round(seconds * SECOND) if isinstance(seconds, int | float) else None
+
+    def delays(self) -> tuple[Stopwatch, ...]:
+        return (self.watch,)
 
     def save(self) -> object:
         return self.watch.save()
@@ -170,10 +191,13 @@ class Within(Count):
 
 
 class Latch(Keeper, Operator):
-    """`latch(set=s, reset=r)`: true from s on until r; r wins. Unknown while s and r leave it open, and then kept."""
+    """`latch(set=s, reset=r)`: true from s on until r; r wins. Unknown while s and r leave it open, and then kept.
+
+    s may be an event; a late one does nothing.
+    """
 
     __slots__ = ("on",)
-    parameters = (Parameter("set", ("bool",)), Parameter("reset", ("bool",)))
+    parameters = (Parameter("set", ("bool", "event")), Parameter("reset", ("bool",)))
     gives = BOOL
 
     def __init__(self, set: Node, reset: Node) -> None:  # noqa: A002
@@ -182,7 +206,7 @@ class Latch(Keeper, Operator):
 
     def compute(self, now: Micros) -> Value:  # noqa: ARG002
         up, down = self.children[0].value, self.children[1].value
-        value = _latched(self.on, up, down)
+        value = _latched(self.on, False if up == LATE else up, down)
         if value is not None:
             self.on = value
         return value
@@ -241,6 +265,15 @@ class Default(Node, Operator):
         return otherwise.value if x.value is None else x.value
 
 
+class Optional(Default):
+    """`optional(x, v)`: x, or v where the device lacks a point or event that x needs. Unknown stays unknown.
+
+    Which of the two it is, is known when the rule is compiled: there is never such a node.
+    """
+
+    __slots__ = ()
+
+
 class Stale(Node, Operator):
     """`stale(device)`: the device is not online. Unknown only until its state is first heard after a start."""
 
@@ -257,6 +290,7 @@ class Stale(Node, Operator):
 
 
 OPERATORS: Final[dict[str, type[Held | Rose | Changed | Count | Latch | Last | Default | Stale]]] = {
+    "optional": Optional,
     "held": Held,
     "rose": Rose,
     "changed": Changed,

@@ -6,11 +6,12 @@ from typing import Final
 
 from edge.rules.places import note
 from edge.rules.rule import RuleText
-from edge.rules.types import Type, type_of
+from edge.rules.types import Fields, Type, type_of
 from sitekeeper.data import data_path
 from sitekeeper.faults import Faults, Place, nearest
 from sitekeeper.located_yaml import Document, Plain, read_document
 from sitekeeper.model.point import PointType
+from sitekeeper.profile import Writable
 
 _TYPES: Final[tuple[PointType, ...]] = ("bool", "int", "float", "enum", "text")
 
@@ -50,19 +51,52 @@ def rules_of(document: Document, faults: Faults) -> tuple[RuleText, ...]:
 
 def shipped_classes() -> Mapping[str, Mapping[str, Type]]:
     """Return the types of the points of every shipped class, by class and point name."""
-    faults = Faults()
-    found: dict[str, Mapping[str, Type]] = {}
-    for path in sorted(data_path("classes").glob("*.yaml")):
-        document = read_document(path, f"config/classes/{path.name}", faults)
-        if document is not None and isinstance(document.data, dict):
-            found[str(document.data["class"])] = _class_types(document.data["points"])
-    faults.stop_if_any()
+    return {str(cls["class"]): _types(cls["points"]) for cls in _class_files()}
+
+
+def shipped_events() -> Mapping[str, Mapping[str, Fields]]:
+    """Return the types of the fields of every event of every shipped class, by class, event and field."""
+    found: dict[str, Mapping[str, Fields]] = {}
+    for cls in _class_files():
+        events = cls.get("events")
+        found[str(cls["class"])] = {
+            str(name): _types(event["fields"])
+            for name, event in (events.items() if isinstance(events, dict) else ())
+            if isinstance(event, dict)
+        }
     return found
 
 
-def _class_types(points: Plain) -> Mapping[str, Type]:
+def shipped_writables() -> Mapping[str, Mapping[str, Writable]]:
+    """Return what may be written to devices of every shipped class, by class and point."""
+    found: dict[str, Mapping[str, Writable]] = {}
+    for cls in _class_files():
+        points = cls["points"]
+        found[str(cls["class"])] = {
+            str(name): Writable.model_validate(point["writable"])
+            for name, point in (points.items() if isinstance(points, dict) else ())
+            if isinstance(point, dict) and "writable" in point
+        }
+    return found
+
+
+def _class_files() -> list[dict[str, Plain]]:
+    faults = Faults()
+    documents = [
+        read_document(path, f"config/classes/{path.name}", faults)
+        for path in sorted(data_path("classes").glob("*.yaml"))
+    ]
+    faults.stop_if_any()
+    return [
+        {str(key): value for key, value in document.data.items()}
+        for document in documents
+        if document is not None and isinstance(document.data, dict)
+    ]
+
+
+def _types(meanings: Plain) -> dict[str, Type]:
     types: dict[str, Type] = {}
-    for name, meaning in points.items() if isinstance(points, dict) else ():
+    for name, meaning in meanings.items() if isinstance(meanings, dict) else ():
         if isinstance(meaning, dict):
             members = meaning.get("members")
             words = tuple(str(word) for word in members) if isinstance(members, list) else ()

@@ -1,26 +1,31 @@
 """A rule's text to a `Rule`, with every fault in it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 import msgspec
 
 from edge.rules.checking import Scope, check, constant
 from edge.rules.language import RESERVED, parse
+from edge.rules.linkage import read_linkage
 from edge.rules.places import note, note_error
 from edge.rules.rule import PRIORITIES, LevelRule, Mode, ParameterValue, Rule, RuleText, parameter_value
+from edge.rules.sets import SCOPES
 from edge.rules.syntax import Expression, ExpressionError
-from edge.rules.types import BOOL, DURATION, Type
+from edge.rules.types import BOOL, BUILT_IN, DURATION, Fields, Type
 from sitekeeper.faults import Faults, nearest
 from sitekeeper.located_yaml import Plain
 from sitekeeper.model.alarm import Priority
 from sitekeeper.model.point import Names
 
 KEYS: Final = ("id", "class", "name", "params", "let", "when", "unless", "on_delay", "off_delay", "priority", "levels",
-               "latch", "reset_when", "playbook", "mode", "show", "tests")  # fmt: skip
+               "latch", "reset_when", "playbook", "mode", "show", "do", "once", "tests")  # fmt: skip
 LANGUAGES: Final = ("en", "zh-Hant", "zh-Hans")
 OFF_DELAY: Final = "10s"
+ALARMLESS: Final = "P4"
+"""The priority of a rule that has none, because all it does is to write. It moves no alarm."""
 MODES: Final[Mapping[str, Mode]] = {"live": "", "watch": "watch"}
 
 _ID: Final = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
@@ -37,27 +42,44 @@ _DECIDING: Final = (
     "priority",
     "levels",
     "latch",
+    "do",
+    "once",
 )
 
 
-def read_rule(text: RuleText, classes: Mapping[str, Mapping[str, Type]], faults: Faults) -> Rule | None:
+def read_rule(
+    text: RuleText,
+    classes: Mapping[str, Mapping[str, Type]],
+    faults: Faults,
+    *,
+    events: Mapping[str, Mapping[str, Fields]] = {},
+    groups: Collection[str] | None = None,
+) -> Rule | None:
     """Return the rule that `text` says; None if it has a fault, which is then among `faults`.
 
     Args:
         text: the rule.
         classes: types of the points of every class, by class and point name.
         faults: where mistakes are noted.
+        events: types of the fields of events, by class, event and field.
+        groups: the names of the site's groups; None if they are not known here.
     """
     before = len(faults.found) + faults.left_out
-    rule = _Reader(text, classes, faults).rule()
+    scopes = {
+        name: Scope(points=points, events={**BUILT_IN, **events.get(name, {})}) for name, points in classes.items()
+    }
+    rule = _Reader(text, scopes, groups, faults).rule()
     return rule if len(faults.found) + faults.left_out == before else None
 
 
 class _Reader:
-    def __init__(self, text: RuleText, classes: Mapping[str, Mapping[str, Type]], faults: Faults) -> None:
+    def __init__(
+        self, text: RuleText, scopes: Mapping[str, Scope], groups: Collection[str] | None, faults: Faults
+    ) -> None:
         self._text = text
         self._mapping = text.mapping
-        self._classes = classes
+        self._scopes = scopes
+        self._groups = groups
         self._faults = faults
         self._named: dict[str, Expression] = {}
         self._types: dict[str, Type] = {}
@@ -65,14 +87,20 @@ class _Reader:
     def rule(self) -> Rule | None:
         if not self._frame():
             return None
+        self._scope = self._scopes[str(self._mapping["class"])]
         parameters = self._parameters()
-        self._scope = Scope(
-            points=self._classes[str(self._mapping["class"])],
+        self._scope = replace(
+            self._scopes[str(self._mapping["class"])],
             parameters={name: value.type for name, value in parameters.items()},
             named=self._types,
+            classes=self._scopes,
+            groups=self._groups,
         )
         self._read_named()
         when = self._expression("when", wanted=BOOL)
+        do = read_linkage(
+            self._text, {name: scope.points for name, scope in self._scopes.items()}, self._groups, self._faults
+        )
         levels = self._levels()
         off_delay = self._expression("off_delay", wanted=DURATION, default=OFF_DELAY)
         unless = self._optional("unless")
@@ -95,6 +123,9 @@ class _Reader:
             mode=MODES.get(self._word("mode", tuple(MODES), "live"), ""),
             playbook=str(self._mapping.get("playbook", "")),
             show=self._show(),
+            do=do,
+            alarm=not self._only_writes,
+            once=self._word("once", ("", *SCOPES), ""),
             text=self._text,
             canonical=msgspec.json.encode({key: self._mapping.get(key) for key in _DECIDING}, order="sorted"),
         )
@@ -111,9 +142,9 @@ class _Reader:
         if "id" in mapping and not _ID.fullmatch(str(mapping["id"])):
             note(self._faults, text.place("id"), "bad-id", id=mapping["id"])
         cls = str(mapping.get("class", ""))
-        if cls and cls not in self._classes:
-            note(self._faults, text.place("class"), "unknown-class", near=nearest(cls, self._classes), name=cls)
-        return "id" in mapping and cls in self._classes
+        if cls and cls not in self._scopes:
+            note(self._faults, text.place("class"), "unknown-class", near=nearest(cls, self._scopes), name=cls)
+        return "id" in mapping and cls in self._scopes
 
     def _parameters(self) -> dict[str, ParameterValue]:
         found: dict[str, ParameterValue] = {}
@@ -139,7 +170,7 @@ class _Reader:
         if not _WORD.fullmatch(name) or name in RESERVED:
             note(self._faults, self._text.place(section, name, key=True), "bad-name", name=name)
             return False
-        if name in taken or name in self._classes[str(self._mapping["class"])]:
+        if name in taken or name in self._scope.points:
             note(self._faults, self._text.place(section, name, key=True), "name-taken", name=name)
             return False
         return True
@@ -147,7 +178,7 @@ class _Reader:
     def _levels(self) -> tuple[LevelRule, ...]:
         if "levels" not in self._mapping:
             after = self._expression("on_delay", wanted=DURATION, default="0s")
-            priority = self._priority("priority")
+            priority = ALARMLESS if self._only_writes else self._priority("priority")
             return () if after is None or priority is None else (LevelRule(priority=priority, after=after),)
         for key in ("priority", "on_delay"):
             if key in self._mapping:
@@ -158,6 +189,10 @@ class _Reader:
             return ()
         found = [self._level(place, item) for place, item in enumerate(items)]
         return tuple(level for level in found if level is not None)
+
+    @property
+    def _only_writes(self) -> bool:
+        return "do" in self._mapping and not self._mapping.keys() & {"priority", "levels"}
 
     def _level(self, place: int, item: Plain) -> LevelRule | None:
         if not isinstance(item, dict):

@@ -13,6 +13,7 @@ from sitekeeper.located_yaml import Document, Plain, Trail
 from sitekeeper.model.alarm import Priority
 from sitekeeper.model.point import Names, Point
 from sitekeeper.model.sample import Value
+from sitekeeper.profile import Writable
 
 PRIORITIES: Final = ("P1", "P2", "P3", "P4")
 Mode = Literal["", "watch"]
@@ -75,6 +76,24 @@ class LevelRule:
     when: Expression | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which devices a set or a linkage means. `scope` is `self`, `site`, `zone`, `link`, or `group` and a name."""
+
+    scope: str
+    cls: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Linkage:
+    """A checked `do:`. `write` is in the order of writing."""
+
+    reach: Reach
+    write: tuple[tuple[str, Value], ...]
+    priority: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """A rule that was read without a fault.
@@ -84,6 +103,8 @@ class Rule:
         unless: while true the rule raises nothing, and leaves a note once.
         latch: an alarm that returned stays until it is reset on site; `reset_when` must be true for that.
         show: further points whose values are told with each verdict.
+        do: what it writes while it holds. alarm: False if that is all it does.
+        once: `zone`, `link` or `site`: it applies to the first device (by id) of its class there and to no other.
         canonical: the parts of its text that decide, for the revision.
     """
 
@@ -102,6 +123,9 @@ class Rule:
     mode: Mode = ""
     playbook: str = ""
     show: tuple[str, ...] = ()
+    do: Linkage | None = None
+    alarm: bool = True
+    once: str = ""
     text: RuleText
     canonical: bytes
 
@@ -113,6 +137,9 @@ class DeviceSpec:
     Attributes:
         points: by name within the device; among them the built-in `online`.
         profile_settings, settings: what its profile and the site file say about rules; the latter wins.
+        events: types of the fields of every event that it can tell, by event.
+        writables: the points that its class and its driver allow to be written, and how.
+        zone, link, tags: what scopes of sets and linkages choose by. Without a zone it shares none.
     """
 
     id: str
@@ -120,6 +147,11 @@ class DeviceSpec:
     points: Mapping[str, Point]
     profile_settings: Settings = field(default_factory=dict)
     settings: Settings = field(default_factory=dict)
+    events: Mapping[str, Mapping[str, Type]] = field(default_factory=dict)
+    writables: Mapping[str, Writable] = field(default_factory=dict)
+    zone: str = ""
+    link: str = ""
+    tags: tuple[str, ...] = ()
 
 
 def parameter_value(value: Plain) -> ParameterValue | None:

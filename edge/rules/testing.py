@@ -4,40 +4,46 @@
       - name: what it shows
         kind: {passenger: presence}          # kind of the test device's points, as a profile would say
         params: {stuck_for: 15s}             # as a profile would set them
+        tags: [perimeter]                    # of the test device
+        without: [lux, read.event]           # points and events of its class that it lacks
+        others: {door-1: {class: access, zone: hall, tags: [exit]}}   # more devices
         steps:                               # what happens, in order of time
-          - {at: 0s, set: {door_zone: false}}    # good values; `online` is a point like others
+          - {at: 0s, set: {door_zone: false, door-1/mode: free}}      # good values; `online` is a point like others
           - {at: 9s, bad: [door_zone]}           # the points answer no more
           - {at: 12s, stale: true}               # the device goes offline, all its points are bad
+          - {at: 14s, event: {read.event: {granted: false}}}          # told once; with `late: true` it came late
+          - {at: 15s, command: cmd.open}         # a command on this point was accepted
           - {at: 20s, restart: true}             # the gateway stops and starts; everything is unknown until set again
         expect:
           - {until: 17s, none: L04}          # from the start to then, L04 raises nothing
           - {at: 18s, raise: L04, priority: P2}  # also: clear, level, note
+          - {at: 18s, raise: FIRE-DOORS, writes: {door-1/mode: free}}   # what it claims, all of it
+          - {at: 20s, stands: FIRE-DOORS}    # after a restart at that time its claims stand
 
-What is expected of the rule itself must be all that it does; other rules may be named too. The test device has every
-point of its class and all rules of the file. A test runs on until an hour after its last line.
+What is expected of the rule itself must be all that it does; other rules may be named too. All rules of the file are
+there. A test runs on until an hour after its last line.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from edge.rules.compiling import Rules, compile_rules
 from edge.rules.engine import Engine
 from edge.rules.instance import Verdict
+from edge.rules.packs import shipped_events, shipped_writables
 from edge.rules.places import note
-from edge.rules.rule import DeviceSpec, Rule, RuleText, Setting
-from edge.rules.types import BOOL, Type
+from edge.rules.rule import Rule, RuleText, Setting
+from edge.rules.trial import Classes, Step, Trial
+from edge.rules.types import Fields, Type
 from sitekeeper.durations import duration_text, parse_duration
 from sitekeeper.faults import Faults
 from sitekeeper.located_yaml import Plain
-from sitekeeper.model.clock import HOUR, Micros
-from sitekeeper.model.point import ONLINE, Point, PointKind, PointType
-from sitekeeper.model.quality import GOOD, Reason, bad
-from sitekeeper.model.sample import Sample, Value
+from sitekeeper.model.clock import HOUR
+from sitekeeper.profile import Writable
 
-DEVICE: Final = "test-device"
-_KINDS: Final = ("raise", "clear", "level", "note")
-_POINT_TYPES: Final[Mapping[str, PointType]] = {"bool": "bool", "number": "float", "enum": "enum", "text": "text"}
+_KINDS: Final = ("raise", "clear", "level", "note", "stands")
+_TEST: Final = frozenset({"name", "kind", "params", "tags", "without", "others", "steps", "expect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +56,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    at: Micros
-    set: Mapping[str, Value]
-    bad: tuple[str, ...]
-    stale: bool
-    restart: bool
+class _Made:
+    """A verdict, or that the rule's claims stood after a restart."""
+
+    kind: str
+    verdict: Verdict
 
 
 def run_tests(
-    texts: Sequence[RuleText], classes: Mapping[str, Mapping[str, Type]], faults: Faults, *, only: str = ""
+    texts: Sequence[RuleText],
+    classes: Mapping[str, Mapping[str, Type]],
+    faults: Faults,
+    *,
+    only: str = "",
+    events: Mapping[str, Mapping[str, Fields]] | None = None,
+    writables: Mapping[str, Mapping[str, Writable]] | None = None,
 ) -> list[Outcome]:
     """Run the tests beside the rules in `texts`; mistakes in rules and tests are noted in `faults`.
 
@@ -68,8 +79,14 @@ def run_tests(
         classes: types of points by class and name.
         faults: where mistakes are noted.
         only: a rule id, to run that rule's tests only.
+        events, writables: of every class; those of the shipped classes if left out.
     """
-    rules = compile_rules(texts, classes, (), {}, faults)
+    known = Classes(
+        points=classes,
+        events=shipped_events() if events is None else events,
+        writables=shipped_writables() if writables is None else writables,
+    )
+    rules = compile_rules(texts, classes, (), {}, faults, events=known.events)
     outcomes: list[Outcome] = []
     for rule in rules.rules:
         tests = rule.text.mapping.get("tests", [])
@@ -77,7 +94,7 @@ def run_tests(
             if only and rule.id != only:
                 continue
             try:
-                outcomes.append(_Test(rule, cast("dict[str, Any]", test), classes[rule.cls]).run(texts, classes))
+                outcomes.append(_Test(rule, cast("dict[str, Any]", test), known).run(texts))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 note(faults, rule.text.place("tests", place), "bad-test", why=f"{type(error).__name__}: {error}")
     return outcomes
@@ -86,110 +103,84 @@ def run_tests(
 class _Test:
     """One test. Reading it raises KeyError, TypeError, ValueError or AttributeError where it is not well made."""
 
-    def __init__(self, rule: Rule, test: Mapping[str, Any], points: Mapping[str, Type]) -> None:
-        unknown = test.keys() - {"name", "kind", "params", "steps", "expect"}
+    def __init__(self, rule: Rule, test: Mapping[str, Any], classes: Classes) -> None:
+        unknown = test.keys() - _TEST
         if unknown:
             msg = f"unknown key {min(unknown)!r}"
             raise ValueError(msg)
         self._rule = rule
         self._name = str(test["name"])
         self._expect: list[Mapping[str, Any]] = list(test["expect"])
-        self._params: Mapping[str, Plain] = test.get("params", {})
-        self._points = _points(points, test.get("kind", {}))
-        self._steps = [_step(step, self._points) for step in test["steps"]]
+        self._classes = classes
+        params: Mapping[str, Plain] = test.get("params", {})
+        place = rule.text.place("tests")
+        settings = {rule.id: {name: Setting(value, place) for name, value in params.items()}}
+        self._trial = Trial(rule.cls, test, classes, settings)
 
-    def run(self, texts: Sequence[RuleText], classes: Mapping[str, Mapping[str, Type]]) -> Outcome:
-        place = self._rule.text.place("tests")
-        settings = {self._rule.id: {name: Setting(value, place) for name, value in self._params.items()}}
-        device = DeviceSpec(id=DEVICE, cls=self._rule.cls, points=self._points, settings=settings)
+    def run(self, texts: Sequence[RuleText]) -> Outcome:
         faults = Faults()
-        rules = compile_rules(texts, classes, [device], {}, faults)
+        classes = self._classes
+        rules = compile_rules(texts, classes.points, self._trial.devices, {}, faults, events=classes.events)
         if faults.found:
             raise ValueError(faults.found[0].message)
-        made = _play(rules, self._steps, self._points)
-        return Outcome(self._rule.id, self._name, tuple(self._compare(made)))
+        return Outcome(self._rule.id, self._name, tuple(self._compare(_play(rules, self._trial.steps))))
 
-    def _compare(self, made: list[Verdict]) -> list[str]:
+    def _compare(self, made: list[_Made]) -> list[str]:
         problems: list[str] = []
         left = list(made)
         for expected in self._expect:
             if "none" in expected:
-                until = parse_duration(expected["until"])
-                early = [v for v in made if v.rule == expected["none"] and v.kind == "raise" and v.at <= until]
-                known = {parse_duration(e["at"]) for e in self._expect if e.get("raise") == expected["none"]}
-                problems += [f"{_say(v)} before {expected['until']}" for v in early if v.at not in known]
+                problems += self._early(expected, made)
                 continue
             kind = next(kind for kind in _KINDS if kind in expected)
             at, rule = parse_duration(expected["at"]), expected[kind]
-            found = next((v for v in left if (v.kind, v.rule, v.at) == (kind, rule, at)), None)
+            found = next((m for m in left if (m.kind, m.verdict.rule, m.verdict.at) == (kind, rule, at)), None)
             if found is None:
                 problems.append(f"no {kind} of {rule} at {expected['at']}")
                 continue
             left.remove(found)
-            if expected.get("priority", found.priority) != found.priority:
-                problems.append(f"{_say(found)} as {found.priority}, not {expected['priority']}")
-        return problems + [f"{_say(v)}, not expected" for v in left if v.rule == self._rule.id]
+            problems += _differences(found, expected)
+        return problems + [
+            f"{_say(m)}, not expected" for m in left if m.verdict.rule == self._rule.id and m.kind != "stands"
+        ]
+
+    def _early(self, expected: Mapping[str, Any], made: list[_Made]) -> list[str]:
+        until = parse_duration(expected["until"])
+        known = {parse_duration(e["at"]) for e in self._expect if e.get("raise") == expected["none"]}
+        raised = [m for m in made if m.kind == "raise" and m.verdict.rule == expected["none"]]
+        early = [m for m in raised if m.verdict.at <= until and m.verdict.at not in known]
+        return [f"{_say(m)} before {expected['until']}" for m in early]
 
 
-def _say(verdict: Verdict) -> str:
-    return f"{verdict.kind} of {verdict.rule} at {duration_text(verdict.at)}"
+def _differences(made: _Made, expected: Mapping[str, Any]) -> list[str]:
+    verdict, problems = made.verdict, []
+    if expected.get("priority", verdict.priority) != verdict.priority:
+        problems.append(f"{_say(made)} as {verdict.priority}, not {expected['priority']}")
+    writes = {f"{write.device}/{write.point}": write.value for write in verdict.writes}
+    if expected.get("writes", writes) != writes:
+        problems.append(f"{_say(made)} writes {writes}")
+    return problems
 
 
-def _play(rules: Rules, steps: Sequence[_Step], points: Mapping[str, Point]) -> list[Verdict]:
+def _say(made: _Made) -> str:
+    return f"{made.kind} of {made.verdict.rule} at {duration_text(made.verdict.at)}"
+
+
+def _play(rules: Rules, steps: Sequence[Step]) -> list[_Made]:
     """Return everything the rules decide, with the steps' own times."""
     state: dict[str, bytes] = {}
     engine = Engine(rules, state=state, as_of=None, now=0)
-    made: list[Verdict] = []
+    made: list[_Made] = []
     for step in steps:
         if step.restart:
-            made += engine.advance(step.at)
+            made += _made(engine.advance(step.at))
             state.update({key: saved for key, saved in engine.dirty().items() if saved is not None})
             engine = Engine(rules, state=state, as_of=step.at, now=step.at)
-        made += engine.feed(_samples(step, points))
+            made += [_Made("stands", verdict) for verdict in engine.standing()]
+        made += _made(engine.feed(step.records))
         state.update({key: saved for key, saved in engine.dirty().items() if saved is not None})
-    return made + engine.advance(steps[-1].at + HOUR)
+    return made + _made(engine.advance(steps[-1].at + HOUR))
 
 
-def _samples(step: _Step, points: Mapping[str, Point]) -> list[Sample]:
-    broken = (*points, ONLINE) if step.stale else step.bad
-    samples = [Sample(points[n].handle, step.at, None, bad(Reason.STALE)) for n in broken if n != ONLINE]
-    if step.stale:
-        samples.append(Sample(points[ONLINE].handle, step.at, False, GOOD))
-    return samples + [Sample(points[name].handle, step.at, value, GOOD) for name, value in step.set.items()]
-
-
-def _points(types: Mapping[str, Type], kinds: Mapping[str, PointKind]) -> dict[str, Point]:
-    points = {
-        name: Point(
-            handle=handle,
-            id=f"{DEVICE}/{name}",
-            device=DEVICE,
-            name=name,
-            type=_POINT_TYPES[type_.base],
-            group="",
-            unit=type_.unit or "",
-            members=type_.members,
-        )
-        for handle, (name, type_) in enumerate({**types, ONLINE: BOOL}.items())
-    }
-    return {**points, **{name: replace(points[name], kind=kind) for name, kind in kinds.items()}}
-
-
-def _step(step: Mapping[str, Any], points: Mapping[str, Point]) -> _Step:
-    unknown = step.keys() - {"at", "set", "bad", "stale", "restart"}
-    values, broken = step.get("set", {}), tuple(step.get("bad", ()))
-    strange = [*unknown, *(name for name in (*values, *broken) if name not in points)]
-    for name, value in values.items():
-        if name in points and not _may_be(points[name], value):
-            strange.append(f"{name}: {value}")
-    if strange:
-        msg = f"unknown {strange[0]!r}"
-        raise ValueError(msg)
-    stale, restart = step.get("stale") is True, step.get("restart") is True
-    return _Step(parse_duration(step["at"]), values, broken, stale, restart)
-
-
-def _may_be(point: Point, value: Value) -> bool:
-    if point.type == "enum":
-        return value in point.members
-    return isinstance(value, bool) == (point.type == "bool")
+def _made(verdicts: Sequence[Verdict]) -> list[_Made]:
+    return [_Made(verdict.kind, verdict) for verdict in verdicts]

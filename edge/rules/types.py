@@ -1,8 +1,10 @@
 """What kind of value an expression has, and whether two may meet: units, members of enumerations, constants."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
+from sitekeeper.model.command import Outcome
 from sitekeeper.model.point import PointType
 
 Base = Literal["bool", "number", "text", "enum", "duration", "event", "device"]
@@ -35,6 +37,24 @@ EVENT: Final = Type("event")
 TEXT: Final = Type("text")
 DEVICE: Final = Type("device")
 COUNT: Final = Type("number", "")
+SECONDS: Final = Type("number", "s")
+
+Fields = Mapping[str, Type]
+"""Types of the fields of an event."""
+
+BUILT_IN: Final[Mapping[str, Fields]] = {
+    "command": {
+        "id": TEXT,
+        "point": TEXT,
+        "value": TEXT,
+        "priority": COUNT,
+        "by": TEXT,
+        "outcome": Type("enum", members=get_args(Outcome)),
+        "reason": TEXT,
+    },
+    "audit_gap": {"counter": TEXT, "from": COUNT, "to": COUNT, "restarted": BOOL},
+}
+"""Events that the gateway itself tells of every device: what came of a command, and events that are missing."""
 
 _BASES: Final[dict[PointType, Base]] = {
     "bool": "bool",

@@ -1,6 +1,7 @@
 """A site folder to frozen values, or to every fault in it with file, line and column.
 
 folder     the files, secrets filled in            written    pydantic's findings -> faults with places
+classes    what a class allows to be written       guards     interlocks that guard nothing
 library    classes and profiles                    devices    an entry, its profile and its link -> a draft
 ranges     `for:`                                  overlap    two points at one place
 assemble   drafts -> handles, groups, catalogue    rules      the seam to the rule engine

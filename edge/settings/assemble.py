@@ -46,6 +46,7 @@ def site(
         outbox=_outbox(folder, file.outbox),
         office=_office(file.office),
         catalogue=catalogue,
+        groups_by_name={name: tuple(members) for name, members in file.groups.items()},
         revision=read.revision,
     )
 
@@ -112,6 +113,7 @@ def _device(draft: Draft, parts: _Parts) -> Device:
         heartbeat=Heartbeat(handle=pulse.handle, within=beat.within) if beat and pulse else None,
         profile_settings=settings(profile.file.rules, origin(profile.document, "rules")),
         settings=settings(section.rules, draft.where.within("rules")),
+        writables=draft.writables,
         zone=section.zone or "",
         tags=tuple(section.tags),
         names=_names(section.name),
@@ -130,7 +132,7 @@ def _read(draft: Draft, parts: _Parts) -> DeviceRead:
         )
         for group in parts.groups
     )
-    return DeviceRead(id=draft.section.id, options=draft.options, groups=groups)
+    return DeviceRead(id=draft.section.id, options=draft.options, groups=groups, events=draft.events)
 
 
 def _point_read(point: Point, draft: Draft) -> PointRead:

@@ -6,26 +6,33 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from drivers import registry
-from drivers.base import DriverKind
+from drivers.base import DriverKind, EventRead
 from edge.rules.rule import Setting, Settings
-from edge.settings.library import Declared, Library, Profile, declare
+from edge.settings.library import Declared, DeclaredEvent, Library, Profile, complete, declare
 from edge.settings.models import DeviceSection
 from edge.settings.overlap import overlaps
 from edge.settings.written import Origin, check, fields_of
 from sitekeeper.durations import duration_text
-from sitekeeper.faults import Faults, nearest
-from sitekeeper.profile import Parameters, ProfilePoint
+from sitekeeper.faults import Faults, Place, nearest
+from sitekeeper.profile import Parameters, ProfilePoint, Writable
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One device whose points have no handles yet. `addresses` are what the driver's kind bound, by point name."""
+    """One device whose points have no handles yet.
+
+    Attributes:
+        addresses: what the driver's kind bound, by point name.
+        writables: what may be written to it: what its class and its driver allow, and its tags leave of that.
+    """
 
     section: DeviceSection
     profile: Profile
     options: BaseModel
     points: Mapping[str, Declared]
     addresses: Mapping[str, object]
+    writables: Mapping[str, Writable]
+    events: tuple[EventRead, ...]
     where: Origin
 
     def group(self, point: Declared) -> str:
@@ -36,15 +43,18 @@ class Draft:
 
 @dataclass(slots=True)
 class Workshop:
-    """Makes drafts. Points that two devices have in common are checked once."""
+    """Makes drafts. Points that two devices have in common are checked once. `seen`: every device's id so far."""
 
     library: Library
     kinds: Mapping[str, DriverKind | None]
     faults: Faults
+    seen: set[str] = field(default_factory=set)
     _models: dict[tuple[str, str, str], BaseModel | None] = field(default_factory=dict)
 
     def draft(self, data: object, where: Origin) -> Draft | None:
         """Return the device that `data` describes; None if it is not usable, with the reasons in `faults`."""
+        if isinstance(data, dict):
+            self.seen.add(str(data.get("id")))  # nobody who names it is to blame for what is wrong in it
         section = check(DeviceSection, data, where, self.faults, also=self._link_keys(data))
         if section is None:
             return None
@@ -56,20 +66,24 @@ class Workshop:
         points = self._points(section, profile, where)
         addresses = self._addresses(section, profile, kind, points, where)
         overlaps(points, addresses, self.faults)
+        writables = self._writables(section, kind, points, addresses)
+        events = self._events(section, profile, kind) if addresses else ()
         if options is None:
             return None
-        return Draft(section, profile, options, points, addresses, where)
+        return Draft(section, profile, options, points, addresses, writables, events, where)
 
     def unused(self, names: Iterable[str]) -> None:
         """Check the driver's keys in profiles that no usable device has, as far as that goes without a device."""
         kinds = [registry.kind(name) for name in registry.names()]
         for name in names:
             profile = self.library.profile(name)
-            for point in profile.points.values() if profile else ():
-                for kind in kinds:
-                    if profile and kind.marker_keys & point.keys.keys():
-                        self._model(name, kind, point)
-                        break
+            for kind in kinds if profile else ():
+                assert profile is not None
+                theirs = [point for point in profile.points.values() if kind.marker_keys & point.keys.keys()]
+                for point in theirs:
+                    self._model(name, kind, point)
+                for event in profile.events.values() if theirs else ():
+                    self._event_model(name, kind, event)
 
     def _link_keys(self, data: object) -> list[str]:
         kind = self.kinds.get(str(data.get("link"))) if isinstance(data, dict) else None
@@ -119,6 +133,7 @@ class Workshop:
             declared = model and declare(profile.cls, name, model, layers, self.faults)
             if declared:
                 points[name] = declared
+                complete(declared, profile.file.points, self.faults)
         return points
 
     def _addresses(
@@ -133,6 +148,11 @@ class Workshop:
         found: dict[str, object] = {}
         for name, point in measured.items():
             changed = section.id if name in section.points else profile.file.profile
+            marker = sorted(kind.marker_keys & point.keys.keys())
+            if point.writes and not marker:
+                place, keys = point.where.place(("write",), key=True), ", ".join(sorted(kind.marker_keys))
+                self.faults.add(place, "write-without-read", hint="add-address", name=name, keys=keys)
+                continue
             model = self._model(changed, kind, point)
             if model is None or not point.sound:
                 continue
@@ -144,11 +164,52 @@ class Workshop:
                     parameters=section.with_,
                 )
             except ValueError as error:
-                marker = sorted(kind.marker_keys & point.keys.keys())
                 place = point.where.place((marker[0],)) if marker else point.where.place(key=True)
-                reason, _, near = str(error).partition("; did you mean ")
-                self.faults.add(place, "bad-address", near=near.rstrip("?"), name=name, reason=reason)
+                self._unbound(place, name, error)
         return found
+
+    def _unbound(self, place: Place, name: str, error: ValueError) -> None:
+        reason, _, near = str(error).partition("; did you mean ")
+        self.faults.add(place, "bad-address", near=near.rstrip("?"), name=name, reason=reason)
+
+    def _writables(
+        self, section: DeviceSection, kind: DriverKind, points: Mapping[str, Declared], addresses: Mapping[str, object]
+    ) -> dict[str, Writable]:
+        found: dict[str, Writable] = {}
+        for name in (name for name, address in addresses.items() if kind.writable(address)):
+            allowed = points[name].writable
+            if allowed is None:
+                continue  # never written, whatever the driver could do
+            left = allowed.narrowed(section.tags)
+            if left is not None:
+                found[name] = left
+        return found
+
+    def _events(self, section: DeviceSection, profile: Profile, kind: DriverKind) -> tuple[EventRead, ...]:
+        found = []
+        for event in profile.events.values():
+            model = self._event_model(profile.file.profile, kind, event)
+            if model is None:
+                continue
+            try:
+                address = kind.bind_event(model, fields=event.fields, parameters=section.with_)
+            except ValueError as error:
+                self._unbound(event.where.place(key=True), event.name, error)
+            else:
+                found.append(EventRead(name=event.name, fields=event.fields, address=address))
+        return tuple(found)
+
+    def _event_model(self, owner: str, kind: DriverKind, event: DeclaredEvent) -> BaseModel | None:
+        """Return the driver's keys of `event`, checked once per profile."""
+        key = (owner, kind.family, f"event {event.name}")
+        if key not in self._models:
+            self._models[key] = None
+            if kind.event_model is None:
+                place = event.where.place(key=True)
+                self.faults.add(place, "no-events", hint="take-away", name=event.name, driver=kind.name)
+            else:
+                self._models[key] = check(kind.event_model, event.keys, event.where, self.faults)
+        return self._models[key]
 
     def _model(self, owner: str, kind: DriverKind, point: Declared) -> BaseModel | None:
         """Return the driver's keys of `point`, checked once per owner: its profile, or the device that changes it."""

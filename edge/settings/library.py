@@ -1,14 +1,16 @@
 """Classes and profiles: the shipped ones and a site's own, read once each and checked as far as they go alone."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drivers.base import EventField
+from edge.settings.classes import read_class
 from edge.settings.written import Origin, check, origin
 from sitekeeper.data import data_path
 from sitekeeper.faults import Faults, nearest
 from sitekeeper.located_yaml import Document, read_document
-from sitekeeper.profile import ClassFile, ClassPoint, Meaning, ProfileFile, ProfilePoint
+from sitekeeper.profile import ClassEvent, ClassFile, ClassPoint, Meaning, ProfileFile, ProfilePoint, Writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,44 @@ class Declared:
     def keys(self) -> dict[str, object]:
         return dict(self.written.model_extra or {})
 
+    @property
+    def writable(self) -> Writable | None:
+        """What the class allows to be written here; it allows nothing of a profile's own points."""
+        return self.meaning.writable if isinstance(self.meaning, ClassPoint) else None
+
+    @property
+    def writes(self) -> bool:
+        """Whether the profile says how it is written: every driver calls that key `write`."""
+        key = self.keys.get("write")
+        return key is not None and key is not False
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredEvent:
+    """One event of a profile with what its class declares. `keys` are the driver's."""
+
+    name: str
+    meaning: ClassEvent
+    keys: Mapping[str, object]
+    where: Origin
+
+    @property
+    def fields(self) -> tuple[EventField, ...]:
+        return tuple(
+            EventField(name=name, type=field.type, members=tuple(field.members), personal=field.personal)
+            for name, field in self.meaning.fields.items()
+        )
+
 
 @dataclass(slots=True)
 class Profile:
-    """A profile as read. `points` lacks those that are wrong by themselves."""
+    """A profile as read. `points` and `events` lack those that are wrong by themselves."""
 
     file: ProfileFile
     document: Document
     cls: ClassFile
     points: dict[str, Declared] = field(default_factory=dict)
+    events: dict[str, DeclaredEvent] = field(default_factory=dict)
 
 
 class Library:
@@ -90,8 +121,39 @@ class Library:
             declared = declare(cls, point, written, origin(document, "points", point), self._faults)
             if declared is not None:
                 profile.points[point] = declared
+        self._events(profile)
         self._whole(profile)
         return profile
+
+    def _events(self, profile: Profile) -> None:
+        """Join the profile's events with what its class declares of them."""
+        for name, written in profile.file.events.items():
+            where = origin(profile.document, "events", name)
+            meaning = profile.cls.events.get(name)
+            if meaning is None:
+                near, known = nearest(name, profile.cls.events), ", ".join(profile.cls.events) or "-"
+                place, cls = where.place(key=True), profile.file.class_
+                self._faults.add(
+                    place, "unknown-event", near=near, hint="known-events", name=name, cls=cls, known=known
+                )
+            elif self._fields_fit(name, meaning, written.model_extra or {}, where):
+                profile.events[name] = DeclaredEvent(name, meaning, written.model_extra or {}, where)
+
+    def _fields_fit(self, event: str, meaning: ClassEvent, keys: Mapping[str, object], where: Origin) -> bool:
+        """Check that the fields of an event are those that the class declares; every driver calls that key `fields`."""
+        given = keys.get("fields", {})
+        if not isinstance(given, dict):
+            return True  # the driver's model says what is wrong
+        missing, known = [name for name in meaning.fields if name not in given], ", ".join(meaning.fields)
+        for name in (name for name in given if name not in meaning.fields):
+            place, near = where.place(("fields", name), key=True), nearest(str(name), meaning.fields)
+            self._faults.add(
+                place, "unknown-field", near=near, hint="known-fields", name=str(name), event=event, known=known
+            )
+        if missing:
+            place, names = where.place(("fields",) if "fields" in keys else (), key=True), ", ".join(missing)
+            self._faults.add(place, "missing-fields", hint="give-fields", event=event, names=names)
+        return not missing and given.keys() == meaning.fields.keys()
 
     def _whole(self, profile: Profile) -> None:
         """Check what concerns a profile as a whole: required points, heartbeat."""
@@ -107,6 +169,8 @@ class Library:
                 self._faults.add(place, "unknown-point", near=nearest(beat.point, file.points), name=beat.point)
             elif written.derive is not None:
                 self._faults.add(place, "heartbeat-derived", name=beat.point)
+        for declared in profile.points.values():
+            complete(declared, file.points, self._faults)
 
     def classes(self) -> dict[str, ClassFile]:
         """Return every device class that can be used."""
@@ -115,10 +179,8 @@ class Library:
 
     def _class(self, name: str) -> ClassFile | None:
         if name not in self._classes:
-            self._classes[name] = None
-            document = read_document(data_path("classes", f"{name}.yaml"), f"config/classes/{name}.yaml", self._faults)
-            if document is not None:
-                self._classes[name] = check(ClassFile, document.data, origin(document), self._faults)
+            path = data_path("classes", f"{name}.yaml")
+            self._classes[name] = read_class(path, f"config/classes/{name}.yaml", self._faults)
         return self._classes[name]
 
 
@@ -143,7 +205,22 @@ def declare(cls: ClassFile, name: str, written: ProfilePoint, where: Origin, fau
     elif written.derive is None and not keys:
         faults.add(where.place(key=True), "no-address", name=name)
         return None
-    return Declared(name, meaning, written, where, sound)
+    declared = Declared(name, meaning, written, where, sound)
+    if declared.writes and declared.writable is None:
+        place = where.place(("write",), key=True)
+        faults.add(place, "write-not-allowed", hint="take-away-write", name=name, cls=cls.class_)
+    return declared
+
+
+def complete(point: Declared, names: Container[str], faults: Faults) -> None:
+    """Note a point that is written although what guards the write, or shows its effect, is not in the profile."""
+    writable = point.writable
+    if writable is None or not point.writes:
+        return
+    for needed in (writable.interlock, writable.confirm.point if writable.confirm else None):
+        if needed is not None and needed not in names:
+            place = point.where.place(("write",), key=True)
+            faults.add(place, "write-needs", hint="add-point", name=point.name, needs=needed)
 
 
 def _words_fit(name: str, words: object, members: list[str], where: Origin, faults: Faults) -> bool:

@@ -1,7 +1,7 @@
 """From a site folder to a `Site`, or to every fault in it at once. Opens no socket. `sk config check` runs this."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from drivers import registry
@@ -47,6 +47,7 @@ def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | Non
     drafts = list(_drafts(workshop, read, faults))
     workshop.unused(set(library.own()) - {draft.section.profile for draft in drafts})
     _apart(drafts, faults)
+    _grouped(file.groups, workshop.seen, origin(read.site, "groups"), faults)
     own = rule_texts(read.rules, faults)
     site = assemble.site(folder, read, file, links, drafts)
     site = with_rules(site, file.rules, drafts, own, library.classes(), origin(read.site, "rules"), faults)
@@ -59,10 +60,12 @@ def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | Non
 
 
 def _salvage(document: Document, faults: Faults) -> SiteFile:
-    """Stand in for a site file with faults, so that what it says about rules is checked all the same."""
+    """Stand in for a site file with faults, so that what it says about rules and groups is checked all the same."""
     rules = check(RulesSection, _mapping(document.data, "rules"), origin(document, "rules"), faults)
+    written = _mapping(document.data, "groups").items()
+    groups = {str(name): [str(each) for each in group] for name, group in written if isinstance(group, list)}
     site = SiteSection(id="unknown", timezone="UTC")
-    return SiteFile(site=site, rules=rules or RulesSection())
+    return SiteFile(site=site, rules=rules or RulesSection()).model_copy(update={"groups": groups})
 
 
 def _links(written: dict[Scalar, Plain], where: Origin, faults: Faults) -> tuple[Kinds, dict[str, Link]]:
@@ -143,6 +146,18 @@ def _apart(drafts: list[Draft], faults: Faults) -> None:
         same_target = targets.setdefault(target, draft)
         if same_target is not draft:
             faults.add(place, "same-device", name=section.id, other=same_target.section.id, link=section.link)
+
+
+def _grouped(groups: Mapping[str, list[str]], known: Collection[str], where: Origin, faults: Faults) -> None:
+    """Every group names devices of this site, each once."""
+    for name, members in groups.items():
+        for index, member in enumerate(members):
+            place = where.place((name, index))
+            if member not in known:
+                near, devices = nearest(member, known), ", ".join(sorted(known)) or "-"
+                faults.add(place, "unknown-device", near=near, hint="known-devices", name=member, known=devices)
+            elif member in members[:index]:
+                faults.add(place, "twice-in-group", hint="take-away", name=member, group=name)
 
 
 def _mapping(data: Plain, key: str) -> dict[Scalar, Plain]:

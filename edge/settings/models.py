@@ -1,12 +1,13 @@
 """What may stand in a site folder: `site.yaml`, `devices/*.yaml`, `secrets.yaml`. Drivers add their own keys."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from edge.rules.sets import GROUP, SCOPES
 from sitekeeper.faults import nearest
 from sitekeeper.model.clock import DAY, MS
 from sitekeeper.profile import (
@@ -21,6 +22,8 @@ from sitekeeper.profile import (
     Text,
     Written,
 )
+
+_SCOPES: Final = frozenset({*SCOPES, GROUP, "self"})
 
 
 def _timezone(value: str) -> str:
@@ -39,6 +42,12 @@ def _broker(value: str) -> str:
     return value
 
 
+def _no_scope(value: str) -> str:
+    if value in _SCOPES:
+        raise PydanticCustomError("reserved-name", "a scope of rules")
+    return value
+
+
 def broker_problem(value: str) -> str:
     """Return what is wrong with the address of a broker; empty if nothing is."""
     try:
@@ -51,6 +60,10 @@ def broker_problem(value: str) -> str:
     if parts.path.strip("/") or parts.query or parts.username is not None:
         return "only a host and a port may be given; username and password are keys of their own"
     return ""
+
+
+GroupId = Annotated[Id, AfterValidator(_no_scope)]
+"""Name of a group of devices. Where a rule says whom it means, a group stands beside the built-in scopes."""
 
 
 class Position(Written):
@@ -141,11 +154,12 @@ class OfficeSection(Written):
 
 
 class SiteFile(Written):
-    """`site.yaml`."""
+    """`site.yaml`. `groups`: named lists of devices, for rules."""
 
     site: SiteSection
     links: dict[Id, LinkSection] = {}
     devices: list[Any] = []
+    groups: dict[GroupId, list[Id]] = {}
     rules: RulesSection = RulesSection()
     outbox: OutboxSection = OutboxSection()
     office: OfficeSection | None = None

@@ -13,6 +13,7 @@ from edge.rules.places import Written
 from edge.rules.rule import DeviceSpec, Rule, RuleText
 from edge.rules.types import BOOL, Type, type_of
 from edge.settings.devices import Draft, settings
+from edge.settings.guards import check_guards
 from edge.settings.limits import LIMITS
 from edge.settings.models import RulesSection
 from edge.settings.values import Device, Site
@@ -51,9 +52,19 @@ def with_rules(
     by_device: defaultdict[str, dict[str, Point]] = defaultdict(dict)
     for point in site.points:
         by_device[point.device][point.name] = point
-    specs = [_spec(device, by_device[device.id], others) for device in site.devices.values()]
-    compiled = compile_rules(texts, types, specs, settings(section.overrides, where.within("overrides")), faults)
+    events = {name: _events(cls) for name, cls in classes.items()}
+    specs = [_spec(device, by_device[device.id], events[device.cls], others) for device in site.devices.values()]
+    compiled = compile_rules(
+        texts,
+        types,
+        specs,
+        settings(section.overrides, where.within("overrides")),
+        faults,
+        events=events,
+        groups=site.groups_by_name,
+    )
     derivations = compile_derives(dict(_derives(drafts, by_device)), by_device, faults)
+    check_guards(drafts, derivations, faults)
     rows = tuple(sorted((_row(rule) for rule in compiled.rules), key=lambda row: row.id))
     catalogue = msgspec.structs.replace(site.catalogue, rules=rows)
     return replace(site, rules=compiled, derivations=derivations, catalogue=catalogue)
@@ -66,7 +77,9 @@ def _packs(section: RulesSection, where: Origin, faults: Faults) -> tuple[tuple[
     return packs.load(chosen, faults), frozenset(str(text.mapping.get("id")) for text in packs.load(others, faults))
 
 
-def _spec(device: Device, points: Mapping[str, Point], others: frozenset[str]) -> DeviceSpec:
+def _spec(
+    device: Device, points: Mapping[str, Point], events: Mapping[str, Mapping[str, Type]], others: frozenset[str]
+) -> DeviceSpec:
     """The device as rules see it. What its profile sets for rules that this site did not choose is not its business."""
     return DeviceSpec(
         id=device.id,
@@ -74,12 +87,24 @@ def _spec(device: Device, points: Mapping[str, Point], others: frozenset[str]) -
         points=points,
         profile_settings={rule: values for rule, values in device.profile_settings.items() if rule not in others},
         settings=device.settings,
+        events={name: events[name] for name in device.events},
+        writables=device.writables,
+        zone=device.zone,
+        link=device.link,
+        tags=device.tags,
     )
 
 
 def _types(cls: ClassFile) -> dict[str, Type]:
     types = {name: type_of(point.type, point.unit, tuple(point.members)) for name, point in cls.points.items()}
     return {**types, ONLINE: BOOL}
+
+
+def _events(cls: ClassFile) -> dict[str, dict[str, Type]]:
+    return {
+        event: {name: type_of(field.type, field.unit, tuple(field.members)) for name, field in declared.fields.items()}
+        for event, declared in cls.events.items()
+    }
 
 
 def _derives(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator
 from drivers import registry
 from drivers.base import DriverKind
 from edge.settings.models import DeviceSection, DevicesFile, LinkSection, SiteFile
-from sitekeeper.profile import ClassFile, ProfileFile, ProfilePoint
+from sitekeeper.profile import ClassFile, ProfileEvent, ProfileFile, ProfilePoint
 
 Schema = dict[str, Any]
 
@@ -31,7 +31,7 @@ def schemas() -> dict[str, Schema]:
     devices.setdefault("definitions", {}).update(site["definitions"])
     devices["properties"]["devices"]["items"] = {"$ref": "#/definitions/Device"}
     profile = _of(ProfileFile)
-    profile["definitions"]["ProfilePoint"] = point
+    profile["definitions"] |= {"ProfilePoint": point, "ProfileEvent": _event(kinds)}
     every = {"site": site, "devices": devices, "profile": profile, "class": _of(ClassFile)}
     return {name: {"$schema": DRAFT, **schema} for name, schema in every.items()}
 
@@ -83,23 +83,40 @@ def _point(kinds: list[DriverKind]) -> Schema:
     return _joined(ProfilePoint, [kind.point_model for kind in kinds])
 
 
+def _event(kinds: list[DriverKind]) -> Schema:
+    """A field of an event may be written as its path alone, which the drivers' models turn into a mapping."""
+    schema = _joined(ProfileEvent, [kind.event_model for kind in kinds if kind.event_model is not None])
+    fields = schema["properties"].get("fields", {}).get("patternProperties", {})
+    fields.update({name: {"anyOf": [part, {"type": "string"}]} for name, part in fields.items()})
+    return schema
+
+
 def _joined(generic: type[BaseModel], special: list[type[BaseModel]]) -> Schema:
     """Join our keys with those of drivers into one flat object that allows no others; nothing of theirs is required."""
-    schema = _of(generic)
-    definitions = schema.pop("definitions", {})
+    schema = _inlined(generic)
     for model in special:
-        found = _of(model)
-        if "definitions" in found:
-            msg = f"{model.__name__}: keys of a driver are flat, without models inside"
-            raise TypeError(msg)
-        for name, part in found["properties"].items():
+        for name, part in _inlined(model)["properties"].items():
             said = schema["properties"].get(name)
             schema["properties"][name] = _either(said, _loosened(model, name, part))
-    inline = json.dumps(schema)
-    for name, definition in definitions.items():
-        inline = inline.replace(json.dumps({"$ref": f"#/definitions/{name}"}), json.dumps(definition))
-    result: Schema = json.loads(inline)
-    result["additionalProperties"] = False
+    schema["additionalProperties"] = False
+    return schema
+
+
+def _inlined(model: type[BaseModel]) -> Schema:
+    """Return the schema of `model` with the models inside it written out in place."""
+    schema = _of(model)
+    definitions = schema.pop("definitions", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inline(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        inside = {key: inline(value) for key, value in part.items() if key != "$ref"}
+        name = str(part.get("$ref", "")).removeprefix("#/definitions/")
+        return {**inline(definitions[name]), **inside} if name else inside
+
+    result: Schema = inline(schema)
     return result
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from drivers.base import DeviceRead
+from drivers.base import DeviceRead, EventField
 from edge.changes import Heartbeat
 from edge.rules.compiling import Rules
 from edge.rules.derives import Derivation
@@ -17,6 +17,7 @@ from sitekeeper.catalogue import Catalogue
 from sitekeeper.model.asset import Asset
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.point import Names, Point, ScanGroup
+from sitekeeper.profile import Writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class Device:
     """A device.
 
     Attributes:
-        read: what its driver is asked to read, for `DriverKind.create`.
+        read: what its driver is asked to read and to listen for, for `DriverKind.create`.
+        writables: what may be written to it, by point: what its class, its driver and its tags allow.
         heartbeat: which of its points must keep moving.
         profile_settings, settings: of rules; those of its profile, and its own.
     """
@@ -43,6 +45,7 @@ class Device:
     profile: str
     link: str
     read: DeviceRead = field(repr=False)
+    writables: Mapping[str, Writable] = field(default_factory=dict, repr=False)
     heartbeat: Heartbeat | None = None
     profile_settings: Settings = field(default_factory=dict, repr=False)
     settings: Settings = field(default_factory=dict, repr=False)
@@ -50,6 +53,11 @@ class Device:
     tags: tuple[str, ...] = ()
     names: Names = field(default_factory=dict)
     asset: Asset = field(default_factory=Asset)
+
+    @property
+    def events(self) -> dict[str, tuple[EventField, ...]]:
+        """What it tells, by event: the fields of each."""
+        return {event.name: event.fields for event in self.read.events}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +88,8 @@ class Site:
     """One site, loaded.
 
     Attributes:
-        points: by handle. groups: in the catalogue's order.
+        points: by handle. groups: scan groups, in the catalogue's order.
+        groups_by_name: the site's own named groups of devices, for rules.
         derivations: derived points, compiled, for `Derives`. rules: compiled for this site, for `Engine`.
         revision: hash of everything that was read, secrets left out.
     """
@@ -96,6 +105,7 @@ class Site:
     outbox: OutboxSettings
     office: OfficeSettings | None
     catalogue: Catalogue
+    groups_by_name: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     derivations: tuple[Derivation, ...] = ()
     rules: Rules = field(default_factory=Rules, repr=False)
     limits: Limits = LIMITS

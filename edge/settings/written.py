@@ -25,6 +25,7 @@ _FORMS: Final[Mapping[str, str]] = {
     "bad-size": "size-form",
     "unknown-timezone": "timezone-form",
     "bad-broker": "broker-form",
+    "no-limit": "limit-form",
 }
 """The remedy for some codes, where nothing near was found."""
 _SCALARS: Final = frozenset({"bool", "int", "float", "str"})

@@ -1,22 +1,21 @@
 """Whether the process lives, and whether it does its work; and the API's own description."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from office.api.description import description
 from office.console.parts import PartsNow, Who
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_class=PlainTextResponse)
 async def healthz() -> Response:
     """Answer as long as the loop turns."""
     return PlainTextResponse("ok\n")
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "Not ready."}})
 async def readyz(parts: PartsNow) -> Response:
     """Tell whether the office receives and stores; 503 while it does not. Says no more, because no login is needed."""
     ready = not parts.ready()
@@ -26,5 +25,4 @@ async def readyz(parts: PartsNow) -> Response:
 @router.get("/api/openapi.json", include_in_schema=False)
 async def openapi(request: Request, _session: Who) -> Response:
     """Describe the API."""
-    description: dict[str, Any] = request.app.openapi()
-    return JSONResponse(description)
+    return JSONResponse(description(request.app))

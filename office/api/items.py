@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 
-from cloud_sync.store.history import Step
+from cloud_sync.store.base import Push
+from cloud_sync.store.history import EventRow, Step
+from cloud_sync.store.reader import LedgerRow
 from office.facts import AlarmFacts, SiteFacts, ValueFacts
 from office.trend import Trend
 from sitekeeper.catalogue import CatalogueDevice
@@ -135,6 +137,40 @@ def push(row: Any) -> Item:
     }
 
 
+def event(row: EventRow) -> Item:
+    """Return an event; whoever it is about stands in it as a pseudonym, which the site made."""
+    device, _, name = row.source_id.partition("/")
+    return {
+        "id": row.id,
+        "site": row.site,
+        "device": device,
+        "event": name,
+        "at": rfc3339(row.at),
+        "source_time": rfc3339(row.source),
+        "sequence": row.device_sequence,
+        "late": row.late,
+        "fields": row.fields,
+    }
+
+
+def ledger(row: LedgerRow) -> Item:
+    """Return the account of one scan group; lengths in seconds."""
+    return {
+        "scan_group": row.scan_group,
+        "from": rfc3339(row.start),
+        "to": rfc3339(row.end),
+        "known_s": row.known / SECOND,
+        "gap_s": row.gap / SECOND,
+        "unexplained_s": row.unexplained / SECOND,
+        "causes": {cause: length / SECOND for cause, length in row.causes.items()},
+    }
+
+
+def notification(row: Push) -> Item:
+    """Return a row of the push log."""
+    return {"id": row.id, "alarm": row.occurrence, "reason": row.reason, "finished": rfc3339(row.finished)} | push(row)
+
+
 def trend(found: Trend) -> Item:
     """Return a trend; steps as columns, because there are hundreds."""
     asked = found.window
@@ -145,6 +181,7 @@ def trend(found: Trend) -> Item:
         "steps": {
             "at": [one.at / SECOND for one in found.steps],
             **{name: [getattr(one, name) for one in found.steps] for name in Step.__struct_fields__[1:]},
+            **({"mean": found.means} if found.means else {}),
         },
         "holes": [{"from": m.start / SECOND, "to": m.end / SECOND, "causes": m.what.split()} for m in found.holes],
         "bad": [{"from": m.start / SECOND, "to": m.end / SECOND, "quality": quality(int(m.what))} for m in found.bad],

@@ -1,6 +1,6 @@
 """Sites, devices, points and their samples."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 
@@ -14,6 +14,10 @@ from sitekeeper.model.clock import HOUR, Micros
 from sitekeeper.model.errors import Refused
 
 Item = dict[str, Any]
+EVENTS: Final = 200
+"""Events of one answer."""
+NEWEST: Final = 2**63 - 1
+"""The largest id that the store can have."""
 
 router = APIRouter(prefix="/api/v1/sites", tags=["sites"])
 
@@ -75,7 +79,11 @@ async def samples(
     end: Annotated[str | None, Query(alias="to", max_length=40)] = None,
     step: Annotated[str | None, Query(max_length=20)] = None,
 ) -> Response:
-    """A point over time: lowest, highest and last value of each step; null where nothing is known."""
+    """A point over time: lowest, highest and last value of each step; null where nothing is known.
+
+    With `step` (`60s`, `1h`) also the mean, which weights each value by how long it stood, over the known time of its
+    step. Without it the window has 600 steps and no mean.
+    """
     until = _time(end) if end is not None else parts.now
     since = _time(start) if start is not None else until - HOUR
     asked = window(since, until, _duration(step))
@@ -83,10 +91,32 @@ async def samples(
     def gather(reader: HistoryReader) -> bytes:
         found = facts.one_site(*parts.sites(reader), site)
         value = facts.one_value(reader, found, parts.now, device, point)
-        answer = items.trend(read(reader, found, value.point, asked, parts.now))
+        answer = items.trend(read(reader, found, value.point, asked, parts.now, means=step is not None))
         return items.encoded({"point": point, "unit": value.point.unit, **answer})
 
     return Response(await parts.trends.ask(gather), media_type="application/json")
+
+
+@router.get("/{site}/events")
+async def events(
+    parts: PartsNow,
+    _session: Who,
+    site: str,
+    device: Annotated[str, Query(max_length=200)] = "",
+    after: Annotated[int | None, Query(ge=0, le=NEWEST)] = None,
+    limit: Annotated[int, Query(ge=1, le=EVENTS)] = EVENTS,
+) -> Item:
+    """Events in order of arrival: those after the one with the id `after`, without it the newest.
+
+    `next` is the `after` of the next question.
+    """
+
+    def gather(reader: HistoryReader) -> Item:
+        facts.one_site(*parts.sites(reader), site)
+        found = reader.events(site, device=device, after=after, limit=limit)
+        return {"events": [items.event(row) for row in found], "next": found[-1].id if found else after or 0}
+
+    return await parts.pages.ask(gather)
 
 
 def _time(written: str) -> Micros:

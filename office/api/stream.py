@@ -5,9 +5,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import StreamingResponse
 
-from office.console.gate import token_of
+from office.console.gate import who
 from office.console.parts import PartsNow, Who
-from sitekeeper.model.errors import StorageError
 
 NEWEST: Final = 2**63 - 1
 """The largest id that the store can have."""
@@ -15,7 +14,11 @@ NEWEST: Final = 2**63 - 1
 router = APIRouter(prefix="/api/v1", tags=["stream"])
 
 
-@router.get("/stream")
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={200: {"description": "Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
 async def stream(
     request: Request,
     parts: PartsNow,
@@ -24,15 +27,11 @@ async def stream(
     last_event_id: Annotated[str, Header(max_length=20)] = "",
 ) -> StreamingResponse:
     """Server-sent events; what came after `Last-Event-ID` (or `after`, on the first connection) is told first."""
-    token = token_of(request.headers)
     begun = min(int(last_event_id), NEWEST) if last_event_id.isdecimal() else after
     parts.hub.admit()
 
     def stands() -> bool:
-        try:
-            return parts.sessions.find(token, parts.clock.monotonic()) is not None
-        except StorageError:
-            return False
+        return who(parts, request.headers, request.url.path) is not None
 
     return StreamingResponse(
         parts.hub.listen(begun, stands),

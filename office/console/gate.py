@@ -1,12 +1,14 @@
 """The gate before every route: who has no session sees the login page, and nothing else.
 
 Written against ASGI itself, because a middleware that buffers would hold back the event stream. It also refuses
-requests that another site's page made a browser send, bodies that are too large, and adds the headers that keep a
-page from loading anything from elsewhere.
+requests to a host name that is not ours (a foreign name that was made to point here), requests that another site's
+page made a browser send, bodies that are too large, and adds the headers that keep a page from loading anything from
+elsewhere.
 """
 
 from collections.abc import MutableMapping
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -14,11 +16,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from office.auth import Session
 from office.console.parts import COOKIE, Parts
 from sitekeeper.model.errors import StorageError
 
 OPEN_PATHS: Final = frozenset({"/login", "/healthz", "/readyz"})
 OPEN_FOLDER: Final = "/static/"
+BEARER_PATHS: Final = ("/api/", "/metrics")
+"""Where a program's token opens the gate; pages are for people."""
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request; forms here are small."""
 
@@ -43,12 +48,9 @@ class Gate:
         if scope["type"] != "http":
             return  # there are no web sockets, and no lifespan events are sent
         headers, path = Headers(scope=scope), scope["path"]
-        refusal = _foreign(scope, headers)
+        refusal = _misdirected(headers, self._parts.hosts) or _foreign(scope, headers)
         if refusal is None:
-            try:
-                session = self._parts.sessions.find(token_of(headers), self._parts.clock.monotonic())
-            except StorageError:  # the accounts cannot be read: nobody gets in
-                session = None
+            session = who(self._parts, headers, path)
             scope.setdefault("state", {})["session"] = session
             if session is None and path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
                 refusal = _login(scope, headers)
@@ -58,6 +60,17 @@ class Gate:
         await self._app(scope, _limited(receive), _with_headers(send, path))
 
 
+def who(parts: Parts, headers: Headers, path: str) -> Session | None:
+    """Return who asks: the program whose token the request carries, else the person with the session, else nobody."""
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    try:
+        if kind.lower() == "bearer" and path.startswith(BEARER_PATHS):
+            return parts.users.bearer(token.strip())
+        return parts.sessions.find(token_of(headers), parts.clock.monotonic())
+    except StorageError:  # the accounts cannot be read: nobody gets in
+        return None
+
+
 def token_of(headers: Headers) -> str:
     """Return the session's token from the cookie, or nothing."""
     try:
@@ -65,6 +78,22 @@ def token_of(headers: Headers) -> str:
     except CookieError:
         return ""
     return found.value if found is not None else ""
+
+
+def _misdirected(headers: Headers, hosts: frozenset[str]) -> Response | None:
+    """Refuse a host name that nobody gave this office; addresses are always its own."""
+    try:
+        name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        name = ""
+    if name in hosts:
+        return None
+    try:
+        ip_address(name.partition("%")[0])
+    except ValueError:
+        detail = f"{name!r} is no name of this office; console.hosts in its settings lists them"
+        return JSONResponse({"problem": "unknown-host", "detail": detail}, 421)
+    return None
 
 
 def _foreign(scope: Scope, headers: Headers) -> Response | None:
@@ -82,8 +111,8 @@ def _foreign(scope: Scope, headers: Headers) -> Response | None:
 
 
 def _login(scope: Scope, headers: Headers) -> Response:
-    if scope["path"].startswith("/api/"):
-        return JSONResponse({"problem": "login"}, 401)
+    if scope["path"].startswith(BEARER_PATHS):
+        return JSONResponse({"problem": "login"}, 401, {"WWW-Authenticate": "Bearer"})
     if "hx-request" in headers:
         return Response(status_code=401, headers={"HX-Redirect": "/login"})
     if scope["method"] not in {"GET", "HEAD"}:

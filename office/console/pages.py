@@ -1,7 +1,6 @@
 """The pages: sites, one site, alarms with one opened, a device's values, a point's trend."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Query, Request
@@ -9,10 +8,12 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud_sync.store.history import HistoryReader
 from office import facts
+from office.console.brief import brief, device_in_brief, grouped
+from office.console.happened import NEWEST, happened
 from office.console.parts import NOTE_LIMIT, Checked, Lang, Parts, PartsNow, Who, acknowledge
 from office.console.render import page
 from office.console.told import told
-from office.console.words import Words, is_answering, lift_in_words, site_state
+from office.console.words import Words, is_answering, site_state
 from office.trend import Trend, read, window, worth_telling
 from sitekeeper.model.alarm import UNACKED
 from sitekeeper.model.clock import HOUR, MINUTE, Micros
@@ -24,12 +25,15 @@ STATES: Final[dict[str, Sequence[str]]] = {
     "all": (),
 }
 SPANS: Final[dict[str, Micros]] = {
+    "5m": 5 * MINUTE,
     "15m": 15 * MINUTE,
     "1h": HOUR,
     "6h": 6 * HOUR,
     "24h": 24 * HOUR,
     "7d": 7 * 24 * HOUR,
 }
+RECENT: Final = 20
+"""Events on a site's page."""
 DRAWER: Final = frozenset({"drawer", "told", "act", "story"})
 """Parts of a page that htmx asks for by the id of their element."""
 SHOWN: Final[dict[str, Any]] = {"site_state": site_state, "unacked": UNACKED, "told_holes": worth_telling}
@@ -51,19 +55,6 @@ async def sites(request: Request, parts: PartsNow, lang: Lang, _session: Who) ->
     return await page(request, "sites.html", lang, sites=found, last=last, **SHOWN)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Device:
-    """A device on its site's page."""
-
-    id: str
-    name: str
-    cls: str
-    zone: str
-    answers: bool | None
-    words: list[tuple[str, str, bool]]
-    worst: str
-
-
 @router.get("/sites/{site}")
 async def one_site(request: Request, parts: PartsNow, lang: Lang, _session: Who, site: str) -> Response:
     """Show a site: its devices and its open alarms."""
@@ -77,26 +68,12 @@ async def one_site(request: Request, parts: PartsNow, lang: Lang, _session: Who,
         worst: dict[str, str] = {}
         for alarm in open_ones:
             worst[alarm.device] = min(worst.get(alarm.device, "P9"), alarm.record.priority)
-        devices = [_device(found, device, values[device], worst, w) for device in found.known.devices]
-        devices.sort(key=lambda device: (device.worst or "P9", device.answers is not False, device.id))
-        return {"site": found, "alarms": open_ones, "devices": devices, "last": last}
+        devices = [device_in_brief(found, device, values[device], worst, w) for device in found.known.devices]
+        events = happened(reader.events(site, limit=RECENT), found.known, w)
+        groups = grouped(devices)
+        return {"site": found, "alarms": open_ones, "groups": groups, "events": events, "last": last}
 
     return await page(request, "site.html", lang, **await parts.pages.ask(gather), **SHOWN)
-
-
-def _device(
-    site: facts.SiteFacts, device: str, values: dict[str, facts.ValueFacts], worst: dict[str, str], w: Words
-) -> _Device:
-    row = site.known.devices[device]
-    return _Device(
-        id=device,
-        name=w.device(site.known, device),
-        cls=w.maybe(f"console.class.{row.cls}", row.cls),
-        zone=row.zone,
-        answers=is_answering(values),
-        words=lift_in_words(values, w) if row.cls == "lift" else [],
-        worst=worst.get(device, ""),
-    )
 
 
 @router.get("/sites/{site}/devices/{device}")
@@ -115,7 +92,9 @@ async def one_device(request: Request, parts: PartsNow, lang: Lang, _session: Wh
             "device": row,
             "values": values,
             "answers": is_answering(values),
-            "words": lift_in_words(values, w) if row.cls == "lift" else [],
+            "words": brief(row.cls, values, w),
+            "events": happened(reader.events(site, device=device, limit=NEWEST), found.known, w),
+            "newest": NEWEST,
             "alarms": facts.alarms(*parts.sites(reader), wanted),
             "last": last,
         }

@@ -32,6 +32,7 @@ class Parts:
         pages: answers the small questions of pages. trends: answers the large ones, so that they hold up no page.
         hashing: how many passwords may be hashed at once.
         broker: tells whether the office has its broker. ready: tells why the office is not ready; empty if it is.
+        hosts: the names, in small letters, by which browsers may call this office.
     """
 
     users: Users
@@ -47,6 +48,7 @@ class Parts:
     ready: Callable[[], str]
     language: Language
     hashing: asyncio.Semaphore
+    hosts: frozenset[str]
 
     @property
     def now(self) -> Micros:
@@ -78,12 +80,12 @@ def session_of(request: Request) -> Session:
 
 
 def check_token(session: Session, token: str) -> Session:
-    """Return the session if a request that changes something carried its token.
+    """Return the session if a request that changes something carried its token, or is a program's.
 
     Raises:
         Refused: `csrf`, it did not.
     """
-    if not hmac.compare_digest(token.encode(), session.csrf.encode()):
+    if not session.bearer and not hmac.compare_digest(token.encode(), session.csrf.encode()):
         reason = "csrf"
         raise Refused(reason, "the page is too old; load it again")
     return session

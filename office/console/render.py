@@ -21,7 +21,8 @@ FOLDER: Final = Path(__file__).parent
 PACKED: Final = 5
 """gzip level: 200 alarms become 7 kB in 3 ms."""
 YEAR_S: Final = 365 * 24 * 3600
-LANGUAGE_NAMES: Final = {"en": "English", "zh-Hant": "繁體中文", "zh-Hans": "简体中文"}
+LANGUAGE_NAMES: Final = {"en": ("English", "EN"), "zh-Hant": ("繁體中文", "繁"), "zh-Hans": ("简体中文", "简")}
+"""Each in itself: whole, and for narrow screens."""
 
 _environment: Final = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
@@ -40,7 +41,7 @@ async def page(request: Request, template: str, lang: Language, *, status: int =
     common = {
         "w": Words(lang),
         "lang": lang,
-        "languages": [(code, LANGUAGE_NAMES[code], _here(request, code)) for code in LANGUAGES],
+        "languages": [(code, *LANGUAGE_NAMES[code], _here(request, code)) for code in LANGUAGES],
         "session": session,
         "may_act": session is not None and RANK[session.role] >= RANK["operator"],
         "path": request.url.path,

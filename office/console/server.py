@@ -63,6 +63,7 @@ class Console:
             ready=ready,
             language=language,
             hashing=asyncio.Semaphore(2),  # each takes 16 MB and a core for 0.2 s
+            hosts=frozenset(n.lower() for n in ("localhost", socket.gethostname(), settings.host, *settings.hosts)),
         )
 
     def open(self) -> None:

@@ -5,11 +5,12 @@ from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from office.api import alarms, health, sites, stream
+from office.api import alarms, health, metrics, records, sites, stream
 from office.console import assets, login, pages
 from office.console.gate import Gate
 from office.console.parts import Parts, language_of
@@ -34,18 +35,20 @@ def routes(parts: Parts) -> FastAPI:
     app.state.parts = parts
     for router in (
         health.router,
+        metrics.router,
         sites.router,
+        records.router,
         alarms.router,
         stream.router,
-        assets.router,
-        login.router,
-        pages.router,
     ):
         app.include_router(router)
+    for router in (assets.router, login.router, pages.router):
+        app.include_router(router, include_in_schema=False)
     app.add_exception_handler(NotFound, _failed)
     app.add_exception_handler(Refused, _failed)
     app.add_exception_handler(StorageError, _failed)
     app.add_exception_handler(HTTPException, _failed)
+    app.add_exception_handler(RequestValidationError, _failed)
     app.add_exception_handler(Exception, _broken)
     return app
 
@@ -56,6 +59,9 @@ async def _failed(request: Request, error: Exception) -> Response:
             return await _answer(request, 404, "not-found", str(error))
         case Refused():
             return await _answer(request, STATUS.get(error.reason, 409), error.reason, error.detail)
+        case RequestValidationError():
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            return await _answer(request, 422, "usage", wrong)
         case HTTPException():
             return await _answer(request, error.status_code, "http", str(error.detail))
     return await _answer(request, 503, "store", str(error))

@@ -101,9 +101,9 @@ class Words:
         if value is None:
             return self("value.none")
         if point.type == "bool":
-            word = "true" if value else "false"
-            own = f"console.member.{point.id.partition('/')[2]}.{word}"
-            return self.maybe(own, text(f"office.story.{'yes' if value else 'no'}", self.lang))
+            return self._own(
+                point, "true" if value else "false", text(f"office.story.{'yes' if value else 'no'}", self.lang)
+            )
         if point.type == "enum":
             return self.member(point, str(value))
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -111,9 +111,15 @@ class Words:
 
     def member(self, point: CataloguePoint, word: str) -> str:
         """Return a word of an enumeration in the page's language, if it has one."""
+        return self._own(point, word, self.maybe(f"console.member.{word}", word.replace("_", " ")))
+
+    def _own(self, point: CataloguePoint, word: str, default: str) -> str:
+        """Return what a value of this very point is called; `zone1` to `zone8` share their words, as `line.x` do."""
         name = point.id.partition("/")[2]
-        general = self.maybe(f"console.member.{word}", word.replace("_", " "))
-        return self.maybe(f"console.member.{name}.{word}", general)
+        for known in (name, name.rstrip("0123456789"), f"{name.partition('.')[0]}.*"):
+            if own := self.maybe(f"console.member.{known}.{word}", ""):
+                return own
+        return default
 
     def quality(self, q: int) -> str:
         """Return a packed quality in words: `good`, or why not."""
@@ -172,27 +178,6 @@ class Words:
 def newest_by_channel(pushes: Iterable[Push]) -> Mapping[str, Push]:
     """Return the last attempt of each channel, from pushes in order."""
     return {push.channel: push for push in pushes}
-
-
-def lift_in_words(values: Mapping[str, ValueFacts], w: Words) -> list[tuple[str, str, bool]]:
-    """Return what a lift does, as (what, in words, whether that is live): floor, direction, door, people."""
-    found = []
-    for what, names in (
-        ("floor", ("floor",)),
-        ("direction", ("direction", "car_status")),
-        ("door", ("door", "door_closed")),
-        ("people", ("passenger",)),
-        ("mode", ("service_mode",)),
-    ):
-        facts = next((values[name] for name in names if name in values), None)
-        if facts is None:
-            continue
-        latest = facts.latest
-        if latest is None or latest.value is None:
-            found.append((w(f"lift.{what}"), w("value.unknown"), False))
-        else:
-            found.append((w(f"lift.{what}"), w.value(facts.point, latest.value), facts.live))
-    return found
 
 
 def is_answering(values: Mapping[str, ValueFacts]) -> bool | None:

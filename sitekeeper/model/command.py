@@ -1,15 +1,35 @@
 """What may be asked of a site, by whom, and what came of it."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from sitekeeper.model.clock import Micros
+from sitekeeper.model.sample import Value
 
-Role = Literal["viewer", "operator", "technician", "engineer", "office"]
-"""Local roles by group of the Unix user; `office` is an acknowledgement that came down from the office."""
+Role = Literal["viewer", "operator", "technician", "engineer", "office", "linkage"]
+"""Local roles by group of the Unix user; `office` is what came down from the office, `linkage` a rule with `do:`."""
 
-ROLE_RANK: dict[str, int] = {"viewer": 0, "office": 1, "operator": 1, "technician": 2, "engineer": 3}
+ROLE_RANK: dict[str, int] = {"viewer": 0, "office": 1, "operator": 1, "linkage": 1, "technician": 2, "engineer": 3}
+
+LIFE_SAFETY: Final = 1
+MANUAL: Final = 8
+SCHEDULE: Final = 14
+DEFAULT: Final = 16
+"""Places among the sixteen priorities of a command, as in BACnet (ANSI/ASHRAE 135-2020, 19.2): 1 wins over all."""
+
+Outcome = Literal["accepted", "confirmed", "refused", "timed_out", "unconfirmed", "released"]
+"""What came of a command. `accepted`: it passed the guards and is being written. `timed_out`: the device did not take
+it in time. `unconfirmed`: it was taken, but its effect was not read back. `released`: nobody claims the point now."""
+
+
+class Write(msgspec.Struct, frozen=True, array_like=True):
+    """What a rule wants of one point for as long as its condition holds."""
+
+    device: str
+    point: str
+    value: Value
+    priority: int
 
 
 class Actor(msgspec.Struct, frozen=True, array_like=True):

@@ -1,4 +1,7 @@
-"""What every driver promises, whatever its protocol. One suite; a new driver adds a bench, not a test."""
+"""What every driver promises, whatever its protocol. One suite; a new driver adds a bench, not a test.
+
+MQTT knows no refusal of a single value: there, a device that cannot tell one publishes what has no meaning.
+"""
 
 import asyncio
 import socket
@@ -10,20 +13,25 @@ from functools import partial
 
 import pytest
 
-from drivers.base import DeviceRead, Driver, PointRead, ReadGroup
+from cloud_sync.memory import MemoryBroker
+from drivers.base import DeviceRead, Driver, PointRead, ReadGroup, Scan, Services
+from drivers.mqtt import KIND
+from drivers.mqtt.driver import MqttDriver
+from drivers.mqtt.options import MqttPoint, Place
 from drivers.testing import FakeDriver, FakeKind
 from sitekeeper.model.clock import SECOND, ManualClock
-from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown, NotFound
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, NotFound, ReplyMismatch
 from sitekeeper.model.quality import GOOD, Reason, bad
-from tests.fixtures import bacnet, modbus
+from tests.fixtures import bacnet, modbus, mqtt
 
 # Two devices, a and b, each with points p0, p1, p2 (whole numbers); p0 and p1 fail apart from p2.
 
 
 class Bench(ABC):
-    """A driver together with the means to change its world."""
+    """A driver together with the means to change its world. `refusal`: what a point that the device refuses becomes."""
 
     driver: Driver
+    refusal: tuple[Reason, type[FieldError]] = (Reason.REFUSED, DeviceRefused)
 
     @abstractmethod
     def set(self, device: str, point: int, value: int) -> None: ...
@@ -177,15 +185,82 @@ class BacnetBench(Bench):
             self.stranger.close()
 
 
-@pytest.fixture(params=["fake", "modbus-tcp", "bacnet-ip"])
+class MqttBench(Bench):
+    """Two devices on a broker in memory, each with an availability topic and a topic for each point."""
+
+    refusal = (Reason.UNMAPPED, ReplyMismatch)
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["MqttBench"]:
+        devices = [self.device(name) for name in ("a", "b")]
+        options = KIND.link_model.model_validate({"host": "broker"})
+        made = MqttDriver("link", options, devices, ManualClock(), Services(brokers=mqtt.lent(self.broker)))
+        self.driver = Prompt(made)
+        yield self
+        await made.close()
+
+    def device(self, name: str) -> DeviceRead:
+        points = tuple(
+            PointRead(
+                handle=at,
+                name=f"p{at}",
+                type="int",
+                address=Place(MqttPoint.model_validate({"topic": f"{name}/{at}", "json": "value"}), {}),
+            )
+            for at in range(3)
+        )
+        group = ReadGroup(id=f"{name}@1s", device=name, period=SECOND, points=points)
+        self.restore(name)
+        options = KIND.device_model.model_validate({"availability": {"topic": f"{name}/there", "online": "yes"}})
+        return DeviceRead(id=name, options=options, groups=(group,))
+
+    def set(self, device, point, value):
+        self.broker.publish(f"{device}/{point}", b'{"value":%d}' % value, retain=True)
+
+    def silence(self, device):
+        self.broker.publish(f"{device}/there", b"no", retain=True)
+
+    def restore(self, device):
+        self.broker.publish(f"{device}/there", b"yes", retain=True)
+
+    def refuse(self, device, point):
+        self.broker.publish(f"{device}/{point}", b'{"value":"?"}', retain=True)
+
+    async def cut(self):
+        self.broker.up = False
+        self.broker.cut()
+
+    async def mend(self):
+        self.broker.up = True
+
+
+class Prompt:
+    """A driver that reads only after what was published has arrived, as it has when people look."""
+
+    def __init__(self, driver: MqttDriver) -> None:
+        self.open, self.close, self.write = driver.open, driver.close, driver.write
+        self._read = driver.read
+
+    async def read(self, group_id: str) -> Scan:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return await self._read(group_id)
+
+
+KINDS = {"modbus-tcp": ModbusBench, "bacnet-ip": BacnetBench, "mqtt": MqttBench}
+
+
+@pytest.fixture(params=["fake", *KINDS])
 async def bench(request, no_leaked_tasks):  # the guard goes first, so that it looks after the bench is gone
     if request.param == "fake":
         made = FakeBench()
         start(made)
         yield made
     else:
-        kind = ModbusBench if request.param == "modbus-tcp" else BacnetBench
-        async with kind().running() as made:
+        async with KINDS[request.param]().running() as made:
             start(made)
             yield made
 
@@ -262,9 +337,10 @@ async def test_refused_point_is_bad_and_the_others_stay(bench):
     await bench.driver.read("a@1s")
     bench.refuse("a", 2)
     scan = await bench.driver.read("a@1s")
-    assert listed(scan) == [(2, None, bad(Reason.REFUSED))]
+    reason, error = bench.refusal
+    assert listed(scan) == [(2, None, bad(reason))]
     assert scan.answered
-    assert isinstance(scan.errors[0], DeviceRefused)
+    assert isinstance(scan.errors[0], error)
     still = await bench.driver.read("a@1s")
     assert listed(still) == []
     assert len(still.errors) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from drivers.bacnet import IP
 from drivers.bacnet.stack import Stack
+from drivers.base import Services
 from sitekeeper.model.clock import SystemClock
 from sitekeeper.model.errors import LinkDown
 from tests.fixtures import bacnet
@@ -93,7 +94,7 @@ async def test_a_port_that_never_opens(monkeypatch):
 async def test_an_address_of_another_machine():
     """An address that is not this machine's is a lost link that says why."""
     options = IP.link_model.model_validate({"address": "192.0.2.1/24", "port": 0, "instance": 1})
-    driver = IP.create("link", options, [], SystemClock())
+    driver = IP.create("link", options, [], SystemClock(), Services())
     with pytest.raises(LinkDown, match="cannot assign requested address"):
         await driver.open()
 
@@ -107,7 +108,7 @@ async def test_registers_as_a_foreign_device():
             {"address": "127.0.0.1/8", "port": 0, "instance": 1, "bbmd": f"127.0.0.1:{bbmd.getsockname()[1]}",
              "foreign_lifetime": "90s"}
         )  # fmt: skip
-        driver = IP.create("link", options, [], SystemClock())
+        driver = IP.create("link", options, [], SystemClock(), Services())
         await driver.open()
         async with asyncio.timeout(2):
             assert await asyncio.get_running_loop().sock_recv(bbmd, 100) == b"\x81\x05\x00\x06\x00\x5a"

@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +12,12 @@ import rusty_bacnet as rusty
 from bacpypes3.primitivedata import ObjectType, PropertyIdentifier
 
 from drivers.bacnet import names
-from drivers.bacnet.driver import BacnetDriver
-from simulators.estate import Estate
-from simulators.journal import Journal
 from simulators.scenario import FaultPart, Scenario, load
 from sitekeeper.data import data_path
-from sitekeeper.model.clock import SystemClock
 from sitekeeper.model.quality import GOOD, Reason, bad
 from tests import virtual_site
 from tests.fixtures import bacnet
-
-OBJECTS, PROPERTIES, VALUE = rusty.ObjectType, rusty.PropertyIdentifier, rusty.PropertyValue
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@asynccontextmanager
-async def rusty_device(instance: int = 1300) -> AsyncIterator[tuple[rusty.BACnetServer, int]]:
-    """Serve a lift, an escalator, a door and a luminaire; yield the device and its port."""
-    port = free_port()
-    device = rusty.BACnetServer(
-        instance, "rusty", interface="127.0.0.1", port=port, broadcast_address="127.255.255.255"
-    )
-    device.add_lift(1, "Lift 1", 12)
-    device.add_escalator(1, "Escalator 1")
-    device.add_access_door(1, "Door 1", alarm_values=[2, 3])
-    device.add_lighting_output(1, "Lamp 1")
-    await device.start()
-    try:
-        yield device, port
-    finally:
-        await device.stop()
-
-
-async def put(device: rusty.BACnetServer, kind: Any, prop: Any, value: Any) -> None:
-    await device.write_property_local(rusty.ObjectIdentifier(kind, 1), prop, value, source_object=None)
+from tests.fixtures.bacnet_peers import OBJECTS, PROPERTIES, VALUE, opened, put, rusty_device, simulated
 
 
 def shipped(tmp_path: Path, port: int, *profiles: str):
@@ -66,15 +30,6 @@ def shipped(tmp_path: Path, port: int, *profiles: str):
     site = virtual_site.load_site(tmp_path)
     names = {group.id: [site.points[handle].name for handle in group.handles] for group in site.groups}
     return bacnet.driver(*site.on_link("bms"), timeout="1s"), names
-
-
-@asynccontextmanager
-async def opened(driver: BacnetDriver) -> AsyncIterator[BacnetDriver]:
-    await driver.open()
-    try:
-        yield driver
-    finally:
-        await driver.close()
 
 
 async def read(driver, names, group: str) -> dict[str, Any]:
@@ -149,8 +104,30 @@ async def test_we_read_a_foreign_door_and_luminaire(tmp_path):
             assert await read(driver, names, "bacnet-lighting-output@1s") == {"command": 60.0, "level": 60.0}
 
 
-async def test_we_read_a_foreign_escalator():
-    """An Escalator, for which no profile is shipped, is read by names and by bare numbers alike."""
+async def test_we_read_a_foreign_escalator(tmp_path):
+    """The shipped profile reads an escalator of another make; optional properties that it lacks are refused."""
+    async with rusty_device() as (device, port):
+        driver, names = shipped(tmp_path, port, "bacnet-escalator")
+        async with opened(driver):
+            first = await read(driver, names, "bacnet-escalator@1s")
+            assert first["direction"] == "unknown"
+            assert (first["mode"], first["passenger_alarm"], first["power_fail"]) == ("unknown", False, False)
+            for prop, value in {
+                PROPERTIES.OUT_OF_SERVICE: VALUE.boolean(True),  # else it lets nobody set the rest
+                PROPERTIES.OPERATION_DIRECTION: VALUE.enumerated(3),
+                PROPERTIES.FAULT_SIGNALS: VALUE.list([VALUE.enumerated(8), VALUE.enumerated(4)]),
+            }.items():
+                await put(device, OBJECTS.ESCALATOR, prop, value)
+            assert await read(driver, names, "bacnet-escalator@1s") == {
+                "simulated": True,
+                "direction": "up_slow",
+                "fault_comb": True,
+                "power_fail": True,
+            }
+
+
+async def test_names_and_bare_numbers_read_alike():
+    """A property is asked for by name and by number alike; what a device does not have is refused."""
     points: dict[str, bacnet.Written] = {
         "direction": ({"object": "escalator", "property": "operation-direction"}, "int"),
         "mode": ({"object": 58, "property": 462}, "int"),
@@ -174,18 +151,6 @@ async def test_we_read_a_foreign_escalator():
 
 
 # --- somebody else reads our simulator
-
-
-@asynccontextmanager
-async def simulated(plan: Scenario) -> AsyncIterator[tuple[Estate, str, list[dict[str, Any]]]]:
-    lines: list[dict[str, Any]] = []
-    journal = Journal(lambda line: lines.append(json.loads(line)))
-    estate = Estate(plan, clock=SystemClock(), journal=journal, free_ports=True)
-    (port,) = (await estate.start()).values()
-    try:
-        yield estate, f"127.0.0.1:{port}", lines
-    finally:
-        await estate.close()
 
 
 @pytest.fixture

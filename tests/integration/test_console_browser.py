@@ -16,6 +16,7 @@ from sitekeeper.model.alarm import AlarmState, Cause
 from sitekeeper.model.clock import MINUTE, SECOND, SystemClock
 from sitekeeper.model.quality import Reason
 from tests.console_estate import PASSWORDS, Site, running, site_on, until
+from tests.console_families import court_on
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
@@ -128,6 +129,32 @@ async def test_a_note_that_is_being_written_is_not_taken_away(tmp_path: Path) ->
         await page.fill("#note", "half a sen")
         other = await raised(site, "L22", "P2")
         await page.wait_for_selector(f'tr[data-occurrence="{other}"]')
+        assert await page.input_value("#note") == "half a sen"
+
+
+async def test_a_note_begun_while_the_page_was_asking_is_kept(tmp_path: Path) -> None:
+    """An answer that was under way when the operator began to write does not replace what is written since."""
+    broker = MemoryBroker()
+    async with running(tmp_path, broker) as app, site_on(broker) as site, opened(app) as page:
+        assert app.console is not None
+        occurrence = await raised(site)
+        await until(lambda: app.store.reader.alarm(occurrence) is not None)
+        await page.goto(f"{app.console.address}alarms/{quote(occurrence)}")
+        await page.wait_for_selector("#link.on")
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def late(route: "playwright.Route") -> None:
+            asked.set()
+            await answer.wait()
+            await route.continue_()
+
+        await page.route("**/alarms/**", late)
+        await page.evaluate("document.body.dispatchEvent(new CustomEvent('console-alarms'))")
+        await asyncio.wait_for(asked.wait(), 5)
+        await page.fill("#note", "half a sen")
+        async with page.expect_response("**/alarms/**"):
+            answer.set()
+        await page.evaluate("new Promise((done) => setTimeout(done, 100))")
         assert await page.input_value("#note") == "half a sen"
 
 
@@ -249,3 +276,80 @@ async def test_every_page_fits_and_speaks(tmp_path: Path, lang: str, words: str,
             if path.startswith("alarms"):
                 assert await page.locator("[role=table] [role=columnheader]").count() == 9
                 assert await page.locator("[role=table] [role=row]").count() == 3
+
+
+UNNAMED = """() => [...document.querySelectorAll("a[href], button, select, textarea, input:not([type=hidden])")]
+  .filter((each) => each.checkVisibility())
+  .filter((each) => !(each.innerText || each.getAttribute("aria-label") || each.labels?.[0]?.innerText || "").trim())
+  .map((each) => each.outerHTML)"""
+SMALL = """() => [...document.querySelectorAll("main a[href], main button, main select")]
+  .filter((each) => each.checkVisibility() && each.getBoundingClientRect().height < 24)
+  .map((each) => each.outerHTML)"""
+SKIPPED = """() => { let last = 0; const found = [];
+  for (const each of document.querySelectorAll("h1, h2, h3, h4, h5")) {
+    const level = Number(each.tagName[1]);
+    if (level > last + 1) found.push(each.outerHTML);
+    last = level;
+  } return found; }"""
+PALE = """() => { const found = [];
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  for (const each of document.querySelectorAll("main *, header *")) {
+    const speaks = [...each.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!speaks || !each.checkVisibility()) continue;
+    let under = each, back;
+    do { back = numbers(getComputedStyle(under).backgroundColor); under = under.parentElement; }
+    while (under && back.length === 4 && back[3] < 1);
+    if (back.length === 4 && back[3] < 1) back = [236, 238, 240];
+    const [a, b] = [light(numbers(getComputedStyle(each).color)), light(back)].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) found.push(each.outerHTML);
+  } return found; }"""
+"""What WCAG 2.2 AA asks of names (4.1.2), target size (2.5.8), headings (1.3.1) and contrast (1.4.3), as scripts."""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh-Hant", "zh-Hans"])
+async def test_a_site_of_all_families_fits_and_can_be_used_by_everybody(tmp_path: Path, lang: str) -> None:
+    """Doors, barriers, fire panel, 24 luminaires: at both widths nothing runs over, all is named, large and legible."""
+    broker = MemoryBroker()
+    async with running(tmp_path, broker) as app, court_on(broker) as court, opened(app, "ann", lang) as page:
+        assert app.console is not None
+        await court.alarm("A01", "P2", Cause.RAISE, AlarmState.UNACKED, device="door-2")
+        await until(lambda: app.store.reader.alarm("court/door-2/A01") is not None)
+        await until(lambda: len(app.store.reader._rows("SELECT 1 FROM events")) == 8)
+        site = f"{app.console.address}sites/court"
+        paths = ("", "/devices/door-2", "/devices/barrier-out", "/devices/fire-panel", "/devices/lamp-24",
+                 "/devices/door-2/door.state")  # fmt: skip
+        for viewport in (WIDE, PHONE):
+            await page.set_viewport_size(viewport)
+            for path in paths:
+                await page.goto(site + path)
+                await page.wait_for_selector("#link.on")
+                assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, viewport)
+                for check in (UNNAMED, SMALL, SKIPPED, PALE):
+                    assert await page.evaluate(check) == [], (path, viewport)
+        await page.set_viewport_size(WIDE)
+        await page.goto(site)
+        lamps = page.locator("#group-lighting ~ ul .tile")
+        assert await lamps.count() == 24
+        first, last = [await lamps.nth(place).bounding_box() for place in (0, 23)]
+        assert last["y"] + last["height"] - first["y"] < 500, "24 luminaires do not fit into half a screen"
+
+
+async def test_the_pages_can_be_walked_with_the_keyboard_alone(tmp_path: Path) -> None:
+    """From the list of sites to a door's trend by Tab and Enter, with the focus to be seen."""
+    broker = MemoryBroker()
+    async with running(tmp_path, broker) as app, court_on(broker), opened(app) as page:
+        for text in ("Harbour East Estate", "Door 2", "Lock"):
+            for _ in range(60):
+                await page.keyboard.press("Tab")
+                if await page.evaluate("document.activeElement.textContent.trim()") == text:
+                    break
+            else:
+                pytest.fail(f"{text} cannot be reached by Tab on {page.url}")
+            assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            await page.keyboard.press("Enter")
+            await page.wait_for_load_state()
+            await page.wait_for_selector("#link.on")
+        assert page.url.endswith("/devices/door-2/lock.state")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sitekeeper.model.errors import LinkDown
+from sitekeeper.model.errors import DeviceRefused, LinkDown
 from sitekeeper.model.quality import GOOD, Reason, bad
 from tests.fixtures.modbus import device, driver, registers
 
@@ -173,3 +173,27 @@ async def test_server_killed(program):
         with pytest.raises(LinkDown, match="connection refused"):
             await field.open()
         await field.close()
+
+
+async def test_what_we_write_mbpoll_reads(port):
+    """Coils by 5 and 15, registers by 6 and 16, in a byte order of their own: libmodbus takes each, mbpoll shows it."""
+    points = {
+        "coil": ({"coil": 11, "write": 5}, "bool"),
+        "coils": ({"coil": 13, "write": 15}, "bool"),
+        "word": ({"holding": 20, "type": "int16", "scale": 0.1, "write": 6}, "float"),
+        "float": ({"holding": 102, "type": "float32", "order": "CDAB", "write": 16}, "float"),
+        "far": ({"holding": 299, "type": "uint32", "write": 16}, "int"),
+    }
+    field = driver(port, device("real", points), timeout="2s")
+    await field.open()
+    for point, value in (("coil", True), ("coils", True), ("word", -32.1), ("float", 12.5)):
+        await field.write("real", point, value, 16)
+    with pytest.raises(DeviceRefused, match="exception 2, illegal data address"):
+        await field.write("real", "far", 1, 16)
+    scan = await field.read("real@1s")
+    await field.close()
+    assert [outcome.value for outcome in scan.outcomes[:4]] == [True, True, -32.1, 12.5]
+    bits = await asyncio.to_thread(mbpoll, port, "0", 11, 3)
+    assert bits == ["1", "1", "1"]  # 12 was so from the beginning
+    assert await asyncio.to_thread(mbpoll, port, "4", 20, 1) == ["65215"]
+    assert await asyncio.to_thread(mbpoll, port, "4:float", 102, 1) == ["12.5"]

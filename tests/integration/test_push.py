@@ -5,6 +5,8 @@ import contextlib
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -248,3 +250,28 @@ def test_the_shipped_example_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "office.yaml"
     path.write_bytes(data_path("office", "example.yaml").read_bytes())
     assert [channel.id for channel in load(path).channels] == ["duty-desk", "duty-chat"]
+
+
+FIRST_PUSH = """
+import asyncio, sys
+from office.notify.channels import Message
+from office.notify.channels.webhook import Webhook
+from sitekeeper.model.clock import SECOND, SystemClock
+
+async def push():
+    webhook = Webhook("http://127.0.0.1:9/", "0123456789abcdef", SECOND, SystemClock())
+    names = "event_id occurrence site device rule priority cause title body"
+    words = dict.fromkeys(names.split(), "")
+    before = set(sys.modules)
+    answer = await webhook.send(Message(**words, at=0, values={}))
+    await webhook.close()
+    print(answer.outcome, *(set(sys.modules) - before))
+
+asyncio.run(push())
+"""
+
+
+def test_the_first_push_imports_nothing() -> None:
+    """What a push needs was loaded with the channel: an alarm does not wait for it."""
+    done = subprocess.run([sys.executable, "-c", FIRST_PUSH], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.split() == ["failed"]

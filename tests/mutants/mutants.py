@@ -33,6 +33,12 @@ class Mutant:
 _UNRELEASED: Final = (
     "tests/unit/cloud_sync/test_shells.py::test_without_an_office_nothing_is_released_whatever_the_broker_says"
 )
+_DEAD: Final = (
+    "tests/acceptance/test_s4_doors.py::test_numbers_lost_while_the_gateway_is_dead_are_a_gap_and_nothing_is_told_twice"
+)
+_UNSEEN: Final = (
+    "tests/unit/edge/test_commander.py::test_a_device_that_hangs_is_given_up_and_an_unseen_effect_is_unconfirmed"
+)
 _PUBLISHED: Final = "self._machine.published(stream, sequence, reason, self._clock.monotonic())\n"
 _READ: Final = "self._remember(payload, (stream, sequence))\n"
 _FORGET: Final = "self._source.release(self._source.epoch, [(stream, sequence, sequence)])\n"
@@ -74,8 +80,32 @@ MUTANTS: Final = (
     Mutant(
         name="bad input treated as false",
         file="edge/rules/engine.py",
-        changes=(("sample.value if sample.q < 64 else None", "sample.value if sample.q < 64 else False"),),
+        changes=(("record.value if record.q < 64 else None", "record.value if record.q < 64 else False"),),
         test="tests/unit/edge/rules/test_packs.py::test_the_tests_beside_the_shipped_rules_pass",
+    ),
+    Mutant(
+        name="event acknowledged before the commit",
+        file="drivers/mqtt/driver.py",
+        changes=(("await self._durable(pending)", "await asyncio.sleep(0)"),),
+        test="tests/unit/drivers/mqtt/test_acknowledging.py::test_acknowledged_only_when_durable",
+    ),
+    Mutant(
+        name="event ledger forgotten at a restart",
+        file="edge/app.py",
+        changes=(("occurrences=Occurrences(state.rule_state)", "occurrences=Occurrences({})"),),
+        test=_DEAD,
+    ),
+    Mutant(
+        name="write confirmed without read-back",
+        file="edge/commands/line.py",
+        changes=(("shown = guard.shows(self.target, step.value, self._desk.present(since))", "shown = True"),),
+        test=_UNSEEN,
+    ),
+    Mutant(
+        name="interlock believed whatever its quality",
+        file="edge/commands/guard.py",
+        changes=(("is_good(sample.q) and self.fresh(point)", "self.fresh(point)"),),
+        test="tests/unit/edge/test_never_remote.py::test_a_barrier_is_not_closed_unless_it_is_known_to_be_clear",
     ),
 )  # fmt: skip
 

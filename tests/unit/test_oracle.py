@@ -72,12 +72,12 @@ class Run:
         self.sql = sqlite3.connect(self.path, isolation_level=None)
         self.lines = journals()
 
-    def judge(self) -> oracle.Account:
+    def judge(self, **more: Any) -> oracle.Account:
         files = {}
         for name, lines in self.lines.items():
             files[name] = self.folder / f"{name}.jsonl"
             files[name].write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return oracle.judge(SITE, self.path, **files)
+        return oracle.judge(SITE, self.path, **files, **more)
 
 
 def fill(sql: sqlite3.Connection) -> None:
@@ -162,6 +162,7 @@ def test_a_faultless_run_is_clean_and_had_something_to_lose(run: Run) -> None:
     assert expected.items() <= account.figures.items()
     assert account.figures["alarms_raised"] == {"L03": 1}
     assert account.risk == {
+        "events while the gateway was dead": 0,
         "alarms raised while the office was away": 1,
         "pushes without an answer": 0,
         "blocks that waited": 0,
@@ -286,6 +287,15 @@ def test_a_run_in_which_nothing_could_be_lost_proves_nothing(run: Run) -> None:
             line["points"]["floor"] = line["n"] // 4
     run.sql.execute("UPDATE gaps SET cause = 'silent'")
     assert run.judge().wrong == ["proved nothing: nothing was at risk"]
+
+
+def test_a_site_that_does_not_run_a_pack_is_not_asked_for_its_alarms(run: Run) -> None:
+    """An alarm that is missing is missed only where its rule runs."""
+    run.sql.execute("DELETE FROM transitions")
+    run.sql.execute("DELETE FROM alarms")
+    run.lines["phone"] = []
+    assert [sentence for sentence in run.judge().wrong if "L03" in sentence]
+    assert not [sentence for sentence in run.judge(packs=("access",)).wrong if "L03" in sentence]
 
 
 def test_a_death_without_work_in_hand_does_not_count(run: Run) -> None:

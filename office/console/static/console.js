@@ -155,9 +155,15 @@
 
   // what htmx may do
 
+  // A note that is being written is never replaced, not even by what was asked for before it was begun.
+  const writing = (elt) => elt.id === "act" && (elt.contains(document.activeElement) || byId("note")?.value);
+
+  body.addEventListener("htmx:beforeSwap", (event) => {
+    if (writing(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
+  });
   body.addEventListener("htmx:beforeRequest", (event) => {
     const target = event.detail.elt;
-    if (target.id === "act" && (target.contains(document.activeElement) || byId("note")?.value)) event.preventDefault();
+    if (writing(target)) event.preventDefault();
     if (target.id === "live" && target.dataset.list && !forced && scrollY > 200) {
       event.preventDefault(); // no row moves under somebody who reads further down
       if (fresh) {

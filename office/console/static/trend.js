@@ -4,7 +4,7 @@
   const box = document.getElementById("trend");
   if (!box) return;
   const told = box.dataset;
-  const SPANS = { "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800 };
+  const SPANS = { "5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800 };
   const COLOURS = { P1: "#B3122B", P2: "#F59E0B", P3: "#C9A800", P4: "#0B6FA4" };
   const words = JSON.parse(told.words);
   const seconds = SPANS[told.span];
@@ -12,6 +12,7 @@
   const hours = inZone({ hour: "2-digit", minute: "2-digit" });
   const days = inZone({ month: "2-digit", day: "2-digit" });
   const exact = inZone({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const beside = seconds > 172800 ? days : seconds < 3600 ? exact : hours;
   let chart = null;
   let answer = null;
 
@@ -63,6 +64,13 @@
     u.ctx.restore();
   }
 
+  function room(u, labels) { // for the longest label beside the axis, but never more than a third of the picture
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    const longest = Math.max(0, ...(labels ?? []).map((label) => pen.measureText(label ?? "").width));
+    return Math.min(Math.max(longest + 24, 60), box.clientWidth / 3);
+  }
+
   const shown = (value) => value === null || value === undefined ? "–" :
     words.length ? words[Math.round(value)] ?? value : String(Number(value.toPrecision(6)));
 
@@ -91,10 +99,10 @@
         y: words.length ? { range: [-0.3, words.length - 0.7] } : {},
       },
       axes: [
-        { stroke: line, grid: { stroke: "#E3E6E9", width: 1 }, values: (_, at) => at.map((one) => seconds > 172800 ? days.format(one * 1000) : hours.format(one * 1000)) },
+        { stroke: line, space: beside === exact ? 90 : 60, grid: { stroke: "#E3E6E9", width: 1 }, values: (_, at) => at.map((one) => beside.format(one * 1000)) },
         words.length
-          ? { stroke: line, grid: { stroke: "#E3E6E9", width: 1 }, size: 96, splits: () => places, values: (_, at) => at.map((one) => words[one] ?? "") }
-          : { stroke: line, grid: { stroke: "#E3E6E9", width: 1 }, size: 60 },
+          ? { stroke: line, grid: { stroke: "#E3E6E9", width: 1 }, size: room, splits: () => places, values: (_, at) => at.map((one) => words[one] ?? "") }
+          : { stroke: line, grid: { stroke: "#E3E6E9", width: 1 }, size: room },
       ],
       series: [
         {},

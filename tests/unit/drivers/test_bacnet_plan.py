@@ -11,6 +11,7 @@ from drivers.bacnet.driver import BacnetDriver
 from drivers.bacnet.message import Reference, multiple
 from drivers.bacnet.options import BacnetDevice, endpoint
 from drivers.bacnet.plan import Item, halved, plan
+from drivers.base import Services
 from edge.settings import load
 from sitekeeper.data import data_path
 from sitekeeper.model.clock import ManualClock
@@ -20,6 +21,7 @@ REQUESTS = {
     "bacnet-lift": {"@1s": [13]},
     "bacnet-lighting-output": {"@1s": [7]},
     "bacnet-access-door": {"@1s": [5], "@1min": [2]},
+    "bacnet-escalator": {"@1s": [6]},
 }
 """How many properties each request of a group reads."""
 
@@ -66,7 +68,7 @@ def test_requests_of_profiles(profile, tmp_path):
         f"devices: [{{id: d, profile: {profile}, link: l, device: 7, address: 10.0.0.7, object: 1}}]\n"
     )
     (device,) = load(tmp_path).devices.values()
-    driver = IP.create("l", load(tmp_path).links["l"].options, [device.read], ManualClock())
+    driver = IP.create("l", load(tmp_path).links["l"].options, [device.read], ManualClock(), Services())
     assert isinstance(driver, BacnetDriver)
     found = {
         group.id[1:]: [len(request.items) for request in driver.requests(group.id)] for group in device.read.groups

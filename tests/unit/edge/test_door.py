@@ -178,7 +178,7 @@ def test_rows_are_stable_bytes_and_anything_else_is_refused() -> None:
     row = AuditRow(at=1, trusted=True, user="陳", role="operator", origin="site", operation="ack", target="x")
     assert encode(row) == (
         b'{"at":1,"trusted":true,"user":"\xe9\x99\xb3","role":"operator","origin":"site","operation":"ack",'
-        b'"target":"x","outcome":"","note":"","ack_id":""}'
+        b'"target":"x","outcome":"","note":"","ack_id":"","value":"","reason":""}'
     )
     assert decode(encode(row)) == row
     with pytest.raises(FormatError):

@@ -54,10 +54,13 @@ class FakeStore:
 
     appended: list[Appended] = field(default_factory=list)
     is_behind: bool = False
+    events_behind: bool = False
     refuses: bool = False
+    answer: "Future[None] | None" = None
+    """What the next append answers, instead of being durable at once."""
 
     def behind(self, stream: Stream) -> bool:
-        return self.is_behind and stream == "samples"
+        return self.is_behind if stream == "samples" else self.events_behind
 
     def append(
         self,
@@ -74,6 +77,9 @@ class FakeStore:
         self.appended.append(
             Appended(list(blocks), list(alarms), dict(rule_state or {}), as_of, dict(until or {}), list(audit))
         )
+        if self.answer is not None:
+            answer, self.answer = self.answer, None
+            return answer
         done: Future[None] = Future()
         done.set_result(None)
         return done
@@ -164,7 +170,7 @@ class Rig:
 
     def settled(self) -> "Rig":
         """Return the rig with the device online and everything before sealed."""
-        self.scan(a=False, b=False, n=1.0, speed=0.0, m="x", sensor=False)
+        self.scan(a=False, b=False, n=1.0, speed=0.0, m="x", sensor=False, secs=1.0)
         self.passes(3)
         self.store.appended.clear()
         return self

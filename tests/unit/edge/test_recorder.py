@@ -119,7 +119,7 @@ def test_sequences_run_on_per_stream_without_holes() -> None:
     assert [block.sequence for block in numbers if block] == [5, 6]
     assert each.next_sequence("samples") == 7
     event = Event("door/read", 5, {"granted": True})
-    assert [each.event(event, moment(1)).sequence for _ in range(2)] == [1, 2]
+    assert [each.events([event], moment(1))[0].sequence for _ in range(2)] == [1, 2]
     assert each.next_sequence("alarms") == 1
 
 
@@ -266,7 +266,7 @@ def test_alarms_and_events_seal_at_once_and_carry_no_coverage() -> None:
     alarm = each.transitions([transition()], moment(1.05))
     assert (alarm.stream, alarm.count, alarm.t0, alarm.covered) == ("alarms", 1, T0, {})
     event = Event("door/read", 900_000, {})
-    sealed = each.event(event, moment(1.05))
+    [sealed] = each.events([event], moment(1.05))
     assert (sealed.stream, sealed.t0, sealed.t1) == ("events", T0 + 900_000, T0 + 900_000)
     assert decode(sealed.payload).events == [event]
 

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from office import auth
-from office.auth import FREE_TRIES, IDLE, LONGEST_WAIT, Account, Sessions, Throttle, Users, matches
+from office.auth import (
+    FREE_TRIES,
+    IDLE,
+    LONGEST_WAIT,
+    SOURCE_FORGET,
+    SOURCE_TRIES,
+    SOURCE_WAIT,
+    Account,
+    Sessions,
+    Throttle,
+    Users,
+    matches,
+)
 from office.console.login import local
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.errors import NotFound, Refused, StorageError
@@ -167,3 +179,50 @@ def test_patience_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_after_the_login_one_stays_here(wanted: str, goes: str) -> None:
     """The address to go on to is one of ours, whatever was asked."""
     assert local(wanted) == goes
+
+
+def test_a_token_is_shown_once_kept_as_a_hash_and_worth_its_role_until_revoked(users: Users, tmp_path: Path) -> None:
+    """The file does not hold it; accounts stay as they are; the same name is not given twice."""
+    password = users.put("ann", "operator")
+    token = users.add_token("grafana", "viewer")
+    assert token not in (tmp_path / "users.json").read_text()
+    found = Users(tmp_path / "users.json").bearer(token)
+    assert found is not None
+    assert (found.user, found.role, found.bearer) == ("token grafana", "viewer", True)
+    assert users.bearer(token[:-1]) is None
+    assert users.bearer("") is None
+    with pytest.raises(Refused, match="revoke it first"):
+        users.add_token("grafana", "admin")
+    users.revoke_token("grafana")
+    assert users.bearer(token) is None
+    assert matches(users.find("ann"), password)
+    with pytest.raises(NotFound):
+        users.revoke_token("grafana")
+
+
+def test_one_password_tried_on_many_names_waits_too(users: Users) -> None:
+    """Twenty names from one place, then the place waits, half a minute at most; others do not; an hour forgets."""
+    throttle = Throttle()
+    for number in range(SOURCE_TRIES - 1):
+        throttle.failed(f"name-{number}", "10.0.0.9", 0)
+        assert throttle.wait("ann", "10.0.0.9", 0) == 0
+    throttle.failed("yet-another", "10.0.0.9", 0)
+    assert throttle.wait("ann", "10.0.0.9", 0) == SECOND
+    assert throttle.wait("ann", "10.0.0.8", 0) == 0
+    for _ in range(40):
+        throttle.failed("x", "10.0.0.9", 0)
+    assert throttle.wait("ann", "10.0.0.9", 0) == SOURCE_WAIT
+    later = SOURCE_WAIT + SOURCE_FORGET + 1
+    throttle.failed("ann", "10.0.0.9", later)
+    assert throttle.wait("bob", "10.0.0.9", later) == 0
+
+
+def test_an_own_account_does_not_wash_a_place_clean() -> None:
+    """Logging in takes back that one try, not those on other names."""
+    throttle = Throttle()
+    for number in range(SOURCE_TRIES - 1):
+        throttle.failed(f"name-{number}", "10.0.0.9", 0)
+    throttle.failed("own", "10.0.0.9", 0)
+    throttle.succeeded("own", "10.0.0.9")
+    throttle.failed("ann", "10.0.0.9", 0)
+    assert throttle.wait("bob", "10.0.0.9", 0) == SECOND

@@ -44,6 +44,19 @@ def test_an_account_is_made_listed_and_removed(tmp_path: Path) -> None:
     assert run("remove", "ann", "--config", config)[0] == 1
 
 
+def test_a_token_is_made_listed_and_revoked(tmp_path: Path) -> None:
+    """`add` prints the token and nothing else; `list` never shows it."""
+    config = written(tmp_path)
+    code, token = run("token", "add", "grafana", "--role", "viewer", "--config", config)
+    assert code == 0
+    assert Users(tmp_path / "console-users.json").bearer(token.strip()) is not None
+    assert run("token", "list", "--config", config) == (0, "grafana\tviewer\n")
+    assert run("token", "add", "grafana", "--role", "viewer", "--config", config)[0] == 1
+    assert run("token", "revoke", "grafana", "--config", config) == (0, "")
+    assert run("token", "list", "--config", config) == (0, "")
+    assert run("token", "revoke", "grafana", "--config", config)[0] == 1
+
+
 def test_without_a_console_there_are_no_accounts(tmp_path: Path) -> None:
     """Exit code 6: the file must be changed."""
     assert run("list", "--config", written(tmp_path, ""))[0] == 6

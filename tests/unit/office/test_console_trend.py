@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cloud_sync.store.coverage import merge
 from cloud_sync.store.history import Mark, Step
-from office.trend import NOT_REPORTED, UNEXPLAINED, Window, complement, envelope, name_holes, window
+from office.trend import NOT_REPORTED, UNEXPLAINED, Window, _clipped, complement, envelope, name_holes, window
 from sitekeeper.model.clock import DAY, SECOND
 from sitekeeper.model.errors import Refused
 
@@ -72,3 +72,12 @@ def test_without_a_step_a_window_has_six_hundred() -> None:
     """The default fits a screen."""
     asked = window(0, 3_600 * SECOND, None)
     assert asked.step == 6 * SECOND
+
+
+def test_blind_intervals_are_cut_to_their_step() -> None:
+    """What lies outside is left out, what reaches over an edge is cut there."""
+    blind = [(0, 5), (8, 12), (15, 30), (40, 50)]
+    assert _clipped(blind, 10, 20) == [(10, 12), (15, 20)]
+    assert _clipped(blind, 5, 8) == []
+    assert _clipped(blind, 16, 18) == [(16, 18)]
+    assert complement(_clipped(blind, 10, 20), 10, 20) == [(12, 15)]

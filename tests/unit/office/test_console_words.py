@@ -6,8 +6,9 @@ import pytest
 
 from cloud_sync.store.base import Push, StoredTransition
 from cloud_sync.store.reader import LatestRow
+from office.console.brief import brief
 from office.console.stream import BACKLOG, Client, event
-from office.console.words import SHAPES, Words, lift_in_words
+from office.console.words import SHAPES, Words
 from office.facts import VOUCHED_WITHIN, AlarmFacts, ValueFacts, _indexed, _value
 from sitekeeper.catalogue import Catalogue, CataloguePoint
 from sitekeeper.model.alarm import AlarmRecord, AlarmState
@@ -43,8 +44,8 @@ def test_a_lift_is_told_in_words_with_what_is_not_live_marked(lang: str, door: s
         "floor": ValueFacts(point=FLOOR, latest=latest(FLOOR, 12), confirmed=0, live=True),
         "door": ValueFacts(point=DOOR, latest=latest(DOOR, "closed"), confirmed=0, live=False),
     }
-    told = lift_in_words(values, Words(lang))  # type: ignore[arg-type]
-    assert [(said, live) for _, said, live in told] == [("12", True), (door, False)]
+    told = brief("lift", values, Words(lang))  # type: ignore[arg-type]
+    assert [(said, live) for _, said, live, _ in told] == [("12", True), (door, False)]
 
 
 def test_a_value_says_its_unit_and_a_truth_its_word() -> None:

@@ -1,5 +1,6 @@
 """Scenario files: every one that is shipped loads, and mistakes are told with their place."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,10 @@ def test_shipped_scenarios_load(path: Path) -> None:
         ("{id: x, unit: 1, face: lmon, story: [{at: 5s, do: {words: {1: 2}}}]}", 5, "words"),
         ("{id: x, unit: 1, face: words, story: [{at: 5s, do: {mains: failed}}]}", 5, "mains"),
         ("{id: x, unit: 1, face: words, story: [{at: 5s, do: {words: {1: 65536}}}]}", 5, "65535"),
+        ("{id: x, unit: 1, face: sp-barrier-1, story: [{at: 5s, do: {boom: explode}}]}", 5, "'open'"),
+        ("{id: x, unit: 1, face: sp-barrier-1, story: [{at: 5s, do: {smoke: {zone: 1}}}]}", 5, "smoke"),
+        ("{id: x, unit: 1, face: sp-io-16, story: [{at: 5s, do: {smoke: {zone: 9}}}]}", 5, "less than or equal to 8"),
+        ("{id: x, unit: 1, face: sp-io-16, story: [{at: 5s, do: {fact: told}}]}", 5, "fact"),
         ("{id: x, unit: 1, face: lmon}\n      - {id: x, unit: 1, face: lmon}", 3, "same unit"),
         ("{id: x, unit: 1, face: lmon}\n      - {id: x, unit: 2, face: lmon}", 1, "twice: x"),
     ],
@@ -65,3 +70,26 @@ def test_fault_particulars() -> None:
     assert part.fault() == Fault(kind=FaultKind.LATE, delay=2 * SECOND, times=3)
     assert part.lasts == 10 * SECOND
     assert FaultPart(kind="none").fault() is None
+
+
+def test_the_estate_stands_where_its_site_looks_for_it() -> None:
+    """Each device of config/sites/estate is in the scenario of the same name, at its unit or object, and no other."""
+    plan = scenario.load(SHIPPED[0].parent / "estate.yaml")
+    ports = {link.id: link.port for link in plan.links}
+    simulated = {device.id: device for device in plan.devices()}
+    site = SHIPPED[0].parents[1] / "sites" / "estate"
+    named = {
+        "modbus": r"id: (\S+)\n +profile: \S+\n +link: (\S+)\n +unit: (\d+)",
+        "bacnet": r"id: (lift\S+)\n +profile: \S+\n +link: (\S+)\n +device: \d+\n +address: \S+\n +object: (\d+)",
+    }
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(site.rglob("*.yaml")))
+    found = [match for pattern in named.values() for match in re.findall(pattern, text)]
+    for name, link, number in found:
+        device = simulated[name]
+        assert (device.unit or device.object) == int(number), name
+        assert link in ports
+        assert f":{ports[link]}" in text or f"port: {ports[link]}" in text
+    lamps = {f"lamp-{number:02}": number for number in range(1, 25)}
+    assert {name: simulated[name].object for name in lamps} == lamps
+    doors = {f"door-{name}" for name in ("lobby", "stairs", "office", "store", "roof", "plant")}
+    assert simulated.keys() == {name for name, *_ in found} | lamps.keys() | doors

@@ -1,14 +1,17 @@
 """The shipped packs: their own tests pass, can fail, and cover what every rule must show."""
 
+from dataclasses import replace
+
 import pytest
 
 from edge.rules import packs
 from edge.rules.compiling import compile_rules
+from edge.rules.rule import DeviceSpec
 from edge.rules.testing import run_tests
 from sitekeeper.data import data_path
 from sitekeeper.faults import Faults, Place
 from sitekeeper.texts import LANGUAGES, text
-from tests.unit.edge.rules.worlds import lift, rule, texts
+from tests.unit.edge.rules.worlds import lift, points, rule, texts
 
 CLASSES = packs.shipped_classes()
 
@@ -30,7 +33,10 @@ def test_the_tests_beside_the_shipped_rules_pass(pack):
     assert [(o.rule, o.name, o.problems) for o in outcomes if o.problems] == []
 
 
-@pytest.mark.parametrize("known", shipped("lift"), ids=lambda t: str(t.mapping["id"]))
+EVERY = [known for pack in packs.shipped() for known in shipped(pack)]
+
+
+@pytest.mark.parametrize("known", EVERY, ids=lambda t: str(t.mapping["id"]))
 def test_every_rule_shows_raising_not_raising_bad_input_and_restart(known):
     """A rule without one of these tests is not finished."""
     tests = known.mapping["tests"]
@@ -43,9 +49,12 @@ def test_every_rule_shows_raising_not_raising_bad_input_and_restart(known):
     assert any("restart" in step for step in steps)
 
 
-@pytest.mark.parametrize("known", shipped("lift"), ids=lambda t: str(t.mapping["id"]))
+@pytest.mark.parametrize("known", EVERY, ids=lambda t: str(t.mapping["id"]))
 def test_every_playbook_has_words_in_every_language(known):
-    """What a rule tells people to do exists for people of all three languages."""
+    """What a rule tells people to do exists for people of all three languages; what is no alarm tells nothing."""
+    if known.mapping.keys() >= {"do"} and "priority" not in known.mapping:
+        assert "playbook" not in known.mapping
+        return
     for language in LANGUAGES:
         assert text(f"office.playbook.{known.mapping['playbook']}", language)
 
@@ -57,6 +66,65 @@ def test_the_pack_holds_the_rules_that_were_asked_for():
     assert [plan.rule.id for plan in rules.plans] == ["L01", "L03", "L04", "L22", "L25"]
     lacking = compile_rules(shipped("lift"), CLASSES, [lift(without=("power", "passenger", "load"))], {}, faults)
     assert [(n.rule, n.needs) for n in lacking.not_applicable] == [("L22", "power")]
+
+
+@pytest.mark.parametrize(
+    ("cls", "ids"),
+    [
+        ("access", ["A01", "A02", "A03", "A12"]),
+        ("fire", ["F01", "F02", "FIRE-DOORS", "FIRE-EXITS", "FIRE-LIGHTS"]),
+        ("lighting", ["G01", "G01-ZONE", "G04"]),
+        ("parking", ["B01", "B03"]),
+    ],
+)
+def test_the_packs_of_the_other_families_apply(cls, ids):
+    """A device with every point and event of its class has every rule of its pack; the least one has some."""
+    full = _device(cls, "full", CLASSES[cls], packs.shipped_events()[cls])
+    faults = Faults()
+    rules = compile_rules(shipped(cls), CLASSES, [full], {}, faults, events=packs.shipped_events())
+    assert faults.found == []
+    assert [plan.rule.id for plan in rules.plans] == ids
+
+
+def test_what_the_linkages_write_is_allowed_by_the_classes():
+    """The shipped classes let rules free doors, hold exits open and light escape routes; nobody else is written to."""
+    events, writables = packs.shipped_events(), packs.shipped_writables()
+    tags = {"parking": ("exit",), "lighting": ("escape",)}
+    devices = [
+        replace(
+            _device(cls, f"{cls}-1", CLASSES[cls], events[cls], first=100 * place),
+            writables=writables[cls],
+            tags=tags.get(cls, ()),
+        )
+        for place, cls in enumerate(("access", "fire", "lift", "lighting", "parking"))
+    ]
+    faults = Faults()
+    rules = compile_rules(shipped("fire"), CLASSES, devices, {}, faults, events=events)
+    assert faults.found == []
+    found = {(w.device, w.point, w.value, w.priority) for plan in rules.plans for w in plan.writes}
+    assert found == {
+        ("access-1", "mode", "free", 1),
+        ("parking-1", "hold_open", True, 1),
+        ("lighting-1", "command", 100, 1),
+    }
+
+
+def test_a_door_on_bacnet_obeys_the_same_rules():
+    """It tells no events: forced and held doors are found all the same, refused cards are not applicable."""
+    names = ("door.state", "lock.state", "door.alarm", "mode", "held_limit", "online")
+    door = _device("access", "door-1", {n: t for n, t in CLASSES["access"].items() if n in names}, {})
+    rules = compile_rules(shipped("access"), CLASSES, [door], {}, Faults(), events=packs.shipped_events())
+    assert [plan.rule.id for plan in rules.plans] == ["A01", "A02", "A12"]
+    assert [(n.rule, n.needs) for n in rules.not_applicable] == [("A03", "read.event")]
+
+
+def test_a_fire_rule_never_waits_and_is_never_only_watched():
+    """Nothing stands between a confirmed fire and its alarm."""
+    faults = Faults()
+    panel = _device("fire", "panel", CLASSES["fire"], {})
+    rules = compile_rules(shipped("fire"), CLASSES, [panel], {}, faults, events=packs.shipped_events())
+    assert {(plan.levels[0][1], plan.mode) for plan in rules.plans} == {(0, "")}
+    assert {plan.rule.id: plan.levels[0][0] for plan in rules.plans}["F01"] == "P1"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +181,10 @@ def test_rule_files_are_lists():
 def test_the_example_stands_where_people_look():
     """The pack is data beside classes and profiles."""
     assert data_path("rules", "lift.yaml").is_file()
+
+
+def _device(cls, name, types, events, *, first=0):
+    return DeviceSpec(id=name, cls=cls, points=points(types, name, first=first), events=events, zone="z1", link="l1")
 
 
 def _thing():

@@ -1,14 +1,16 @@
-"""Small sites for rule tests: a device of a class, its rules from text, samples by name."""
+"""Small sites for rule tests: devices of a class, their rules from text, samples and events by name."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from edge.rules.compiling import Rules, compile_rules
-from edge.rules.packs import rules_of, shipped_classes
+from edge.rules.packs import rules_of, shipped_classes, shipped_events
 from edge.rules.rule import DeviceSpec, RuleText, Setting
 from edge.rules.types import Type
 from sitekeeper.faults import Faults, Place
 from sitekeeper.located_yaml import parse_document
+from sitekeeper.model.errors import Fault
+from sitekeeper.model.event import Event
 from sitekeeper.model.point import ONLINE, Point
 from sitekeeper.model.quality import GOOD, Reason, bad
 from sitekeeper.model.sample import Sample
@@ -20,16 +22,27 @@ THING: dict[str, Type] = {
     "speed": Type("number", "m/s"),
     "m": Type("enum", members=("x", "y", "z")),
     "sensor": Type("bool"),
+    "secs": Type("number", "s"),
     "gone": Type("bool"),
     "online": Type("bool"),
 }
 """A class for tests; the device of `thing` lacks the point `gone`."""
 
+THING_EVENTS = {"ev": {"f": Type("bool"), "g": Type("number", "")}, "gone.ev": {"f": Type("bool")}}
+"""Its events; the device of `thing` lacks `gone.ev`."""
+
 _KIND_OF_POINT = {"bool": "bool", "number": "float", "enum": "enum", "text": "text"}
 
 
-def points(types: Mapping[str, Type], device: str, *, without: tuple[str, ...] = (), kinds: Mapping[str, Any] = {}):
-    """Return the points of a device that has all of `types` but those in `without`."""
+def points(
+    types: Mapping[str, Type],
+    device: str,
+    *,
+    without: tuple[str, ...] = (),
+    kinds: Mapping[str, Any] = {},
+    first: int = 0,
+):
+    """Return the points of a device that has all of `types` but those in `without`; handles count from `first`."""
     names = [name for name in {**types, ONLINE: Type("bool")} if name not in without]
     return {
         name: Point(
@@ -39,17 +52,45 @@ def points(types: Mapping[str, Type], device: str, *, without: tuple[str, ...] =
             name=name,
             type=_KIND_OF_POINT[{**types, ONLINE: Type("bool")}[name].base],
             group="",
+            unit={**types, ONLINE: Type("bool")}[name].unit or "",
             members={**types, ONLINE: Type("bool")}[name].members,
             kind=kinds.get(name, ""),
         )
-        for handle, name in enumerate(names)
+        for handle, name in enumerate(names, first)
     }
 
 
 def thing(**settings: Any) -> DeviceSpec:
     """Return the one device of class `thing`."""
     given = {rule: {k: Setting(v, Place("site.yaml")) for k, v in values.items()} for rule, values in settings.items()}
-    return DeviceSpec(id="t1", cls="thing", points=points(THING, "t1", without=("gone",)), settings=given)
+    return DeviceSpec(
+        id="t1",
+        cls="thing",
+        points=points(THING, "t1", without=("gone",)),
+        settings=given,
+        events={"ev": THING_EVENTS["ev"]},
+        zone="z1",
+        link="l1",
+        tags=("own",),
+    )
+
+
+def things() -> list[DeviceSpec]:
+    """Return the thing and three others: in its zone, in its zone without `b`, and elsewhere without events."""
+    events = {"ev": THING_EVENTS["ev"]}
+    return [
+        thing(),
+        DeviceSpec(id="t2", cls="thing", points=points(THING, "t2", without=("gone",), first=100), events=events,
+                   zone="z1", link="l2", tags=("x",)),
+        DeviceSpec(id="t3", cls="thing", points=points(THING, "t3", without=("gone", "b"), first=200), events=events,
+                   zone="z1", link="l1"),
+        DeviceSpec(id="t4", cls="thing", points=points(THING, "t4", without=("gone",), first=300), link="l1",
+                   tags=("x", "y")),
+    ]  # fmt: skip
+
+
+GROUPS = {"ends": ["t1", "t4"]}
+"""The groups of the site of `things`."""
 
 
 def lift(kind: str = "presence", *, without: tuple[str, ...] = (), **params: Any) -> DeviceSpec:
@@ -66,12 +107,29 @@ def texts(yaml: str, faults: Faults) -> tuple[RuleText, ...]:
     return rules_of(document, faults)
 
 
-def compiled(yaml: str, device: DeviceSpec) -> Rules:
-    """Return the rules of a faultless text, for one device."""
+def compiled(yaml: str, *devices: DeviceSpec) -> Rules:
+    """Return the rules of a faultless text, for some devices."""
     faults = Faults()
-    rules = compile_rules(texts(yaml, faults), {"thing": THING, **shipped_classes()}, [device], {}, faults)
+    rules = compile_rules(
+        texts(yaml, faults),
+        {"thing": THING, **shipped_classes()},
+        devices,
+        {},
+        faults,
+        events={"thing": THING_EVENTS, **shipped_events()},
+        groups=GROUPS,
+    )
     assert faults.found == []
     return rules
+
+
+def found_in(yaml: str, *devices: DeviceSpec) -> list[Fault]:
+    """Return the faults of a text."""
+    faults = Faults()
+    events = {"thing": THING_EVENTS, **shipped_events()}
+    classes = {"thing": THING, **shipped_classes()}
+    compile_rules(texts(yaml, faults), classes, devices, {}, faults, events=events, groups=GROUPS)
+    return faults.found
 
 
 def rule(when: str, **more: Any) -> str:
@@ -91,3 +149,8 @@ def samples(device: DeviceSpec, at: int, **values: Any) -> list[Sample]:
         Sample(device.points[name].handle, at, value, GOOD if value is not None else bad(Reason.COMM))
         for name, value in values.items()
     ]
+
+
+def event(name: str, at: int, *, device: str = "t1", late: bool = False, **fields: Any) -> Event:
+    """Return an event of a device."""
+    return Event(source_id=f"{device}/{name}", at=at, fields=fields, late=late)

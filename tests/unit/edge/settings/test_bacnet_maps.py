@@ -16,7 +16,10 @@ from sitekeeper.model.sample import Sample, Value
 
 MAPS = Path(__file__).parents[3] / "fixtures" / "maps"
 SIMULATED = {"bacnet-lift": LIFT, "bacnet-lighting-output": LIGHTING_OUTPUT, "bacnet-access-door": ACCESS_DOOR}
-GOLDEN = {name: json.loads((MAPS / f"{name}.json").read_text(encoding="utf-8"))["vectors"] for name in SIMULATED}
+GOLDEN = {
+    name: json.loads((MAPS / f"{name}.json").read_text(encoding="utf-8"))["vectors"]
+    for name in (*SIMULATED, "bacnet-escalator")
+}
 VECTORS = [pytest.param(name, vector, id=f"{name}: {vector['name']}") for name in GOLDEN for vector in GOLDEN[name]]
 
 

@@ -1,10 +1,12 @@
 """A good site folder becomes one consistent `Site`."""
 
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import edge.settings.rules as settings_rules
 from drivers.modbus.plan import Limits, Span, plan
 from edge.settings import load
 from edge.settings.limits import LIMITS
@@ -33,6 +35,28 @@ def test_the_demo_site_loads() -> None:
     assert (site.office.host, site.office.port, site.office.tls) == ("127.0.0.1", 1883, False)
     assert site.outbox.path == ONE_LIFT / "state" / "outbox.db"
     assert (site.outbox.history, site.outbox.commit) == (14 * DAY, 250 * MS)
+
+
+def test_the_example_estate_loads() -> None:
+    """The shipped estate has every family of devices, named in three languages, and a name for its ways out."""
+    site = load(data_path("sites", "estate"), environment={})
+    count = Counter((device.cls, device.profile) for device in site.devices.values())
+    assert count == {
+        ("lift", "sp-lift-1"): 1,
+        ("lift", "bacnet-lift"): 1,
+        ("lighting", "bacnet-lighting-output"): 24,
+        ("access", "mqtt-door"): 6,
+        ("parking", "sp-barrier-1"): 2,
+        ("fire", "sp-io-16-fire"): 1,
+    }
+    assert all(device.names.keys() == {"en", "zh-Hant", "zh-Hans"} for device in site.devices.values())
+    tagged = {tag: [d.id for d in site.devices.values() if tag in d.tags] for tag in ("escape", "perimeter", "exit")}
+    assert tagged["escape"] == [f"lamp-{n}" for n in range(17, 25)]
+    assert (tagged["perimeter"], tagged["exit"]) == (["door-lobby"], ["lane-out"])
+    assert {device.cls for device in map(site.devices.__getitem__, site.groups_by_name["ways-out"])} == {
+        "access",
+        "parking",
+    }
 
 
 def test_handles_are_places_in_the_catalogue() -> None:
@@ -190,8 +214,94 @@ def test_an_own_profile_cannot_take_a_shipped_name(site) -> None:
 
 
 def test_what_is_writable_is_up_to_the_class(site) -> None:
-    """No point of a lift can be made writable: neither the class says so nor has a profile a key for it."""
+    """A device cannot be given what the class decides: `writable` is no key of a profile's point."""
     with pytest.raises(ConfigError) as error:
-        site("unit: 1}", "unit: 1, points: {floor: {writable: true}}}")
+        site("unit: 1}", "unit: 1, points: {floor: {writable: {by: [operator]}}}}")
     assert codes(error) == ["unknown-key"]
-    assert "writable: true" not in data_path("classes", "lift.yaml").read_text()
+
+
+LANE = "- {id: lane-in, profile: sp-barrier-1, link: lifts, unit: 1}"
+LIFT = "- {id: lift-a1, profile: sp-lift-1, link: lifts, unit: 1}"
+
+
+def test_what_a_device_takes_is_what_class_and_driver_allow(site) -> None:
+    """The class's word on each point for which the profile says how it is written, and on no other."""
+    taken = site(LIFT, LANE).devices["lane-in"].writables
+    assert set(taken) == {"cmd.open", "cmd.stop", "cmd.close", "hold_open"}
+    assert (taken["cmd.close"].interlock, taken["hold_open"].rest) == ("close_clear", False)
+    assert site().devices["lift-a1"].writables == {}
+
+
+def test_a_device_may_do_without_a_write_of_its_profile(site) -> None:
+    """A device that takes a write away is not written there; what its class allows is no duty."""
+    loaded = site(LIFT, LANE.replace("unit: 1}", "unit: 1, points: {hold_open: {write: null}}}"))
+    assert "hold_open" not in loaded.devices["lane-in"].writables
+
+
+LAMPS = """\
+  - for: {n: 1..24}
+    id: lamp-{n:02}
+    profile: bacnet-lighting-output
+    link: bms
+    device: 1201
+    address: 10.1.3.20
+    object: "{n}"
+    zone: basement-1
+    tags: [escape, "row-{n}"]
+"""
+
+
+def test_two_dozen_lamps_are_one_entry(site) -> None:
+    """24 lamps with zone and tags from one entry; the tag narrows what each of them takes."""
+    loaded = site(
+        "links:\n",
+        "links:\n  bms: {driver: bacnet-ip, address: 10.1.3.10/24, instance: 990001}\n",
+        devices__lamps="devices:\n" + LAMPS,
+    )
+    lamps = [device for device in loaded.devices.values() if device.cls == "lighting"]
+    assert [lamp.id for lamp in lamps] == [f"lamp-{n:02}" for n in range(1, 25)]
+    assert [lamp.read.options.object for lamp in lamps] == list(range(1, 25))
+    assert {lamp.zone for lamp in lamps} == {"basement-1"}
+    assert lamps[6].tags == ("escape", "row-7")
+    assert [lamp.writables["command"].range for lamp in lamps] == [[100, 100]] * 24
+
+
+DOOR = """\
+links:
+  doors: {driver: mqtt, host: 10.1.3.10}
+devices:
+  - {id: door-1, profile: mqtt-door, link: doors, zone: lobby, tags: [perimeter],
+     with: {site: here, controller: "4054", door: 1}}
+"""
+
+
+def test_a_device_tells_the_events_of_its_class(site, tmp_path: Path) -> None:
+    """What the profile maps is bound by the driver, with the fields that the class declares."""
+    (tmp_path / "site.yaml").write_text("site: {id: here, timezone: UTC}\n" + DOOR)
+    door = load(tmp_path, environment={}).devices["door-1"]
+    assert set(door.events) == {"read.event", "rex.event", "door.event", "alarm.event"}
+    read = {field.name: field for field in door.events["read.event"]}
+    assert (read["granted"].type, read["dir"].members, read["cred"].personal) == ("bool", ("in", "out"), "card")
+    assert [event.address.event.topic for event in door.read.events] == ["sp/here/access/4054/event"] * 4
+    assert set(door.writables) == {"mode"}
+
+
+def test_rules_see_zone_tags_link_events_and_writes(site, tmp_path: Path, monkeypatch) -> None:
+    """What rules choose devices by, and what they may write, reaches them; the groups too."""
+    seen: dict[str, object] = {}
+
+    def noted(texts, types, devices, overrides, faults, *, events, groups):
+        seen.update(events=events, groups=groups, **{device.id: device for device in devices})
+        return compile_rules(texts, types, devices, overrides, faults, events=events, groups=groups)
+
+    compile_rules = settings_rules.compile_rules
+    monkeypatch.setattr(settings_rules, "compile_rules", noted)
+    (tmp_path / "site.yaml").write_text("site: {id: here, timezone: UTC}\n" + DOOR + "groups: {ways-out: [door-1]}\n")
+    loaded = load(tmp_path, environment={})
+    spec = seen["door-1"]
+    assert (spec.zone, spec.tags, spec.link) == ("lobby", ("perimeter",), "doors")
+    assert spec.events["read.event"].keys() == {"granted", "reason", "dir", "cred"}
+    assert spec.events["door.event"]["state"].members == ("open", "closed")
+    assert spec.writables == loaded.devices["door-1"].writables
+    assert seen["groups"] == loaded.groups_by_name == {"ways-out": ("door-1",)}
+    assert seen["events"]["access"] == spec.events

@@ -11,16 +11,11 @@ from sitekeeper.data import data_path
 from sitekeeper.faults import Faults
 from sitekeeper.located_yaml import read_document
 
-SHIPPED = [
-    ("site", "sites/one-lift/site.yaml"),
-    ("class", "classes/lift.yaml"),
-    ("profile", "profiles/sp-lift-1.yaml"),
-    ("profile", "profiles/lift-lmon.yaml"),
-    ("class", "classes/lighting.yaml"),
-    ("class", "classes/access.yaml"),
-    ("profile", "profiles/bacnet-lift.yaml"),
-    ("profile", "profiles/bacnet-lighting-output.yaml"),
-    ("profile", "profiles/bacnet-access-door.yaml"),
+FOLDERS = {"class": "classes", "profile": "profiles", "devices": "sites/estate/devices"}
+SHIPPED = [("site", "sites/one-lift/site.yaml"), ("site", "sites/estate/site.yaml")] + [
+    (name, f"{folder}/{path.name}")
+    for name, folder in FOLDERS.items()
+    for path in sorted(data_path(*folder.split("/")).glob("*.yaml"))
 ]
 
 
@@ -59,6 +54,21 @@ def test_a_slip_is_marked() -> None:
         lambda site: site["links"]["lift-a1"].update(hosst="x"),
         lambda site: site["devices"][0].update(unitt=1),
         lambda site: site["outbox"].update(history=14),
+    ):
+        bad = copy.deepcopy(good)
+        change(bad)
+        assert not validator.is_valid(bad)
+
+
+def test_a_slip_inside_what_a_driver_describes_is_marked() -> None:
+    """Models inside a driver's keys are written out, so that an editor knows their keys too."""
+    good = as_json("profiles/mqtt-door.yaml")
+    validator = jsonschema.Draft7Validator(schemas()["profile"])
+    assert validator.is_valid(good)
+    for change in (
+        lambda profile: profile["points"]["mode"]["write"].update(topik="x"),
+        lambda profile: profile["events"]["read.event"]["request"].pop("topic"),
+        lambda profile: profile["events"]["read.event"].update(sequenz="seq"),
     ):
         bad = copy.deepcopy(good)
         change(bad)

@@ -1,0 +1,292 @@
+"""MQTT devices on one broker: keeps what was last heard, tells events, and acknowledges them when they are durable.
+
+    broker ─▶ session ─▶ receive ─┬▶ states ─▶ sink.scanned ──────────────┐
+                                  └▶ events ─▶ sink.heard ─▶ (durable) ───┴▶ acknowledged, in order of arrival
+
+Whatever is not acknowledged the broker delivers again, to this process or to the next one. A message that cannot be
+understood is acknowledged like any other, so that poison does not block what lies behind it; it is kept as a dead
+letter.
+"""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.base import DeviceRead, Heard, Scan, Services, Sink
+from drivers.broker import NO_SUBSCRIBERS, REFUSED, Connect, Delivery, Session
+from drivers.mqtt.events import DeadLetter, EventCounts, Events, Request
+from drivers.mqtt.options import MqttLink, Place
+from drivers.mqtt.payload import written
+from drivers.mqtt.remedies import remedy
+from drivers.mqtt.states import States
+from sitekeeper.model.clock import SECOND, Clock, Moment
+from sitekeeper.model.errors import (
+    DeviceRefused,
+    DeviceSilent,
+    LinkDown,
+    NotFound,
+    PeerUnreachable,
+    Refused,
+    StorageError,
+)
+from sitekeeper.model.sample import Value
+
+SETTLE: Final = 0.3
+"""Seconds that `open` gives retained messages to come, so that the first reading finds them."""
+
+REQUESTS: Final = 64
+"""Requests for missing events waiting to be published; further ones are dropped: the gap is on record anyway."""
+
+AGAIN_S: Final = 1.0
+"""Seconds until events that could not be stored are told again, as the outbox itself tries once a second."""
+
+SALT: Final = 16
+"""Bytes; a shorter salt hides no card number."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A message not yet acknowledged, with the events in it, and when they are durable once they are told."""
+
+    delivery: Delivery
+    heard: tuple[Heard, ...] = ()
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    durable: "Future[None] | None" = None
+
+    def tell(self, sink: Sink) -> None:
+        self.durable = sink.heard(self.heard)
+        self.told.set()
+
+
+class MqttDriver:
+    """A `drivers.base.Driver` and `Listener` for all devices on one broker.
+
+    Attributes:
+        refused_requests: requests for missing events that the broker did not take.
+    """
+
+    def __init__(
+        self, link_id: str, link: MqttLink, devices: Sequence[DeviceRead], clock: Clock, services: Services
+    ) -> None:
+        port = link.port or (8883 if link.tls else 1883)
+        self.refused_requests = 0
+        self._endpoint = f"mqtt {link.host}:{port}"
+        self._clock = clock
+        self._events = Events(link_id, devices, services.salt)
+        self._states = States(devices, self._endpoint, self._events.hidden)
+        self._points = {
+            (device.id, point.name): point for device in devices for group in device.groups for point in group.points
+        }
+        self._connect = _connect(link_id, link, port, services)
+        self._hides = len(services.salt) >= SALT or not self._events.personal
+        self._limit = link.unacknowledged
+        self._session: Session | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._lost = "not open"
+        self._sink: Sink | None = None
+        self._settled = asyncio.Event()
+        self._unacknowledged: asyncio.Queue[_Pending] = asyncio.Queue(self._limit)
+        self._untold: deque[_Pending] = deque()
+        self._requests: asyncio.Queue[Request] = asyncio.Queue(REQUESTS)
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """The last messages that could not be understood, oldest first."""
+        return tuple(self._events.dead_letters)
+
+    @property
+    def counts(self) -> EventCounts:
+        return self._events.counts
+
+    async def open(self) -> None:
+        if self._connect is None:
+            raise LinkDown("this process was given no connections to brokers", endpoint=self._endpoint)
+        if not self._hides:
+            raise LinkDown("the site has no salt, so cards cannot be hidden", endpoint=self._endpoint)
+        self._states.forget()
+        self._unacknowledged = asyncio.Queue(self._limit)
+        self._untold.clear()
+        self._settled.clear()
+        try:
+            self._session = session = await self._connect()
+            for topic in dict.fromkeys(self._states.topics + self._events.topics):
+                await session.subscribe(topic)
+        except (PeerUnreachable, Refused) as error:
+            await self.close()
+            raise self._down(error) from None
+        self._lost = ""
+        self._running = asyncio.create_task(self._run(session), name=self._endpoint)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), SETTLE)
+
+    async def close(self) -> None:
+        running, self._running = self._running, None
+        session, self._session = self._session, None
+        self._lost = self._lost or "not open"
+        if running is not None:
+            running.cancel()
+            await asyncio.wait((running,))
+        if session is not None:
+            await session.close()
+
+    async def read(self, group_id: str) -> Scan:
+        self._open_session()
+        return self._states.scan(group_id, self._now())
+
+    async def write(self, device: str, point: str, value: Value, priority: int) -> None:  # noqa: ARG002 - MQTT has none
+        read = self._points.get((device, point))
+        if read is None or not isinstance(read.address, Place) or read.address.point.write is None:
+            raise NotFound(f"a point {device}/{point} that can be written")
+        if value is None:
+            raise ValueError(f"{device}/{point} has no priorities, so there is no command to give up")
+        payload = written(read.address.point, read.type, read.members, value)
+        topic = read.address.point.write.topic
+        try:
+            code = await self._open_session().publish(topic, payload)
+        except PeerUnreachable as error:
+            raise self._down(error, f"publish {topic}") from None
+        request = f"publish {topic}"
+        if code >= REFUSED:
+            what = f"the broker refused it, reason code {code}"
+            raise DeviceRefused(what, exception_code=code, endpoint=self._endpoint, device=device, request=request)
+        if code == NO_SUBSCRIBERS:
+            raise DeviceSilent("nobody listens there", endpoint=self._endpoint, device=device, request=request)
+
+    async def listen(self, sink: Sink) -> None:
+        self._open_session()
+        assert self._running is not None
+        self._sink = sink
+        try:
+            while self._untold:
+                self._untold.popleft().tell(sink)
+            await asyncio.wait((self._running,))
+            self._open_session()
+        finally:
+            self._sink = None
+
+    # while the link is open
+
+    async def _run(self, session: Session) -> None:
+        """Take and acknowledge messages until the connection is gone."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._receive(session), name=f"receive {self._endpoint}")
+                tasks.create_task(self._acknowledge(session), name=f"acknowledge {self._endpoint}")
+                tasks.create_task(self._ask(session), name=f"ask {self._endpoint}")
+        except* PeerUnreachable as failed:
+            self._lost = self._down(failed.exceptions[0]).what
+
+    async def _receive(self, session: Session) -> None:
+        while True:
+            await self._take(await session.receive())
+
+    async def _take(self, delivery: Delivery) -> None:
+        """Take one message: events first, then states, so that whoever opened a door is known before it is open."""
+        pending = _Pending(delivery)
+        await self._unacknowledged.put(pending)  # as long as this waits nothing more is taken: the time comes after it
+        topic, payload, now = delivery.topic, delivery.payload, self._now()
+        told = self._events.take(topic, payload, now.mono, retained=delivery.retained)
+        changed = self._states.take(topic, payload, now)
+        if self._states.all_heard:
+            self._settled.set()
+        if told is not None:
+            pending.heard = told.heard
+            changed += [group for device in told.devices for group in self._states.alive(device, now.mono)]
+            if told.request is not None and not self._requests.full():
+                self._requests.put_nowait(told.request)
+        if pending.heard and self._sink is None:
+            self._untold.append(pending)
+        elif pending.heard and self._sink is not None:
+            pending.tell(self._sink)
+        for group in dict.fromkeys(changed):
+            if self._sink is not None:
+                self._sink.scanned(self._states.scan(group, now))
+
+    async def _acknowledge(self, session: Session) -> None:
+        """Acknowledge messages in the order in which they came (MQTT 5, section 4.6), events once they are durable."""
+        while True:
+            pending = await self._unacknowledged.get()
+            if pending.heard:
+                await self._durable(pending)
+            session.ack(pending.delivery)
+
+    async def _durable(self, pending: _Pending) -> None:
+        """Wait until events are durable. Those that could not be stored are told again.
+
+        The link stays open meanwhile: a full disk must not keep a fire alarm from opening the doors.
+        """
+        while True:
+            await pending.told.wait()
+            assert pending.durable is not None
+            try:
+                return await _resolved(pending.durable)
+            except StorageError:
+                pending.told.clear()
+            await asyncio.sleep(AGAIN_S)
+            if self._sink is None:
+                self._untold.append(pending)
+            else:
+                pending.tell(self._sink)
+
+    async def _ask(self, session: Session) -> None:
+        """Publish requests for events that did not come."""
+        while True:
+            request = await self._requests.get()
+            self.refused_requests += await session.publish(request.topic, request.payload) >= REFUSED
+
+    def _open_session(self) -> Session:
+        """Return the session.
+
+        Raises:
+            LinkDown: there is none, or it is lost.
+        """
+        running = self._running
+        if running is not None and running.done():
+            running.result()  # a fault of ours must not pass for one of the link
+        if self._session is None or running is None or running.done():
+            raise LinkDown(self._lost, endpoint=self._endpoint)
+        return self._session
+
+    def _down(self, error: Exception, request: str = "") -> LinkDown:
+        what = remedy(error).replace(f"{self._endpoint}: ", "")  # the connection names it, too
+        return LinkDown(what, endpoint=self._endpoint, request=request)
+
+    def _now(self) -> Moment:
+        return Moment(mono=self._clock.monotonic(), wall=self._clock.wall())
+
+
+def _connect(link_id: str, link: MqttLink, port: int, services: Services) -> Connect | None:
+    if services.brokers is None:
+        return None
+    own = hashlib.blake2b(link_id.encode(), digest_size=4, key=services.salt[:64]).hexdigest()
+    return services.brokers(
+        host=link.host,
+        port=port,
+        username=link.username,
+        password=link.password,
+        ca=link.tls.ca if link.tls else None,
+        certificate=link.tls.certificate if link.tls else None,
+        key=link.tls.key if link.tls else None,
+        protocol=link.protocol,
+        client_id=link.client_id or f"sitekeeper-{link_id}-{own}",
+        keepalive=link.keepalive // SECOND,
+        unacknowledged=link.unacknowledged,
+    )
+
+
+async def _resolved(durable: "Future[None]") -> None:
+    """Wait for a future of another thread without ever cancelling it. Raises what it failed with."""
+    loop, resolved = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake(_: "Future[None]") -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(resolved.set)
+
+    durable.add_done_callback(wake)
+    await resolved.wait()
+    durable.result()

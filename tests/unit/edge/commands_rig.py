@@ -1,0 +1,199 @@
+"""A site of one door, one barrier and one lamp, without pipeline and drivers, for tests of commands in virtual time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from typing import Any
+
+from edge.commands import audit
+from edge.commands.audit import AuditRow
+from edge.commands.commander import Asked, Commander
+from edge.commands.guard import Present, Target
+from edge.commands.line import Result
+from edge.rules.instance import Verdict
+from sitekeeper.model.clock import SECOND, Micros
+from sitekeeper.model.command import Actor, Write
+from sitekeeper.model.errors import StorageError
+from sitekeeper.model.point import Point, PointType
+from sitekeeper.model.quality import GOOD, Q
+from sitekeeper.model.sample import Sample, Value
+from sitekeeper.profile import Writable
+from tests import virtual
+
+LEE = Actor("lee", "operator", "site")
+FIRE = "fire-1/FIRE-DOORS"
+
+_POINTS: dict[str, tuple[PointType, tuple[str, ...]]] = {
+    "door-1/mode": ("enum", ("controlled", "free", "locked")),
+    "door-1/lock.state": ("enum", ("locked", "unlocked", "fault", "unknown")),
+    "gate-1/lane.state": ("enum", ("closed", "opening", "open", "closing", "stopped")),
+    "gate-1/hold_open": ("bool", ()),
+    "gate-1/cmd.open": ("bool", ()),
+    "gate-1/cmd.close": ("bool", ()),
+    "gate-1/close_clear": ("bool", ()),
+    "lamp-1/command": ("float", ()),
+    "lamp-1/level": ("float", ()),
+    "door-1/online": ("bool", ()),
+    "gate-1/online": ("bool", ()),
+    "lamp-1/online": ("bool", ()),
+}
+
+WRITABLES: dict[str, dict[str, Any]] = {
+    "door-1/mode": {
+        "by": ["operator", "linkage"], "values": ["controlled", "free"], "within": "5s", "rest": "controlled",
+        "confirm": {"point": "lock.state", "values": {"free": ["unlocked"], "controlled": ["locked"]}},
+    },
+    "gate-1/hold_open": {
+        "by": ["operator", "linkage"], "values": [True, False], "rest": False,
+        "confirm": {"point": "lane.state", "values": {"true": ["open"]}},
+    },
+    "gate-1/cmd.open": {
+        "by": ["operator", "linkage"], "values": [True], "pulse": True,
+        "confirm": {"point": "lane.state", "values": {"true": ["opening", "open"]}},
+    },
+    "gate-1/cmd.close": {
+        "by": ["operator"], "values": [True], "pulse": True, "interlock": "close_clear",
+        "confirm": {"point": "lane.state", "values": {"true": ["closing", "closed"]}},
+    },
+    "lamp-1/command": {"by": ["operator", "linkage"], "range": [0, 100], "confirm": {"point": "level"}},
+}  # fmt: skip
+
+
+def points() -> dict[str, Point]:
+    return {
+        id_: Point(
+            handle=handle, id=id_, device=id_.split("/")[0], name=id_.split("/")[1], type=type_, members=members,
+            group="g",
+        )
+        for handle, (id_, (type_, members)) in enumerate(_POINTS.items())
+    }  # fmt: skip
+
+
+class Site:
+    """The world of a commander: what devices show, how they take writes, and what was recorded."""
+
+    def __init__(self) -> None:
+        self.clock = virtual.VirtualClock()
+        self.points = points()
+        self.samples: dict[int, Sample] = {}
+        self.stale: set[str] = set()
+        self.writes: list[tuple[str, Value, int]] = []
+        self.events: list[tuple[str, dict[str, Value]]] = []
+        self.rows: list[AuditRow] = []
+        self.state: dict[str, bytes] = {}
+        self.refuses = False
+        self.durable = True
+        self.delay = 0.0
+        """Seconds until what is recorded is durable."""
+        self.behaviour: Callable[[str, Value], Awaitable[None]] = self.obey
+        self.commander = self.made({}, ())
+        self.set(**{"door-1/lock.state": "locked", "door-1/mode": "controlled", "gate-1/lane.state": "closed"})
+        self.set(
+            **{"gate-1/hold_open": False, "gate-1/close_clear": False, "lamp-1/level": 20.0, "lamp-1/command": 20.0}
+        )
+        self.set(**{f"{device}/online": True for device in ("door-1", "gate-1", "lamp-1")})
+
+    def made(self, known: Mapping[str, AuditRow], standing: Sequence[Verdict]) -> Commander:
+        targets = {}
+        for id_, written in WRITABLES.items():
+            writable, device = Writable.model_validate(written), id_.split("/")[0]
+            confirm = None if writable.confirm is None else self.points.get(f"{device}/{writable.confirm.point}")
+            targets[id_] = Target(
+                point=self.points[id_], writable=writable, online=self.points[f"{device}/online"], confirm=confirm,
+                interlock=self.points.get(f"{device}/{writable.interlock}"), relinquishes=device == "lamp-1",
+            )  # fmt: skip
+        return Commander(
+            targets, present=self.present, write=self.write, record=self.record, clock=self.clock, known=known,
+            saved=self.state, standing=standing,
+        )  # fmt: skip
+
+    def present(self, since: Micros | None) -> Present:
+        return Present(lambda point: self.samples.get(point.handle), lambda point: point.id not in self.stale)
+
+    # what happens to it
+
+    def set(self, **values: Value) -> None:
+        self.seen({id_: (value, GOOD) for id_, value in values.items()})
+
+    def seen(self, values: Mapping[str, tuple[Value, Q]]) -> None:
+        now = self.clock.monotonic()
+        samples = [Sample(self.points[id_].handle, now, value, q) for id_, (value, q) in values.items()]
+        self.samples.update({sample.handle: sample for sample in samples})
+        self.commander.seen(samples)
+
+    async def obey(self, point: str, value: Value) -> None:
+        """Do at once what is written, as a good device does."""
+        await asyncio.sleep(0.02)
+        match point:
+            case "door-1/mode":
+                self.set(**{point: value, "door-1/lock.state": "unlocked" if value == "free" else "locked"})
+            case "gate-1/hold_open":
+                self.set(**{point: value, "gate-1/lane.state": "open" if value else "closed"})
+            case "gate-1/cmd.open":
+                self.set(**{"gate-1/lane.state": "opening"})
+            case "gate-1/cmd.close":
+                self.set(**{"gate-1/lane.state": "closing"})
+            case _:
+                level = 20.0 if value is None else value
+                self.set(**{point: level, "lamp-1/level": level})
+
+    async def write(self, device: str, point: str, value: Value, priority: int) -> None:
+        self.writes.append((f"{device}/{point}", value, priority))
+        await self.behaviour(f"{device}/{point}", value)
+
+    def record(
+        self, source_id: str, fields: Mapping[str, Value], *, audit: bytes, state: Mapping[str, bytes | None]
+    ) -> "Future[None]":
+        if self.refuses:
+            raise StorageError("behind")
+        self.events.append((source_id, dict(fields)))
+        self.rows.append(_row(audit))
+        self.state.update({key: value for key, value in state.items() if value is not None})
+        for key in [key for key, value in state.items() if value is None]:
+            self.state.pop(key, None)
+        future: Future[None] = Future()
+        if self.durable and self.delay:
+            asyncio.get_running_loop().call_later(self.delay, future.set_result, None)
+        elif self.durable:
+            future.set_result(None)
+        else:
+            future.set_running_or_notify_cancel()
+        return future
+
+    # what is asked of it
+
+    def rule(self, kind: str, *writes: Write, by: str = FIRE) -> None:
+        self.commander.decided([verdict(kind, *writes, by=by)])
+
+    def ask(self, point: str, value: str, actor: Actor = LEE, **more: Any) -> "asyncio.Future[Result]":
+        asked = {"reason": "test", "lasts": 10 * SECOND, "key": f"k{len(self.rows)}"}
+        return self.commander.ask(actor, Asked(point=point, value=value, **{**asked, **more}))
+
+    def outcomes(self, point: str | None = None) -> list[tuple[str, str]]:
+        """Return (outcome, reason) of every event so far."""
+        return [
+            (str(f["outcome"]), str(f["reason"]))
+            for source, f in self.events
+            if point in (None, f"{source.split('/')[0]}/{f['point']}")
+        ]
+
+
+def verdict(kind: str, *writes: Write, by: str = FIRE) -> Verdict:
+    device, rule = by.split("/")
+    return Verdict(rule, device, kind, 0, "P1", {}, {}, "", False, "r", "", writes, False)  # type: ignore[arg-type]
+
+
+def _row(record: bytes) -> AuditRow:
+    return audit.decode(record)
+
+
+@asynccontextmanager
+async def running(site: Site) -> AsyncIterator[Site]:
+    """Let the commander work beside the caller's code; at the end, stop it as the gateway does."""
+    async with asyncio.TaskGroup() as tasks:
+        site.commander.start(tasks)
+        try:
+            yield site
+        finally:
+            site.commander.stop()
