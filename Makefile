@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP)  ## a day in the life of one lift, in under two minutes
+demo: $(STAMP)  ## a bad minute of a whole small estate, with every part real
 	$(BIN)/sk demo
 
 check: $(STAMP)  ## format, lint, types, imports, licences, unit tests: one minute

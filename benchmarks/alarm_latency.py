@@ -82,21 +82,29 @@ def _committed(made: Rig) -> int:
 
 
 def _figures(made: Rig, places: list[tuple[int, int]], times: list[tuple[int, int]]) -> dict[str, Any]:
-    came: dict[tuple[int, int], int] = {}
+    pushed = pushes(made)
+    came = [pushed.get(f"d{device:03}/B{register - FIRST_TRIP:02}") for device, register in places]
+    reply = [(at - served) / 1e3 for at, (_, served) in zip(came, times, strict=True) if at is not None]
+    change = [(at - changed) / 1e3 for at, (changed, _) in zip(came, times, strict=True) if at is not None]
+    figures = {"from reply": percentiles(reply), "from change": percentiles(change)}
+    return {"alarms": len(places), "pushed": len(reply), **figures}
+
+
+def pushes(made: Rig) -> dict[str, int]:
+    """Return when the receiver accepted the first push of each alarm, by `<device>/<rule>`."""
+    came: dict[str, int] = {}
     for line in (made.folder / "phone.jsonl").read_text(encoding="utf-8").splitlines():
         push = json.loads(line)
-        if push["status"] == 200 and "/B" in push["body"]["occurrence"]:  # <site>/<device>/<rule>@...
-            _, device, rule = push["body"]["occurrence"].partition("@")[0].split("/")
-            came.setdefault((int(device[1:]), FIRST_TRIP + int(rule[1:])), push["t"])
-    reply = [(came[place] - served) / 1e3 for place, (_, served) in zip(places, times, strict=True) if place in came]
-    change = [(came[place] - at) / 1e3 for place, (at, _) in zip(places, times, strict=True) if place in came]
-    found: dict[str, Any] = {"alarms": len(places), "pushed": len(reply)}
-    for name, values in (("from reply", reply), ("from change", change)):
-        if values:
-            found[name] = {f"p{p}": round(machine.percentile(values, p), 1) for p in (50, 90, 99)} | {
-                "max": round(max(values), 1)
-            }
-    return found
+        if push["status"] == 200:  # the occurrence is <site>/<device>/<rule>@...
+            came.setdefault(push["body"]["occurrence"].partition("@")[0].partition("/")[2], push["t"])
+    return came
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    """Return what is printed of latencies in ms; empty if there are none."""
+    if not values:
+        return {}
+    return {f"p{p}": round(machine.percentile(values, p), 1) for p in (50, 90, 99)} | {"max": round(max(values), 1)}
 
 
 def run(*, quick: bool = False) -> dict[str, Any]:

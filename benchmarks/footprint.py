@@ -2,9 +2,10 @@
 
     python -m benchmarks.footprint [--quick] [--json]
 
-300 devices of 15 points, each on a port of its own, once a second, two registers of 15 changing; memory and CPU are the
-gateway's alone. Start: 50 devices of 100 points, from starting the process to its first request, and until every
-device was read. Return: half of the devices refuse connections, half take requests and stay silent, all for 20 s.
+300 Modbus devices of 15 points, each on a port of its own, once a second, two registers of 15 changing, and beside them
+72 luminaires of 7 points on one BACnet/IP controller, every 10 s; memory and CPU are the gateway's alone. Start: 50
+devices of 100 points, from starting the process to its first request, and until every device was read. Return: half of
+the devices refuse connections, half take requests and stay silent, all for 20 s.
 """
 
 import asyncio
@@ -15,19 +16,24 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.rig import Estate, Rig, rig
+from benchmarks.simulated import Beside
 
 LARGE = Estate(devices=300, links=300, registers=15, moving=(2, 5))
+LAMPS = Beside(lamps=[None] * 72, scan="10s")
 
 
 async def large(windows: int, seconds: float) -> dict[str, Any]:
-    """Return memory and CPU share with 300 devices."""
+    """Return memory and CPU share with the mixed site, and how much of the Modbus and BACnet readings took place."""
     async with rig() as made:
         await made.start_broker()
-        made.write_site(LARGE, await made.start_field("field", LARGE))
+        ports = await made.start_field("field", LARGE)
+        await made.start_simulated(LAMPS)
+        made.write_site(LARGE, ports, beside=LAMPS)
         await made.start_office()
         await made.start_gateway()
         await asyncio.sleep(8)
         await made.tell("field", counts=1)
+        replies, began = _replies(made), time.monotonic()
         shares, memory, kept = [], [], []
         for _ in range(windows):
             before = made.cpu("gateway")["gateway"]
@@ -35,11 +41,18 @@ async def large(windows: int, seconds: float) -> dict[str, Any]:
             shares.append(100 * (made.cpu("gateway")["gateway"] - before) / seconds)
             memory.append(machine.memory_mb(made.pid("gateway")))
             kept.append(sum(count for count, _ in await made.tell("field", counts=1)) / (LARGE.devices * seconds))
+        asked = len(LAMPS.lamps) * (time.monotonic() - began) / 10
         return {
             "cpu % of a core": machine.spread(shares),
             "memory MB": machine.spread(memory),
             "polls kept": machine.spread(kept),
+            "luminaires read, of due": round((_replies(made) - replies) / asked, 3),
         }
+
+
+def _replies(made: Rig) -> int:
+    """Return how often a luminaire was read."""
+    return sum("points" in line for line in made.journal())
 
 
 async def start(times: int) -> dict[str, Any]:

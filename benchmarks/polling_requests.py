@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pymodbus.client import AsyncModbusTcpClient
 
-from drivers.base import DeviceRead, PointRead, ReadGroup
+from drivers.base import DeviceRead, PointRead, ReadGroup, Services
 from drivers.modbus import TCP
 from sitekeeper.model.clock import SECOND, SystemClock
 
@@ -83,7 +83,7 @@ def devices() -> list[DeviceRead]:
 
 async def measure(port: int, requests: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
     link = TCP.link_model.model_validate({"host": "127.0.0.1", "port": port})
-    driver = TCP.create("bench", link, devices(), SystemClock())
+    driver = TCP.create("bench", link, devices(), SystemClock(), Services())
     bare = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, reconnect_delay=0)
     await driver.open()
     await bare.connect()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.simulated import LAMP_RULE, Beside
 from simulators.stage import Stage, free_port, program, sk, write
 
 SITE = "bench"
@@ -76,6 +77,7 @@ class Rig:
         self.folder = folder
         self.stage = Stage(folder)
         self.broker, self.phone = free_port(), free_port()
+        self.simulated: dict[str, int] = {}
 
     # processes
 
@@ -100,6 +102,15 @@ class Rig:
         ports: list[int] = await self.tell(name, ports=1)
         return ports
 
+    async def start_simulated(self, beside: Beside) -> None:
+        """Start the devices of `beside`, those on MQTT with the broker that the office has too."""
+        scenario, ports = write(self.folder / "scenario.yaml", beside.scenario()), self.folder / "ports.json"
+        await self.stage.start(
+            "simulated", *sk("sim", str(scenario), "--free-ports", "--broker", f"127.0.0.1:{self.broker}"),
+            "--journal", str(self.folder / "simulated.jsonl"), "--ports-file", str(ports), file=ports,
+        )  # fmt: skip
+        self.simulated = json.loads(ports.read_text(encoding="utf-8"))
+
     async def start_phone(self) -> None:
         secret = write(self.folder / "secret", SECRET, 0o600)
         command = [*program("simulators.phone"), "--port", str(self.phone), "--secret-file", str(secret)]
@@ -119,8 +130,10 @@ socket: {{path: {self.folder / "office.sock"}}}
             "office", *sk("office", "run", "--config", str(config)), file=self.folder / "office.sock"
         )
 
-    def write_site(self, estate: Estate, ports: Sequence[int], *, tripping: bool = False) -> Path:
-        """Write the site folder that reads `estate` and return it."""
+    def write_site(
+        self, estate: Estate, ports: Sequence[int], *, tripping: bool = False, beside: Beside | None = None
+    ) -> Path:
+        """Write the site folder that reads `estate`, and `beside` if that was started, and return it."""
         site = self.folder / "site"
         links = "".join(
             f"  l{n:03}: {{driver: modbus-tcp, host: 127.0.0.1, port: {p}, timeout: 1s}}\n" for n, p in enumerate(ports)
@@ -130,13 +143,17 @@ socket: {{path: {self.folder / "office.sock"}}}
             link = number * estate.links // estate.devices
             units[link] += 1
             devices += f"  - {{id: d{number:03}, profile: bench-lift, link: l{link:03}, unit: {units[link]}}}\n"
+        packs = "lift"
+        if beside is not None:
+            links, devices = links + beside.links(self.broker), devices + beside.devices(self.simulated)
+            packs = "lift, lighting, access"
         text = f"site: {{id: {SITE}, timezone: Asia/Hong_Kong}}\nlinks:\n{links}devices:\n{devices}"
-        text += "rules: {packs: [lift]}\noutbox: {path: outbox.db}\n"
+        text += f"rules: {{packs: [{packs}]}}\noutbox: {{path: outbox.db}}\n"
         text += f'office: {{broker: "mqtt://127.0.0.1:{self.broker}", protocol: "5"}}\n'
         write(site / "site.yaml", text)
         write(site / "profiles" / "bench-lift.yaml", profile(estate.registers, estate.scan))
         if tripping:
-            write(site / "rules" / "bench.yaml", rules())
+            write(site / "rules" / "bench.yaml", rules() + (LAMP_RULE if beside is not None else ""))
         return site
 
     async def start_gateway(self) -> None:
@@ -163,6 +180,11 @@ socket: {{path: {self.folder / "office.sock"}}}
         line = await reader.readline()
         writer.close()
         return json.loads(line)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return what the simulated devices have written down."""
+        lines = (self.folder / "simulated.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
 
     def pid(self, name: str) -> int:
         return self.stage._processes[name].pid

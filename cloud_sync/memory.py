@@ -45,7 +45,8 @@ class Faults:
 class _Client:
     """What the broker keeps of a client over its connections."""
 
-    subscriptions: list[str] = field(default_factory=list)
+    subscriptions: dict[str, bool] = field(default_factory=dict)
+    """Whether what comes there is kept while the client is away."""
     queue: deque[tuple[str, bytes, bool]] = field(default_factory=deque)
     unacked: dict[int, tuple[str, bytes, bool]] = field(default_factory=dict)
     session: "MemorySession | None" = None
@@ -104,8 +105,11 @@ class MemoryBroker:
         elif retain:
             self._retained.pop(topic, None)
         for client in self._clients.values():
-            if any(matches(pattern, topic) for pattern in client.subscriptions):
+            queued = [client.subscriptions[pattern] for pattern in client.subscriptions if matches(pattern, topic)]
+            if any(queued):
                 self._enqueue(client, topic, payload)
+            elif queued and client.session is not None:
+                client.session.hand_over(topic, payload, retained=False)
         return MQTT_SUCCESS
 
     def retained_for(self, pattern: str) -> list[tuple[str, bytes, bool]]:
@@ -148,15 +152,18 @@ class MemorySession:
             self._check()
         return self._broker.publish(topic, payload, retain=retain)
 
-    async def subscribe(self, topic: str) -> None:
+    async def subscribe(self, topic: str, *, queued: bool = True) -> None:
         await asyncio.sleep(0)
         self._check()
         if topic in self._broker.faults.denied:
             raise Refused("not-authorised", topic)
-        if topic not in self._client.subscriptions:
-            self._client.subscriptions.append(topic)
-        self._client.queue.extend(self._broker.retained_for(topic))
-        self.deliver()
+        self._client.subscriptions[topic] = queued
+        if queued:
+            self._client.queue.extend(self._broker.retained_for(topic))
+            self.deliver()
+            return
+        for name, payload, _ in self._broker.retained_for(topic):
+            self.hand_over(name, payload, retained=True)
 
     async def receive(self) -> Delivery:
         delivery = await self._inbox.get()
@@ -185,6 +192,10 @@ class MemorySession:
         self._inbox.put_nowait(None)
         if self._will is not None:
             self._broker.publish(self._will.topic, self._will.payload, retain=True)
+
+    def hand_over(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Send a message with QoS 0: it waits for nothing, and nobody acknowledges it."""
+        self._inbox.put_nowait(Delivery(topic=topic, payload=payload, retained=retained, mid=0, qos=0))
 
     def deliver(self) -> None:
         """Move what waits towards the client, as far as its unacknowledged messages allow."""

@@ -38,6 +38,8 @@ class BrokerSettings:
             instead (iotcore) must be told apart by the settings.
         timeout: seconds for connecting, and for the broker's answer to a publish or subscription.
         keepalive: seconds; a broker that answers no ping for so long is gone.
+        tls: speak TLS; with `ca_file` the broker's certificate must come from there, else from an authority that this
+            machine trusts. cert_file, key_file: our own, where the broker asks for one.
         session_expiry: seconds for which a persistent session outlives its connection (MQTT 5).
         receive_maximum: messages that the broker may have under way to us unacknowledged (MQTT 5).
     """
@@ -47,6 +49,7 @@ class BrokerSettings:
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     username: str | None = None
     password: str | None = None
+    tls: bool = False
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
@@ -181,11 +184,11 @@ class _TlsSocket(ssl.SSLSocket):
 
 def _tls(settings: BrokerSettings) -> ssl.SSLContext | None:
     """Return what TLS needs, if it is spoken. Raises Refused if a file cannot be used."""
-    if settings.ca_file is None:
+    if not settings.tls and settings.ca_file is None:
         return None
-    file = settings.ca_file
+    file = settings.ca_file or "the authorities of this machine"
     try:
-        context = ssl.create_default_context(cafile=file)
+        context = ssl.create_default_context(cafile=settings.ca_file)
         if settings.cert_file is not None:
             file = settings.cert_file
             context.load_cert_chain(file, settings.key_file, password="")  # else it asks on the terminal
@@ -225,10 +228,10 @@ class AiomqttSession:
             self._answers.pop(info.mid, None)
         raise self._gone("connection lost" if lost.done() else f"no answer to a publish for {self._timeout:g} s")
 
-    async def subscribe(self, topic: str) -> None:
+    async def subscribe(self, topic: str, *, queued: bool = True) -> None:
         self._check()
         try:
-            granted = await self._client.subscribe(topic, qos=1)
+            granted = await self._client.subscribe(topic, qos=int(queued))
         except aiomqtt.MqttError as err:
             raise self._gone(str(err)) from None
         for reason in granted:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MQTT_SUCCESS = 0
-NO_MATCHING_SUBSCRIBERS = 16
 NOT_AUTHORISED = 135
 """Reason codes of MQTT 5, section 2.4. With 3.1.1 a broker cannot say no, and every publish answers 0."""
 
@@ -45,8 +44,11 @@ class Session(Protocol):
         An acknowledgement says that the broker has the message. It does not say that anybody committed it.
         """
 
-    async def subscribe(self, topic: str) -> None:
-        """Subscribe with QoS 1. Raises Refused if the broker does not allow it."""
+    async def subscribe(self, topic: str, *, queued: bool = True) -> None:
+        """Subscribe with QoS 1, so that what comes while we are away waits; or, not `queued`, with QoS 0.
+
+        Raises Refused if the broker does not allow it.
+        """
 
     async def receive(self) -> Delivery:
         """Return the next message; it stays unacknowledged until `ack`."""

@@ -80,6 +80,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
         sequence: the teller's own counter; None if it has none. source: wall time given by the device, if any.
         counter: whose counter that is, unique on the site: doors of one controller share one.
         buffered: the device itself says that it could not tell it in time.
+        behind: how far the clock that gave `source` is behind ours, negative if ahead; None if that is not known.
     """
 
     device: str
@@ -90,6 +91,14 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     counter: str = ""
     source: Micros | None = None
     buffered: bool = False
+    behind: Micros | None = None
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What the site has of one counter: the highest number, and the ranges below it that never came, in order."""
+
+    last: int
+    missing: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +274,29 @@ class Listener(Protocol):
         """
 
 
+@runtime_checkable
+class Asker(Protocol):
+    """A driver whose devices can be asked for events that did not come has this beside `Listener`."""
+
+    def ask(self, accounts: Mapping[str, Account]) -> None:
+        """Ask for what the site's ledger lacks, some seconds after `open`; at once, and without waiting for it.
+
+        Args:
+            accounts: by `Heard.counter`; those of other links are passed over.
+        """
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """A driver that knows more of a device than its points say has this too. It is for people, never for rules."""
+
+    def report(self, device: str) -> Mapping[str, object]:
+        """Return facts by name: plain values, or lists of such mappings; nothing that names a person.
+
+        `counters`, where there is one, lists the counters of the device's events, for whoever keeps the ledger.
+        """
+
+
 class DriverKind(Protocol):
     """One protocol over one kind of link: what people may write for it, and how a driver is made from that.
 
@@ -288,6 +320,16 @@ class DriverKind(Protocol):
     def point_model(self) -> "type[BaseModel]": ...
     @property
     def marker_keys(self) -> frozenset[str]: ...
+
+    def bind_device(self, options: "BaseModel", parameters: Mapping[str, int | str]) -> "BaseModel":
+        """Return `DeviceRead.options` for one device: its keys with what they need of the device's `with:`.
+
+        Args:
+            options: an instance of `device_model`.
+
+        Raises:
+            ValueError: as `bind`; the message begins with the key.
+        """
 
     def bind(
         self,

@@ -21,6 +21,8 @@ class Delivery(Protocol):
     def payload(self) -> bytes: ...
     @property
     def retained(self) -> bool: ...
+    @property
+    def qos(self) -> int: ...
 
 
 class Session(Protocol):
@@ -29,8 +31,11 @@ class Session(Protocol):
     async def publish(self, topic: str, payload: bytes) -> int:
         """Publish with QoS 1, wait for the broker's acknowledgement and return its reason code."""
 
-    async def subscribe(self, topic: str) -> None:
-        """Subscribe with QoS 1. Raises Refused if the broker does not allow it."""
+    async def subscribe(self, topic: str, *, queued: bool = True) -> None:
+        """Subscribe with QoS 1, so that what comes while we are away waits; or, not `queued`, with QoS 0.
+
+        Raises Refused if the broker does not allow it.
+        """
 
     async def receive(self) -> Delivery:
         """Return the next message; it stays unacknowledged until `ack`."""

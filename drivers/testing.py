@@ -228,6 +228,9 @@ class FakeKind:
     marker_keys: frozenset[str] = frozenset({"fake"})
     event_model: type[BaseModel] | None = _Nothing
 
+    def bind_device(self, options: BaseModel, parameters: Mapping[str, int | str]) -> BaseModel:  # noqa: ARG002
+        return options
+
     def bind(
         self,
         point: BaseModel,

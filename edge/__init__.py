@@ -1,1 +1,16 @@
-"""The gateway daemon: one site, from its devices to what is durable and on its way to the office."""
+"""The gateway daemon: one site, from its devices to what is durable and on its way to the office.
+
+pipeline                      the whole flow on one page; read it first
+app, service, logs            the parts put together and owned; what systemd is told; log lines
+settings                      a site folder -> frozen values
+poller, fieldside             when each link is read; its drivers, what may be written through them, what is fresh
+changes, latest               readings -> changes; the present state
+occurrences, lives            the ledger of events: what is new, what is missing; one life of a counter in it
+salt                          the secret that hides cards in events
+rules, alarms                 what rules decide; alarms as they stand
+recorder, outbox              blocks and coverage; the durable queue and local history
+commands                      the one guarded way to write a point or move an alarm
+socket_api, operations, cli   the local door, what can be asked there, and `sk`
+health, clock_trust           what the daemon knows of itself, and of its clock
+doctor, probe                 what `sk doctor` judges and `sk probe` asks
+"""

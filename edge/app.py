@@ -18,10 +18,9 @@ from edge import fieldside, operations, salt
 from edge.alarms import AlarmBook
 from edge.changes import Changes
 from edge.commands import audit
+from edge.commands.alarm_door import AlarmDoor
 from edge.commands.commander import Commander
-from edge.commands.door import Door
 from edge.latest import Latest
-from edge.notify import Service
 from edge.occurrences import Occurrences
 from edge.operations import Gateway
 from edge.outbox import Limits, Outbox
@@ -30,6 +29,7 @@ from edge.poller import Poller
 from edge.recorder import Recorder
 from edge.rules.derives import Derives
 from edge.rules.engine import Engine
+from edge.service import Service
 from edge.settings.values import OfficeSettings, Site
 from edge.socket_api import SocketApi
 from sitekeeper import __version__, catalogue
@@ -149,7 +149,7 @@ class App:
         self.outbox.put_catalogue(payload)
         self.pipeline = self._pipeline(catalogue.catalogue_hash(payload))
         rows = self.outbox.audit_tail()
-        self.door = Door(self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(rows))
+        self.door = AlarmDoor(self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(rows))
         services = Services(brokers=self.wiring.brokers, salt=salt.load(self.site.outbox.path.parent))
         self.drivers = fieldside.drivers(self.site, self.clock, services)
         self.commander = self._commander(audit.commands(rows))
@@ -253,7 +253,9 @@ class App:
         for link, driver in self.drivers.items():
             names = {device.id for device in self.site.on_link(link)}
             groups = tuple(group for group in self.site.groups if group.device in names)
-            pollers[link] = Poller(link, driver, groups, self.pipeline, self.clock)
+            pollers[link] = Poller(
+                link, driver, groups, self.pipeline, self.clock, accounts=self.pipeline.occurrences.accounts
+            )
         return pollers
 
     def _uplink(self, catalogue_hash: str) -> Uplink | None:
@@ -352,6 +354,10 @@ def office_connect(site: str, office: OfficeSettings) -> Connect:
         protocol=office.protocol,
         username=office.username or None,
         password=office.password or None,
+        tls=office.tls,
+        ca_file=None if office.ca is None else str(office.ca),
+        cert_file=None if office.certificate is None else str(office.certificate),
+        key_file=None if office.key is None else str(office.key),
     )
     return connector(settings, f"sitekeeper-{site}")
 

@@ -35,7 +35,8 @@ def problems(facts: Facts) -> list[Problem]:
     found += [Problem("device", f"{d} does not answer", f"sk device show {d}") for d in facts.silent_devices]
     heard = facts.receipt_age is not None and facts.receipt_age < 2 * MINUTE
     if facts.unsent and facts.office != "none" and not heard and facts.uptime > MINUTE:
-        message = f"{facts.office}, without a receipt for 2 min or more; blocks that wait: {facts.unsent}"
+        since = "since the start" if facts.receipt_age is None else "for 2 min or more"
+        message = f"{facts.office}, without a receipt {since}; blocks that wait: {facts.unsent}"
         found.append(Problem("office", message, "sk sync status"))
     if not facts.clock_trusted:
         found.append(Problem("clock", "the wall clock is not synchronised", "timedatectl"))

@@ -30,7 +30,8 @@ from sitekeeper.model.quality import Reason
 from sitekeeper.model.sample import Sample, Value
 
 LATE: Final[Micros] = 5 * SECOND
-"""An event that is older than this on receipt is late: it feeds event rules and starts no delay."""
+"""An event that is older than this on receipt is late: it feeds event rules and starts no delay. Its age is by its
+teller's clock, less what that clock is known to be behind."""
 
 TEXT: Final = 1_000
 """Characters of one text of an event that are kept; any block can hold so much."""
@@ -117,7 +118,8 @@ class Pipeline:
         if self._store.behind("events") or (self._heard.done() and self._heard.exception() is not None):
             # An append that fails is the store's last one, and the ledger is ahead of the disk from then on.
             return _failed(StorageError("events cannot be stored at present"))
-        now, result = self._now(), self.occurrences.sort(heard)
+        now = self._now()
+        result = self.occurrences.sort(heard, now.wall)
         events = self._events(result.told, now)
         if events or result.state:
             try:
@@ -264,9 +266,9 @@ class Pipeline:
                     Event(f"{each.device}/audit_gap", max(at, now.mono), fields | {"restarted": each.restarted})
                 )
             elif each.device:
-                old = each.source is not None and now.trusted and now.wall - each.source > LATE
+                age = 0 if each.source is None else now.wall - each.source - self.occurrences.behind(each)
                 fields = {k: v[:TEXT] if isinstance(v, str) else v for k, v in each.fields.items()}
-                name, late = f"{each.device}/{each.name}", each.buffered or old
+                name, late = f"{each.device}/{each.name}", each.buffered or (now.trusted and age > LATE)
                 events.append(Event(name, max(at, each.received), fields, each.sequence, each.source, late))
         return events
 
@@ -283,7 +285,7 @@ class Pipeline:
         if self._behind:
             self._behind = False
             self._recorder.add(self.latest.resend(now.mono), now.mono)
-        while (block := self._recorder.seal_due(now)) is not None:
+        while not self._store.behind("samples") and (block := self._recorder.seal_due(now)) is not None:
             self._append([block], now)
 
     def _append(

@@ -8,18 +8,22 @@ also speak unasked are listened to beside that, as long as the link is open.
 import asyncio
 import heapq
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from drivers.base import Driver, Listener, Scan
+from drivers.base import Account, Asker, Driver, Listener, Reporter, Scan
 from drivers.base import Sink as Hearer
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import LinkDown
 from sitekeeper.model.point import ScanGroup
 
 log = structlog.get_logger()
+
+ASK_AFTER: Final[Micros] = 5 * SECOND
+"""How long after the link is open what never came is asked for: what the broker kept comes first, unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ class Counts:
 
 
 class Poller:
-    """Owns one link and its driver until cancelled."""
+    """Owns one link and its driver until cancelled. `accounts` tells what the site's ledger has of counted events."""
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Poller:
         sink: Sink,
         clock: Clock,
         *,
+        accounts: Callable[[], Mapping[str, Account]] = dict,
         back_off: BackOff | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -78,6 +83,7 @@ class Poller:
         self._groups = groups
         self._sink = sink
         self._clock = clock
+        self._accounts = accounts
         self._back_off = back_off or BackOff()
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._silent: dict[str, int] = {}
@@ -86,6 +92,10 @@ class Poller:
         self._opened: Micros = clock.monotonic()
         self._gave_up: Micros = clock.monotonic()
         """When a device was last waited for in vain."""
+
+    def report(self, device: str) -> Mapping[str, object]:
+        """Return what the driver has to tell people of a device; nothing, if it has no more than points."""
+        return self._driver.report(device) if isinstance(self._driver, Reporter) else {}
 
     async def run(self) -> None:
         """Keep the link open and its groups read, for ever."""
@@ -123,11 +133,17 @@ class Poller:
                 # Listening begins first: an event that waits already comes before the state that it led to.
                 tasks.create_task(self._driver.listen(self._sink), name=f"listener {self.link}")
                 tasks.create_task(self._read_on(), name=f"reader {self.link}")
+                if isinstance(self._driver, Asker):
+                    tasks.create_task(self._ask(self._driver), name=f"asker {self.link}")
         except ExceptionGroup as failed:
             down, fault = failed.split(LinkDown)
             if fault is not None or down is None:
                 raise
             raise down.exceptions[0] from None
+
+    async def _ask(self, driver: Asker) -> None:
+        await self._sleep(ASK_AFTER)
+        driver.ask(self._accounts())
 
     async def _read_on(self) -> None:
         """Read every group at its period until the link fails."""

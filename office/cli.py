@@ -71,6 +71,10 @@ async def _until_told(app: "Office") -> None:
         await app.close()
 
 
+of_console = click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+with_role = click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
+
+
 @office.group()
 def user() -> None:
     """Accounts of the console: set, remove, list; and token, for programs."""
@@ -78,8 +82,8 @@ def user() -> None:
 
 @user.command("set")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
-@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+@with_role
+@of_console
 def set_user(*, name: str, role: "ConsoleRole", config: str) -> None:
     """Make an account, or give it another role; print its new password."""
     with _accounts(config) as users:
@@ -88,7 +92,7 @@ def set_user(*, name: str, role: "ConsoleRole", config: str) -> None:
 
 @user.command("remove")
 @click.argument("name")
-@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+@of_console
 def remove_user(*, name: str, config: str) -> None:
     """Remove an account; its sessions end at once."""
     with _accounts(config) as users:
@@ -96,7 +100,7 @@ def remove_user(*, name: str, config: str) -> None:
 
 
 @user.command("list")
-@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+@of_console
 def list_users(*, config: str) -> None:
     """Print the accounts and their roles."""
     with _accounts(config) as users:
@@ -111,8 +115,8 @@ def token() -> None:
 
 @token.command("add")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
-@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+@with_role
+@of_console
 def add_token(*, name: str, role: "ConsoleRole", config: str) -> None:
     """Make a token and print it; it is not kept, so this is the only time."""
     with _accounts(config) as users:
@@ -120,7 +124,7 @@ def add_token(*, name: str, role: "ConsoleRole", config: str) -> None:
 
 
 @token.command("list")
-@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+@of_console
 def list_tokens(*, config: str) -> None:
     """Print the names of the tokens and their roles."""
     with _accounts(config) as users:
@@ -130,7 +134,7 @@ def list_tokens(*, config: str) -> None:
 
 @token.command("revoke")
 @click.argument("name")
-@click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
+@of_console
 def revoke_token(*, name: str, config: str) -> None:
     """Make a token worthless, at once."""
     with _accounts(config) as users:

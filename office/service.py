@@ -2,7 +2,7 @@
 
 No timer feeds the watchdog. The loop that looks for silent sites does, after each turn, if a sign of life is due and
 the ingest's committing has come round lately (`Ingest.last_turn`). A store that refuses is tried again and shown in the
-status; a commit that does not return ends in a restart. `edge/notify.py` is the same for the gateway.
+status; a commit that does not return ends in a restart. `edge/service.py` is the same for the gateway.
 """
 
 import contextlib

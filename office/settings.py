@@ -45,13 +45,14 @@ class Store(Written):
 
 
 class Broker(Written):
-    """How the office reaches the broker; with `ca_file` over TLS, verified against it. See `cloud_sync.mqtt`."""
+    """How the office reaches the broker; with `tls` or `ca_file` over TLS, verified. See `cloud_sync.mqtt`."""
 
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65_535)] = 1883
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     username: str | None = None
     password: str | None = None
+    tls: bool = False
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None

@@ -6,12 +6,10 @@ and a test can search every store for the numbers of the journal.
 """
 
 import random
-from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal
 
-from simulators.agenda import Agenda
-from simulators.lift import Tell
+from simulators.behaviour import Behaviour, Tell, nobody
 from sitekeeper.model.clock import MS, SECOND, Micros
 
 PULSE: Final[Micros] = 5 * SECOND
@@ -32,11 +30,7 @@ DoorAlarm = Literal["normal", "too_long", "forced"]
 Direction = Literal["in", "out"]
 
 
-def _nobody(_at: Micros, _fact: str, _more: object) -> None:
-    """Listen to nothing."""
-
-
-class Entrance:
+class Entrance(Behaviour):
     """The door. Read its properties after `advance`.
 
     Args:
@@ -45,36 +39,19 @@ class Entrance:
     """
 
     def __init__(
-        self, *, seed: int | str, traffic: Micros | None = None, tell: Tell = _nobody, event: Tell = _nobody
+        self, *, seed: int | str, traffic: Micros | None = None, tell: Tell = nobody, event: Tell = nobody
     ) -> None:
+        super().__init__(tell)
         self.open = False
         self.locked = True
         self.alarm: DoorAlarm = "normal"
         self.free = False
         self.fire = False
-        self._agenda = Agenda()
         self._random = random.Random(seed)  # noqa: S311 - a reproducible story, not a secret
-        self._tell, self._event = tell, event
+        self._event = event
         self._traffic = traffic
         if traffic is not None:
             self._next_person()
-
-    @property
-    def now(self) -> Micros:
-        return self._agenda.now
-
-    @property
-    def next(self) -> Micros | None:
-        """When something will happen by itself; None if nothing will."""
-        return self._agenda.next
-
-    def advance(self, to: Micros) -> None:
-        """Let the door live until `to`."""
-        self._agenda.run(to)
-
-    def plan(self, at: Micros, name: str, action: Callable[[], None]) -> None:
-        """Do `action` at exactly `at`; `name` must be new."""
-        self._agenda.at(at, name, action)
 
     # --- what a controller, or a wire to it, may do
 
@@ -94,7 +71,7 @@ class Entrance:
         if on == self.fire:
             return
         self.fire = on
-        self._tell(self.now, "fire input on" if on else "fire input off", {})
+        self.note("fire input on" if on else "fire input off")
         self._lock_unless_let_in()
         self._excuse()
         if on:
@@ -115,7 +92,7 @@ class Entrance:
 
         With `duress` everything is as always, but the read carries the flag.
         """
-        self._tell(self.now, "granted", {"duress": True} if duress else {})
+        self.note("granted", **({"duress": True} if duress else {}))
         read = {"granted": True, "reason": SWIPE, "dir": way, "cred": card or self._card()}
         self._event(self.now, "read", {**read, "duress": True} if duress else read)
         self._pass(after, stay)
@@ -132,7 +109,7 @@ class Entrance:
 
     def leave(self, stay: Micros = PASSAGE, *, after: Micros = REACH) -> None:
         """Somebody presses the exit button, opens and lets the door go."""
-        self._tell(self.now, "exit button", {})
+        self.note("exit button")
         self._event(self.now, "rex", {"reason": EXIT_BUTTON})
         self._pass(after, stay)
 
@@ -145,7 +122,7 @@ class Entrance:
     def force(self) -> None:
         """Somebody opens without being granted to."""
         if self.locked and not self.open:
-            self._tell(self.now, "door forced", {})
+            self.note("door forced")
         self._opened()
 
     def hold(self, stay: Micros) -> None:
@@ -181,7 +158,7 @@ class Entrance:
 
     def _held(self) -> None:
         self.alarm = "too_long"
-        self._tell(self.now, "door held open", {})
+        self.note("door held open")
         self._event(self.now, "alarm", {"reason": TOO_LONG})
 
     def _lock_unless_let_in(self) -> None:

@@ -6,12 +6,10 @@ happens follows from the settings, the seed and the story alone, however finely 
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from simulators.agenda import Agenda
-from simulators.lift import Tell
+from simulators.behaviour import Behaviour, Tell, nobody
 from sitekeeper.model.clock import MS, SECOND, Micros
 
 TRAVEL: Final[Micros] = 3 * SECOND
@@ -54,15 +52,14 @@ class LaneSettings:
     operations: int = 48_310
 
 
-class Barrier:
+class Barrier(Behaviour):
     """The lane. Read its properties after `advance`; `plan` puts an act of the story at its exact time."""
 
-    def __init__(self, settings: LaneSettings, *, seed: int | str, tell: Tell = lambda _at, _fact, _more: None) -> None:
+    def __init__(self, settings: LaneSettings, *, seed: int | str, tell: Tell = nobody) -> None:
+        super().__init__(tell)
         self._way = settings.way
         self._traffic = settings.traffic
-        self._agenda = Agenda()
         self._random = random.Random(seed)  # noqa: S311 - a reproducible story, not a secret
-        self._tell = tell
         self._from = 0.0
         self._since: Micros = 0
         self._heading = 0
@@ -87,20 +84,6 @@ class Barrier:
         self.queue = 0
         if self._traffic is not None:
             self._next_car()
-
-    # --- the clock
-
-    @property
-    def now(self) -> Micros:
-        return self._agenda.now
-
-    def advance(self, to: Micros) -> None:
-        """Let the lane live until `to`."""
-        self._agenda.run(to)
-
-    def plan(self, at: Micros, name: str, action: Callable[[], None]) -> None:
-        """Do `action` at exactly `at`; `name` must be new."""
-        self._agenda.at(at, name, action)
 
     # --- what can be seen
 
@@ -371,7 +354,3 @@ class Barrier:
         self.vehicles += 1
         self.note("vehicle entered" if self._way == "in" else "vehicle left")
         self._pull_up()
-
-    def note(self, fact: str, **more: int | bool | str) -> None:
-        """Tell a fact."""
-        self._tell(self.now, fact, more)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 from simulators.access import POWER_ON, Entrance
-from simulators.lift import Tell
+from simulators.behaviour import Tell
 from sitekeeper.model.clock import SECOND, Micros
 
 CAPACITY: Final = 4_000

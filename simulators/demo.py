@@ -33,11 +33,11 @@ SECRET = "demo-webhook-secret-not-for-use"  # noqa: S105 - both ends of it live 
 @click.command()
 @click.option("--for", "length", default="80s", show_default=True, help=f"How long the story runs, from {SHORTEST_S}s.")
 @click.option("--port", default=8080, show_default=True, help="Of the console; a free one if this is taken.")
-@click.option("--json", "as_json", is_flag=True, help="Only the account at the end, as data.")
+@click.option("--json", "as_json", is_flag=True, help="The account at the end as data; the story is told on stderr.")
 @click.option("--lang", type=click.Choice(["en", "zh-Hant", "zh-Hans"]), default="en", show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep logs, journals and databases in this folder.")
 def demo(*, length: str, port: int, as_json: bool, lang: str, keep: Path | None) -> None:
-    """A day in the life of one lift, on this machine, in under two minutes."""
+    """A bad minute of a whole small estate, with every part real."""
     try:
         seconds = parse_duration(length) // SECOND
     except ValueError as error:
@@ -45,16 +45,18 @@ def demo(*, length: str, port: int, as_json: bool, lang: str, keep: Path | None)
     if seconds < SHORTEST_S:
         raise click.UsageError(f"--for {length}: the story takes {SHORTEST_S}s; its delays are real and stay so")
     folder = Path(tempfile.mkdtemp(prefix="sitekeeper-demo-"))
-    teller = Teller(lang, quiet=as_json)
+    teller = Teller(lang, aside=as_json)
     try:
         sys.exit(asyncio.run(_play(folder, seconds, teller, port, as_json=as_json)))
     except StageError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
     finally:
-        if keep is not None:
-            shutil.copytree(folder, keep, dirs_exist_ok=True)
-        shutil.rmtree(folder)
+        try:
+            if keep is not None:
+                shutil.copytree(folder, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
+        finally:
+            shutil.rmtree(folder)
 
 
 async def _play(folder: Path, seconds: int, teller: Teller, port: int, *, as_json: bool) -> int:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 from simulators.access import Entrance
+from simulators.behaviour import Tell
 from simulators.controller import Body, Controller
 from simulators.journal import Journal
-from simulators.lift import Tell
 from simulators.mqtt_face import ControllerFace, ControllerLink
 from simulators.mqtt_link import Brokers
 from simulators.parts import ControllerDeed, Crowd, Deny, Grant, Passage

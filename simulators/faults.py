@@ -127,12 +127,6 @@ def possible(protocol: Protocol, *places: Place) -> frozenset[FaultKind]:
     )
 
 
-BACNET: Final = possible("bacnet", "device")
-"""Faults of an object of a BACnet device."""
-MQTT: Final = possible("mqtt", "device")
-"""Faults of a controller on MQTT, given at any of its doors."""
-MODBUS: Final = possible("modbus", "device")
-"""Faults of a unit on a Modbus link."""
 BELIEVABLE: Final = frozenset({FaultKind.LATE, FaultKind.SPLIT, FaultKind.GARBAGE})
 """Faults after which a careful client may still have the right values."""
 

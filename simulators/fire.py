@@ -4,14 +4,11 @@ Alarms stay in the panel until it is reset, and come back if their cause still s
 two zones, or a call point, are the general alarm.
 """
 
-from collections.abc import Callable
 from typing import Final, Literal
 
-from simulators.agenda import Agenda
-from simulators.lift import Tell
+from simulators.behaviour import Behaviour, Tell, nobody
 from sitekeeper.model.clock import SECOND, Micros
 
-ZONES: Final = 8
 INPUTS: Final = 16
 BACK: Final[Micros] = 2 * SECOND
 """After a reset a cause that still stands is an alarm again so much later."""
@@ -25,12 +22,11 @@ Deed = Literal[
 """What people and the panel itself may do, see `Panel.do`."""
 
 
-class Panel:
+class Panel(Behaviour):
     """The panel. Read its properties after `advance`; `plan` puts an act of the story at its exact time."""
 
-    def __init__(self, *, tell: Tell = lambda _at, _fact, _more: None) -> None:
-        self._agenda = Agenda()
-        self._tell = tell
+    def __init__(self, *, tell: Tell = nobody) -> None:
+        super().__init__(tell)
         self._smoke: dict[int, Density] = {}
         self._pressed = False
         self._fault = False
@@ -42,18 +38,6 @@ class Panel:
         self.mains = True
         self.broken_lines: set[int] = set()
         self.pulses = [0] * INPUTS
-
-    @property
-    def now(self) -> Micros:
-        return self._agenda.now
-
-    def advance(self, to: Micros) -> None:
-        """Let the panel live until `to`."""
-        self._agenda.run(to)
-
-    def plan(self, at: Micros, name: str, action: Callable[[], None]) -> None:
-        """Do `action` at exactly `at`; `name` must be new."""
-        self._agenda.at(at, name, action)
 
     # --- what can be seen
 
@@ -129,7 +113,3 @@ class Panel:
         self.callpoint = self.alarm = False
         self.note("panel reset")
         self._agenda.after(BACK, "back", self._judge)
-
-    def note(self, fact: str, **more: int | bool | str) -> None:
-        """Tell a fact."""
-        self._tell(self.now, fact, more)

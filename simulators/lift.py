@@ -5,18 +5,15 @@ What happens follows from the settings, the seed and the story alone, however fi
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from simulators.agenda import Agenda
+from simulators.behaviour import Behaviour, Tell, nobody
 from simulators.motion import Trip
 from simulators.shaft import Shaft
 from sitekeeper.model.clock import MINUTE, MS, SECOND, Micros
 
 Door = Literal["closed", "open", "closing", "opening"]
-Tell = Callable[[Micros, str, dict[str, int | bool | str]], None]
-"""Receives a fact: when, which, and its particulars."""
 
 PERSON: Final = 75
 """Rated mass of one person, kg (EN 81-20, 5.4.2.2)."""
@@ -56,15 +53,14 @@ class LiftSettings:
     door_cycles: int = 201_447
 
 
-class Lift:
+class Lift(Behaviour):
     """The lift. Read its properties after `advance`; `plan` puts an act of the story at its exact time."""
 
-    def __init__(self, settings: LiftSettings, *, seed: int | str, tell: Tell = lambda _at, _fact, _more: None) -> None:
+    def __init__(self, settings: LiftSettings, *, seed: int | str, tell: Tell = nobody) -> None:
+        super().__init__(tell)
         self.settings = settings
         self.shaft = Shaft(floors=settings.floors, basements=settings.basements, storey=settings.floor_height)
-        self._agenda = Agenda()
         self._random = random.Random(seed)  # noqa: S311 - a reproducible story, not a secret
-        self._tell = tell
         self._position = self.shaft.height(settings.start_floor)
         self._trip: Trip | None = None
         self.heading = 1
@@ -90,20 +86,6 @@ class Lift:
         self._agenda.after(TEMPERATURE_STEP, "temperature", self._drift)
         if settings.traffic is not None:
             self._next_person()
-
-    # --- the clock
-
-    @property
-    def now(self) -> Micros:
-        return self._agenda.now
-
-    def advance(self, to: Micros) -> None:
-        """Let the lift live until `to`."""
-        self._agenda.run(to)
-
-    def plan(self, at: Micros, name: str, action: Callable[[], None]) -> None:
-        """Do `action` at exactly `at`, between the lift's own moves; `name` must be new."""
-        self._agenda.at(at, name, action)
 
     # --- what can be seen
 
@@ -388,4 +370,4 @@ class Lift:
     def note(self, fact: str, **more: int | bool | str) -> None:
         """Tell a fact."""
         self.event_index += 1
-        self._tell(self.now, fact, more)
+        super().note(fact, **more)

@@ -1,10 +1,8 @@
 """A luminaire that fades, burns and fails: a behaviour on a clock that is moved from outside. No I/O."""
 
-from collections.abc import Callable
 from typing import Final, Literal
 
-from simulators.agenda import Agenda
-from simulators.lift import Tell
+from simulators.behaviour import Behaviour, Tell, nobody
 from sitekeeper.model.clock import SECOND, Micros
 
 FADE: Final[Micros] = SECOND
@@ -15,29 +13,16 @@ STANDBY: Final = 0.4
 Failure = Literal["none", "lamp", "gear"]
 
 
-class Lamp:
+class Lamp(Behaviour):
     """The luminaire. Read its properties after `advance`; levels are per cent."""
 
-    def __init__(self, *, rated: float = 18.0, level: float = 0.0, tell: Tell = lambda _at, _fact, _more: None) -> None:
+    def __init__(self, *, rated: float = 18.0, level: float = 0.0, tell: Tell = nobody) -> None:
+        super().__init__(tell)
         self.rated = rated
         self.commanded = level
         self.failure: Failure = "none"
         self._from = level
         self._since: Micros = -FADE
-        self._agenda = Agenda()
-        self._tell = tell
-
-    @property
-    def now(self) -> Micros:
-        return self._agenda.now
-
-    def advance(self, to: Micros) -> None:
-        """Let the luminaire live until `to`."""
-        self._agenda.run(to)
-
-    def plan(self, at: Micros, name: str, action: Callable[[], None]) -> None:
-        """Do `action` at exactly `at`; `name` must be new."""
-        self._agenda.at(at, name, action)
 
     def command(self, level: float) -> None:
         """Fade to `level`; above nothing and below 1 it is 1."""
@@ -48,7 +33,7 @@ class Lamp:
     def fail(self, what: Failure) -> None:
         """Let the lamp or its gear fail, or be whole again."""
         self.failure = what
-        self._tell(self.now, "lamp good" if what == "none" else f"{what} failed", {})
+        self.note("lamp good" if what == "none" else f"{what} failed")
 
     @property
     def fading(self) -> bool:

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from simulators.agenda import Agenda
-from simulators.lift import Lift, Tell
+from simulators.behaviour import Tell
+from simulators.lift import Lift
 from simulators.lmon import SERIAL_WORD, TICK, WORDS, Firmware, Sensors
 from simulators.maps import LMON, SP_LIFT_1, Map
 from sitekeeper.model.clock import SECOND, Micros

@@ -141,7 +141,8 @@ class ControllerFace:
             if not await self._tell_next(session):
                 due = (self._status_due - self._story()) / self._speed / SECOND
                 with suppress(TimeoutError):  # what is due already is held back by a fault
-                    await asyncio.wait_for(self._wake.wait(), min(due, PULSE_S) if due > 0 else PULSE_S)
+                    async with asyncio.timeout(min(due, PULSE_S) if due > 0 else PULSE_S):
+                        await self._wake.wait()  # wait_for would forget a cancellation that comes with the wake
 
     async def _tell_next(self, session: Session) -> bool:
         """Publish what is due first, and tell whether anything was."""

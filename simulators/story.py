@@ -1,6 +1,7 @@
 """What happens in the demo and when, and how it is told. Facts come from journals, never from what was planned."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
@@ -24,11 +25,11 @@ Line = dict[str, Any]
 
 
 class Teller:
-    """Tells one line per event, with the seconds since the curtain rose."""
+    """Tells one line per event, with the seconds since the curtain rose; `aside` on the stream that is not data."""
 
-    def __init__(self, lang: str, *, quiet: bool) -> None:
+    def __init__(self, lang: str, *, aside: bool) -> None:
         self.lang = lang
-        self._quiet = quiet
+        self._aside = aside
         self._began = time.monotonic()
 
     def begin(self) -> None:
@@ -36,9 +37,9 @@ class Teller:
 
     def say(self, key: str, **fields: object) -> None:
         """Print the text `demo.<key>`."""
-        if not self._quiet:
-            at = time.monotonic() - self._began
-            click.echo(f"{at:5.1f} s  {text(f'demo.{key}', self.lang, **fields)}")
+        at = time.monotonic() - self._began
+        with contextlib.suppress(BrokenPipeError):
+            click.echo(f"{at:5.1f} s  {text(f'demo.{key}', self.lang, **fields)}", err=self._aside)
 
     def account(self, account: Line) -> None:
         """Print the oracle's account, one figure a line, in plain words."""
@@ -111,7 +112,7 @@ class Story:
 
     async def start_office(self) -> None:
         command = sk("office", "run", "--config", str(self._folder / "office" / "office.yaml"))
-        await self._stage.start("office", *command, file=Path(self._office_socket))
+        await self._stage.start("office", *command, ready="console: http")
 
     async def play(self, seconds: int) -> None:
         """Play all acts at their times while another tells what really happens."""

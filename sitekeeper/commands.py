@@ -14,7 +14,7 @@ from sitekeeper import __version__
 
 TABLE: Final[dict[str, tuple[str, str]]] = {
     # name: (module:command, one line of help)
-    "demo": ("simulators.demo:demo", "A day in the life of one lift, on this machine, in under two minutes."),
+    "demo": ("simulators.demo:demo", "A bad minute of a whole small estate, with every part real."),
     "run": ("edge.cli.run:run", "Run the gateway daemon for one site."),
     "office": ("office.cli:office", "The central office: run it."),
     "sim": ("simulators.cli:sim", "Run simulated devices from a scenario."),
@@ -23,7 +23,7 @@ TABLE: Final[dict[str, tuple[str, str]]] = {
     "why": ("edge.cli.why:why", "Where the chain of one point breaks, from the wire to the office's record."),
     "probe": ("edge.cli.probe:probe", "Ask a device directly, without any site file: modbus, bacnet, mqtt."),
     "device": ("edge.cli.device:device", "Devices: list, show."),
-    "point": ("edge.cli.point:point", "Points: list, read, watch, history."),
+    "point": ("edge.cli.point:point", "Points: list, read, watch, history, write."),
     "alarm": ("edge.cli.alarm:alarm", "Alarms: list, show, ack, unack, clear."),
     "rule": ("edge.cli.rule:rule", "Rules: list, test."),
     "sync": ("edge.cli.sync:sync", "What waits for the office, and what it has: status, ledger."),

@@ -5,7 +5,7 @@ A class (`config/classes/lift.yaml`) gives the standard points that rules are wr
 not here belong to the driver, which has a model of its own for them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -51,6 +51,17 @@ def _own_name(value: str) -> str:
     if value == ONLINE:
         raise PydanticCustomError("reserved-name", "built in")
     return value
+
+
+def true_and_false(value: object) -> object:
+    """Accept the keys true and false only, both, however the reader of the file spelt them; a pydantic validator."""
+    if not isinstance(value, Mapping):
+        return value
+    spelt: dict[object, bool] = {True: True, False: False, "true": True, "false": False}
+    keys = [spelt.get(key) for key in value]
+    if None in keys or sorted(map(bool, keys)) != [False, True]:
+        raise ValueError("needs exactly the keys true and false, each with its raw value")
+    return dict(zip(keys, value.values(), strict=True))
 
 
 Duration = Annotated[

@@ -12,7 +12,6 @@ from cloud_sync.memory import MemoryBroker
 from cloud_sync.session import Connect, Session, Will
 from office.app import Office
 from office.auth import Users
-from office.notify.channels import Answer, Message
 from office.settings import OfficeSettings
 from sitekeeper.block import Block, Gap, GapCause, Vouch, encode
 from sitekeeper.catalogue import (
@@ -31,6 +30,7 @@ from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import PeerUnreachable
 from sitekeeper.model.quality import Reason, bad
 from sitekeeper.model.sample import Sample, Value
+from tests.fixtures.channel import Chat
 
 POINTS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
     # name: type, unit, members, names in three languages; in the order of their ids
@@ -83,22 +83,6 @@ def catalogue(site: str, names: dict[str, str]) -> bytes:
             rules=RULES,
         )
     )  # fmt: skip
-
-
-class Desk:
-    """A channel that accepts everything."""
-
-    recipient = "desk"
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-
-    async def send(self, message: Message) -> Answer:
-        self.sent.append(message)
-        return Answer("accepted", "ok")
-
-    async def close(self) -> None:
-        return
 
 
 class Site:
@@ -198,7 +182,7 @@ async def running(
     for name, role in (("admin", "admin"), ("ann", "operator"), ("vic", "viewer")):
         PASSWORDS[name] = users.put(name, role)
     connect = {lane: only_if(reachable, broker.connector(f"office-{lane}", persistent=True)) for lane in LANES}
-    app = Office(settings(folder, port), connect=connect, channels={"desk": Desk()})
+    app = Office(settings(folder, port), connect=connect, channels={"desk": Chat()})
     await app.open()
     task = asyncio.ensure_future(app.run())
     try:
@@ -237,4 +221,4 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
             await asyncio.sleep(0.005)
 
 
-__all__ = ["MS", "Desk", "Gap", "GapCause", "Site", "running", "settings", "site_on", "until"]
+__all__ = ["MS", "Gap", "GapCause", "Site", "running", "settings", "site_on", "until"]

@@ -65,8 +65,10 @@ class EstateRun:
         mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if mosquitto is None:
             pytest.skip("mosquitto is not installed")
+        self._mosquitto = mosquitto
+        self._ends = ("gateway", "office", "tap", "phone", "broker")
         self._start: dict[str, tuple[list[str], Callable[[], bool]]] = {
-            "broker": ([mosquitto, "-c", str(folder / "mosquitto.conf")], lambda: _listens(self._broker)),
+            "broker": ([mosquitto, "-c", str(folder / "mosquitto.conf")], lambda: listens(self._broker)),
             "office": (sk("office", "run", "--config", self._path("office.yaml")), lambda: self._answers("office")),
             "gateway": (
                 sk("run", "--site", self._path("site"), "--socket", self._path("gateway.sock")),
@@ -78,14 +80,14 @@ class EstateRun:
         try:
             await self._set_up()
         except BaseException:
-            await self._stage.close()
+            await self._tear_down()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stage.close()
+        await self._tear_down()
 
     # what may be done to it
 
@@ -114,11 +116,11 @@ class EstateRun:
         assert answer.status_code == 204
 
     async def drain(self, within: float = 90.0) -> None:
-        """Stop the lifts, wait until all that was recorded has its receipt and its push, and stop the rest in order."""
-        await self._stage.stop("lifts")
+        """Stop the devices, wait until all that was recorded has its receipt and its push, and stop the rest."""
+        await self._silence()
         await asyncio.sleep(2.5)  # the last samples are sealed after a second
         await self.until(self._drained, within, "something still waits")
-        for part in ("gateway", "office", "tap", "phone", "broker"):
+        for part in self._ends:
             code = await self._stage.stop(part)
             assert code == 0, f"{part} ended with {code}: {self.said(part)}"
 
@@ -151,26 +153,43 @@ class EstateRun:
             assert time.monotonic() < end, f"{what} after {within} s"
             await asyncio.sleep(0.05)
 
+    async def _tear_down(self) -> None:
+        """End everything that still runs."""
+        await self._stage.close()
+
+    async def _silence(self) -> None:
+        """Stop the devices."""
+        await self._stage.stop("lifts")
+
     # setting up
 
     async def _set_up(self) -> None:
+        await self._start_office_side()
+        ports = await self._start_devices([{"id": "tower", "devices": self._devices}])
+        self._write_site(ports["tower"])
+        self._write_office()
+        await self.start("office")
+        await self.start("gateway")
+
+    async def _start_office_side(self) -> None:
+        """Start the broker between site and office, who listens on it, and the telephone."""
         write(self.folder / "mosquitto.conf", MOSQUITTO.format(port=self._broker, folder=self.folder))
         secret = write(self.folder / "secret", SECRET, 0o600)
-        scenario = {"title": "estate", "seed": self._seed, "links": [{"id": "tower", "devices": self._devices}]}
-        write(self.folder / "scenario.yaml", yaml.safe_dump(scenario))
-        ports = self.folder / "ports.json"
         await self.start("broker")
         tap, journal = self._path("tap.jsonl"), self._path("phone.jsonl")
         await self._stage.start("tap", *program("simulators.tap"), "--port", str(self._broker), "--journal", tap,
                                 file=Path(tap))  # fmt: skip
         await self._stage.start("phone", *program("simulators.phone"), "--port", str(self._phone), "--journal", journal,
                                 "--secret-file", str(secret), ready="ready")  # fmt: skip
+
+    async def _start_devices(self, links: list[dict[str, Any]]) -> dict[str, int]:
+        """Start simulated devices in a process of their own; return the ports by link."""
+        write(self.folder / "scenario.yaml", yaml.safe_dump({"title": "estate", "seed": self._seed, "links": links}))
+        ports = self.folder / "ports.json"
         await self._stage.start("lifts", *sk("sim", self._path("scenario.yaml"), "--free-ports", "--journal",
                                 self._path("lifts.jsonl"), "--ports-file", str(ports)), file=ports)  # fmt: skip
-        self._write_site(json.loads(ports.read_text())["tower"])
-        self._write_office()
-        await self.start("office")
-        await self.start("gateway")
+        found: dict[str, int] = json.loads(ports.read_text())
+        return found
 
     def _write_site(self, lifts: int) -> None:
         site = {
@@ -239,7 +258,8 @@ class EstateRun:
         return left == 0
 
 
-def _listens(number: int) -> bool:
+def listens(number: int) -> bool:
+    """Tell whether somebody takes connections on this port of 127.0.0.1."""
     try:
         socket.create_connection(("127.0.0.1", number), timeout=0.5).close()
     except OSError:

@@ -24,16 +24,14 @@ from typing import Any
 if __package__:
     from .oracle_events import judge_events, judge_linkage
     from .oracle_record import SECOND, Account, Line, Office, absences, judge_record, judge_samples, lines
-    from .oracle_truths import NEEDED, PACKS, truths
+    from .oracle_truths import BEFORE, NEEDED, PACKS, Truth, truths
 else:  # run as a script, from wherever it lies
     from oracle_events import judge_events, judge_linkage
     from oracle_record import SECOND, Account, Line, Office, absences, judge_record, judge_samples, lines
-    from oracle_truths import NEEDED, PACKS, truths
+    from oracle_truths import BEFORE, NEEDED, PACKS, Truth, truths
 
 GRACE = 4 * SECOND
 """How long after it is due an alarm is missing."""
-CLEARED = 10 * SECOND
-"""An alarm is over when its condition was false for so long; one that was told and goes on is not told again."""
 SILENT = 60 * SECOND
 """GW01 is due when a site was not heard for so long."""
 ANNUNCIATING = ("raise", "reannunciate")
@@ -61,35 +59,48 @@ def judge_alarms(
     for row in office.rows("SELECT key, state FROM alarms WHERE site = ?"):
         account.check(row["state"] != state.get(row["key"]), f"alarm {row['key']} stands as {row['state']}")
     account.figures["alarms_raised"] = dict(Counter(move["rule"] for move in moves if move["cause"] == "raise"))
-    told = [move for move in moves if move["cause"] in ANNUNCIATING]
+    told = {move["id"]: move for move in moves if move["cause"] in ANNUNCIATING}
+    of: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for move in moves:
+        of[move["rule"], move["key"].split("/")[1]].append(move)
     happened = [truth for truth in truths(journal) if truth[0] in needed]
     account.figures["entrapments"] = sum(rule == "L01" for rule, *_ in happened)
-    due = [(*truth, office.known(*truth[1:]) > needed[truth[0]] + GRACE) for truth in happened]
+    due = [(*truth, _is_due(truth, needed[truth[0]], office)) for truth in happened]
     for part, spans in absences(done).items():
         must = part == "gateway"
         due += [("GW01", "gateway", a + SILENT - 5 * GRACE, b, must and b - a > SILENT + 5 * GRACE) for a, b in spans]
-    over: dict[tuple[str, str], int] = {}
     for rule, device, start, end, must in due:
-        found = [
-            move
-            for move in told
-            if move["rule"] == rule and move["key"].split("/")[1] == device and start <= move["at"] <= end + GRACE / 2
-        ]
+        mine = of[rule, device]
+        found = [move for move in mine if move["id"] in told and start <= move["at"] <= end + GRACE / 2]
         count = len(found) - _more_urgent(found)
-        goes_on = start - over.get((rule, device), -CLEARED) < CLEARED
-        account.check(
-            count > 1 or (must and not found and not goes_on), f"{count} {rule} for {device} at {start}, not 1"
-        )
-        if found or goes_on:
-            over[rule, device] = end
+        missing = must and not found and not _stands(mine, start, end)
+        account.check(count > 1 or missing, f"{count} {rule} for {device} at {start}, not 1")
         if rule == "L01":
             found_s = [round((move["at"] - start) / SECOND, 2) for move in found]
             account.figures["entrapment_found_s"] = account.figures.get("entrapment_found_s", []) + found_s
-        told = [move for move in told if move not in found]
-    for move in told:
+        for move in found:
+            del told[move["id"]]
+    for move in told.values():
         account.check(
             move["rule"] in {*needed, "GW01"}, f"alarm without a reason: {move['occurrence']} at {move['at']}"
         )
+
+
+def _is_due(truth: Truth, needed: int, office: Office) -> bool:
+    """Tell whether the site knew of a truth for so long that its alarm must be there."""
+    rule, device, start, end = truth
+    before = BEFORE.get(rule, 0)
+    return office.known(device, start - before, end) > before + needed + GRACE
+
+
+def _stands(moves: list[Any], start: int, end: int) -> bool:
+    """Tell whether an alarm was told before a truth began, and has stood since: then nobody tells it again."""
+    active = False
+    for move in moves:
+        if move["at"] > end:
+            break
+        active = move["target"] in {"B", "C"} and (active or move["at"] < start)
+    return active
 
 
 def _more_urgent(moves: list[Any]) -> int:

@@ -14,6 +14,10 @@ FORGETS = 5 * SECOND
 RETURNS = 20 * SECOND
 """So long after its return the gateway may still be on its way back, while the broker keeps nothing for it."""
 
+RECORDED = """SELECT e.* FROM events e JOIN blocks b ON b.id = e.block WHERE e.site = ?
+              ORDER BY b.epoch, b.sequence, e.position"""
+"""In the order of the site's record, whenever the office got it; the site of such a run has one epoch."""
+
 Event = tuple[str, int]
 """Controller and sequence: a run in which a controller counts anew is none for this judge."""
 
@@ -27,15 +31,17 @@ def judge_told(journal: list[Line], done: list[Line], office: Office, account: A
     of_device = {line["device"]: line["controller"] for line in journal if "event" in line and "device" in line}
     highest: Counter[str] = Counter()
     missing: set[Event] = set()
+    seen: set[Event] = set()
     filled, overtaken = 0, []
-    for row in office.rows("SELECT * FROM events WHERE site = ? ORDER BY id"):
+    for row in office.rows(RECORDED):
         if row["source_id"].endswith("/audit_gap"):
             missing |= _told(json.loads(row["fields"]), made)
             continue
         controller = of_device.get(row["source_id"].split("/", 1)[0], "")
         event = (controller, row["device_sequence"])
-        if row["device_sequence"] is None or event not in made:
-            continue
+        if row["device_sequence"] is None or event not in made or event in seen:
+            continue  # one that is there twice is doubled, and no matter of order
+        seen.add(event)
         if event in missing:
             missing.discard(event)
             filled += 1

@@ -39,6 +39,10 @@ REFUSALS, WITHIN, QUIET = 5, 60 * SECOND, 300 * SECOND
 """So many refusals at one reader within a time are a burst; it is over when the door has refused nobody for long."""
 
 
+BEFORE = {"A03": WITHIN}
+"""How long before its beginning the site must have known the device, or it cannot know the truth: of a burst, all."""
+
+
 class _Refusals:
     """The refusals of one door: tells its bursts."""
 

@@ -333,7 +333,7 @@ class Reference:
         for j in range(i + 1):
             up, down = (False if x == "late" else x for x in (self.value(of["set"], j), self.value(of["reset"], j)))
             value = both(negate(down), either(up, on))
-            on = on if value is None else value
+            on = (on or (up is True and _is_event(of["set"]))) if value is None else value
         return value
 
     def _last(self, of: dict[str, Any], i: int) -> Any:
@@ -440,6 +440,10 @@ NAMES = {
 def arguments(call: Call) -> dict[str, Any]:
     """Return the arguments of a call by name."""
     return {**dict(zip(NAMES[call.name], call.arguments, strict=False)), **dict(call.named)}
+
+
+def _is_event(tree: Any) -> bool:
+    return isinstance(tree, Call) and tree.name in {"rose", "changed", "on", "cmd"}
 
 
 def negate(x: Any) -> Any:

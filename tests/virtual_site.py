@@ -21,7 +21,6 @@ from edge import operations
 from edge.app import App, Wiring
 from edge.settings import load as load_site
 from office.app import Office
-from office.notify.channels import Answer, Message
 from office.notify.channels.webhook import Webhook
 from office.settings import OfficeSettings
 from simulators.estate import Estate
@@ -32,6 +31,7 @@ from sitekeeper import control
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.command import Actor
 from tests import oracle, virtual
+from tests.fixtures.channel import Chat
 
 SCENARIOS = Path(__file__).parents[1] / "config/scenarios"
 SITE = "s1"
@@ -50,22 +50,6 @@ PROFILES = {
 }
 PACKS = {"sp-barrier-1": "parking", "sp-io-16": "fire", "mqtt-door": "access"}
 """The rule pack that a face brings along, beside that of lifts."""
-
-
-class Chat:
-    """A second channel, which only remembers what it was told."""
-
-    recipient = "chat"
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-
-    async def send(self, message: Message) -> Answer:
-        self.sent.append(message)
-        return Answer("accepted", "ok")
-
-    async def close(self) -> None:
-        return
 
 
 def site_folder(
@@ -169,7 +153,7 @@ class VirtualSite:
         self.folder, self.plan, self._rules, self._places, self._packs = folder, plan, rules, places, packs
         self.clock = virtual.VirtualClock()
         self.broker, self.field_broker = MemoryBroker(), MemoryBroker()
-        self.chat = Chat()
+        self.chat = Chat("chat")
         self.app: App | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._journal = Journal.open(folder / "sim.jsonl")

@@ -17,6 +17,11 @@ from sitekeeper.model.errors import StorageError
 _T = TypeVar("_T")
 Work = Callable[[sqlite3.Connection], _T]
 
+LOG_PAGES = 4_096
+"""Pages in the log at which they are moved into the file: 16 MiB. Samples of 5,000 points touch a page of each point
+again with every few transactions; moving such a page at SQLite's usual 4 MiB writes it a quarter to a third more often.
+"""
+
 MAX_JOBS = 1_000
 """Jobs waiting for the thread; beyond it `submit` refuses, and the caller tries again later."""
 
@@ -94,6 +99,7 @@ class Writer:
             self._sql.execute("PRAGMA synchronous = FULL")
             self._sql.execute("PRAGMA cache_size = -16384")
             self._sql.execute("PRAGMA journal_size_limit = 67108864")
+            self._sql.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         return self._sql
 
     def _drop(self) -> None:

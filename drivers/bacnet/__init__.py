@@ -26,6 +26,9 @@ class BacnetKind:
     marker_keys: frozenset[str] = frozenset({"property"})
     event_model: type[BaseModel] | None = None
 
+    def bind_device(self, options: BaseModel, parameters: Mapping[str, int | str]) -> BaseModel:  # noqa: ARG002
+        return options
+
     def bind(
         self,
         point: BaseModel,

@@ -6,12 +6,12 @@ Values carry their types on the wire. One of another type than the point asks fo
 import math
 import struct
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Final, assert_never
 
 from drivers.bacnet import message
 from drivers.bacnet.message import Malformed, tag_at
 from drivers.bacnet.options import BacnetPoint
+from drivers.lookup import check_words
 from sitekeeper.model.point import PointType
 from sitekeeper.model.quality import GOOD, Q, Reason, bad
 from sitekeeper.model.sample import Value
@@ -66,11 +66,7 @@ def check(point: BacnetPoint, point_type: PointType, members: tuple[str, ...]) -
 def _check_words(enum: Mapping[int, str] | None, members: tuple[str, ...]) -> None:
     if enum is None:
         raise ValueError(f"the point is one of {', '.join(members)}: say by enum: which raw number means which")
-    for word in enum.values():
-        if word not in members:
-            near = get_close_matches(word, members, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(members)}"
-            raise ValueError(f"{word!r} is not a word of this point; {hint}")
+    check_words(enum.values(), members)
 
 
 def decoder(point: BacnetPoint, point_type: PointType) -> Decoder:

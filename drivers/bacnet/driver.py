@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from drivers.bacnet.codec import Decoder, decoder
@@ -20,8 +19,9 @@ from drivers.bacnet.plan import Item, Request, halved, plan, size
 from drivers.bacnet.stack import Nak, Stack
 from drivers.bacnet.station import Station
 from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
+from drivers.lookup import find
 from sitekeeper.model.clock import Clock, Micros
-from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, NotFound, ReplyMismatch
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, ReplyMismatch
 from sitekeeper.model.quality import Reason, bad
 from sitekeeper.model.sample import Value
 
@@ -155,10 +155,7 @@ class BacnetDriver:
         await self._stack.open()
 
     async def write(self, device: str, point: str, value: Value, priority: int) -> None:
-        target = self._targets.get(f"{device}/{point}")
-        if target is None:
-            near = tuple(get_close_matches(f"{device}/{point}", self._targets))
-            raise NotFound(f"a point {device}/{point} that can be written", near=near)
+        target = find(f"{device}/{point}", self._targets, "a point that can be written:")
         if not 1 <= priority <= 16:
             raise ValueError(f"priority {priority} is not one of 1 to 16")
         group, reference, encode = target
@@ -192,11 +189,7 @@ class BacnetDriver:
             return await self._read(group)
 
     def _group(self, group_id: str) -> _Group:
-        try:
-            return self._groups[group_id]
-        except KeyError:
-            near = tuple(get_close_matches(group_id, self._groups))
-            raise NotFound(f"scan group {group_id!r}", near=near) from None
+        return find(group_id, self._groups, "scan group")
 
     async def _read(self, group: _Group) -> Scan:
         now = self._clock.monotonic()

@@ -4,8 +4,9 @@ A name here only saves a look into the standard. Whatever is not listed, newer t
 is written as its number: nothing on the wire is ever looked up in these tables.
 """
 
-from difflib import get_close_matches
 from typing import Final
+
+from drivers.lookup import did_you_mean
 
 LARGEST_TYPE: Final = 1023
 """Object types have 10 bits; from 128 on they are proprietary."""
@@ -97,8 +98,7 @@ def reference_text(kind: int, instance: int, prop: int, index: int | None) -> st
 def _number(what: str, written: int | str, table: dict[str, int], largest: int) -> int:
     if isinstance(written, str) and not written.isdecimal():
         if written not in table:
-            near = get_close_matches(written, table, n=1)
-            hint = f"did you mean {near[0]}?" if near else "one that is not known by name is written as its number"
+            hint = did_you_mean(written, table, "one that is not known by name is written as its number")
             raise ValueError(f"{what} {written!r} is not known; {hint}")
         return table[written]
     number = int(written)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from drivers.bacnet.message import Reference
 from drivers.bacnet.names import DEVICE, LARGEST_INSTANCE, object_type, property_id
 from sitekeeper.model.clock import MINUTE, MS, SECOND
-from sitekeeper.profile import Duration, Written
+from sitekeeper.profile import Duration, Written, true_and_false
 
 PORT: Final = 47808
 """0xBAC0."""
@@ -83,20 +83,17 @@ class BacnetDevice(Written):
 _NUMBERS: Final[dict[str, Any]] = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
 
 
-def _bool_map(value: object) -> object:
-    """Accept the keys true and false only, however they were spelt, each with one number or several."""
+def _several(value: object) -> object:
+    """Take one number for a list of one."""
     if not isinstance(value, Mapping):
         return value
-    spelt: dict[object, bool] = {True: True, False: False, "true": True, "false": False}
-    keys = [spelt.get(key) for key in value]
-    if None in keys or sorted(map(bool, keys)) != [False, True]:
-        raise ValueError("needs exactly the keys true and false, each with its raw value or values")
-    return {key: tuple(raw) if isinstance(raw, list) else (raw,) for key, raw in zip(keys, value.values(), strict=True)}
+    return {key: tuple(raw) if isinstance(raw, list) else (raw,) for key, raw in value.items()}
 
 
 BoolMap = Annotated[
     dict[bool, tuple[int, ...]],
-    BeforeValidator(_bool_map),
+    BeforeValidator(_several),
+    BeforeValidator(true_and_false),
     WithJsonSchema({"type": "object", "properties": {"true": _NUMBERS, "false": _NUMBERS},
                     "required": ["true", "false"], "additionalProperties": False}),
 ]  # fmt: skip

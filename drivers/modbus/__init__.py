@@ -28,6 +28,9 @@ class ModbusKind:
     marker_keys: frozenset[str] = frozenset({"coil", "discrete", "input", "holding"})
     event_model: type[BaseModel] | None = None
 
+    def bind_device(self, options: BaseModel, parameters: Mapping[str, int | str]) -> BaseModel:  # noqa: ARG002
+        return options
+
     def bind(
         self,
         point: BaseModel,

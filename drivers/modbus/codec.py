@@ -6,9 +6,9 @@ A raw value either has a meaning by the profile or the point is bad: nothing is 
 import math
 import struct
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Final, assert_never
 
+from drivers.lookup import check_words
 from drivers.modbus.options import WORDS, ModbusPoint
 from sitekeeper.model.point import PointType
 from sitekeeper.model.quality import GOOD, Q, Reason, bad
@@ -67,11 +67,7 @@ def _written(point: ModbusPoint) -> str:
 def _check_words(enum: Mapping[int, str] | None, members: tuple[str, ...]) -> None:
     if enum is None:
         raise ValueError(f"the point is one of {', '.join(members)}: say by enum: which raw value means which")
-    for word in enum.values():
-        if word not in members:
-            near = get_close_matches(word, members, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(members)}"
-            raise ValueError(f"{word!r} is not a word of this point; {hint}")
+    check_words(enum.values(), members)
 
 
 def decoder(point: ModbusPoint, point_type: PointType, shift: int = 0) -> Decoder:

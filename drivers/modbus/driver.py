@@ -9,18 +9,18 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import compress
 from typing import Final, Literal, NamedTuple
 
 from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
+from drivers.lookup import find
 from drivers.modbus.codec import Decoder, decoder
 from drivers.modbus.encoder import Encoder, encoder
 from drivers.modbus.link import Link, Question, command, question
 from drivers.modbus.options import ModbusDevice, ModbusPoint
 from drivers.modbus.plan import Limits, Request, Span, plan, unbridged
 from sitekeeper.model.clock import Clock, Micros
-from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, NotFound, ReplyMismatch
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, ReplyMismatch
 from sitekeeper.model.quality import Reason, bad
 from sitekeeper.model.sample import Value
 
@@ -153,10 +153,7 @@ class ModbusDriver:
 
     async def write(self, device: str, point: str, value: Value, priority: int) -> None:  # noqa: ARG002 - Modbus has none
         """As `Driver.write`; it takes its turn between two requests of a scan, and is never sent twice."""
-        target = self._targets.get(f"{device}/{point}")
-        if target is None:
-            near = tuple(get_close_matches(f"{device}/{point}", self._targets))
-            raise NotFound(f"a point {device}/{point} that can be written", near=near)
+        target = find(f"{device}/{point}", self._targets, "a point that can be written:")
         if value is None:
             raise ValueError("a Modbus register holds what was last written: there is nothing to give up")
         asked = command(target.group.unit, target.function, target.address, target.encode(value))
@@ -183,11 +180,7 @@ class ModbusDriver:
             return await self._read(group)
 
     def _group(self, group_id: str) -> _Group:
-        try:
-            return self._groups[group_id]
-        except KeyError:
-            near = tuple(get_close_matches(group_id, self._groups))
-            raise NotFound(f"scan group {group_id!r}", near=near) from None
+        return find(group_id, self._groups, "scan group")
 
     async def _read(self, group: _Group) -> Scan:
         received = self._clock.monotonic()

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from drivers import lookup
 from drivers.modbus.address import Table, resolve
 from sitekeeper.model.clock import MS, SECOND
-from sitekeeper.profile import Duration, Written
+from sitekeeper.profile import Duration, Written, true_and_false
 
 RawType = Literal[
     "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string", "bcd16", "bcd32"
@@ -30,7 +31,7 @@ class TcpLink(Written):
         timeout: for connecting and for each answer.
     """
 
-    host: str = Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")
+    host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$"), AfterValidator(lookup.host)]
     port: int = Field(default=502, ge=1, le=65535)
     timeout: Annotated[Duration, Field(ge=10 * MS, le=60 * SECOND)] = SECOND
 
@@ -55,17 +56,6 @@ class ModbusDevice(Written):
         if 247 < self.unit < 255:
             raise ValueError(f"unit {self.unit} is reserved; units are 1 to 247, 0 or 255")
         return self
-
-
-def _bool_map(value: object) -> object:
-    """Accept the keys true and false only, however the reader of the file spelt them."""
-    if not isinstance(value, Mapping):
-        return value
-    spelt: dict[object, bool] = {True: True, False: False, "true": True, "false": False}
-    keys = [spelt.get(key) for key in value]
-    if None in keys or sorted(map(bool, keys)) != [False, True]:
-        raise ValueError("needs exactly the keys true and false, each with its raw value")
-    return dict(zip(keys, value.values(), strict=True))
 
 
 class ModbusPoint(Written):
@@ -97,7 +87,7 @@ class ModbusPoint(Written):
     scale: float = Field(default=1.0, allow_inf_nan=False)
     offset: float = Field(default=0.0, allow_inf_nan=False)
     enum: dict[int, str] | None = Field(default=None, min_length=1, max_length=256)
-    bool_map: Annotated[dict[bool, int] | None, BeforeValidator(_bool_map)] = Field(default=None, alias="bool")
+    bool_map: Annotated[dict[bool, int] | None, BeforeValidator(true_and_false)] = Field(default=None, alias="bool")
     invalid: tuple[int | float, ...] = Field(default=(), max_length=16, strict=False)
     write: Literal[5, 6, 15, 16] | None = None
 

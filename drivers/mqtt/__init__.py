@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from pydantic import BaseModel
 
 from drivers.base import DeviceRead, Driver, EventField, Services
+from drivers.lookup import did_you_mean
 from drivers.mqtt.options import (
     EventPlace,
     MqttDevice,
@@ -15,12 +15,12 @@ from drivers.mqtt.options import (
     MqttLink,
     MqttPoint,
     Place,
+    resolved_device,
     resolved_event,
     resolved_point,
 )
 from drivers.mqtt.payload import check
 from sitekeeper.model.clock import Clock
-from sitekeeper.model.errors import ConfigError, Fault
 from sitekeeper.model.point import PointType
 
 
@@ -36,6 +36,10 @@ class MqttKind:
     marker_keys: frozenset[str] = frozenset({"topic"})
     event_model: type[BaseModel] | None = MqttEvent
 
+    def bind_device(self, options: BaseModel, parameters: Mapping[str, int | str]) -> MqttDevice:
+        assert isinstance(options, MqttDevice)
+        return resolved_device(options, parameters)
+
     def bind(
         self,
         point: BaseModel,
@@ -46,7 +50,7 @@ class MqttKind:
     ) -> Place:
         assert isinstance(point, MqttPoint)
         check(point, point_type, members)
-        return Place(resolved_point(point, parameters), parameters)
+        return Place(resolved_point(point, parameters))
 
     def writable(self, address: object) -> bool:
         return isinstance(address, Place) and address.point.write is not None
@@ -58,12 +62,10 @@ class MqttKind:
         declared = {each.name: each for each in fields}
         for name, source in event.fields.items():
             if name not in declared:
-                near = get_close_matches(name, declared, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(declared) or 'none'}"
-                raise ValueError(f"{name!r} is not a field of this event; {hint}")
+                raise ValueError(f"{name!r} is not a field of this event; {did_you_mean(name, declared)}")
             each = declared[name]
             check(source, "text" if each.personal else each.type, each.members)
-        return EventPlace(resolved_event(event, parameters), parameters)
+        return EventPlace(resolved_event(event, parameters))
 
     def create(
         self, link_id: str, options: BaseModel, devices: Sequence[DeviceRead], clock: Clock, services: Services
@@ -71,10 +73,7 @@ class MqttKind:
         from drivers.mqtt.driver import MqttDriver
 
         assert isinstance(options, MqttLink)
-        try:
-            return MqttDriver(link_id, options, devices, clock, services)
-        except ValueError as error:
-            raise ConfigError([Fault(f"link {link_id}", 0, 0, "bad-address", str(error))]) from None
+        return MqttDriver(link_id, options, devices, clock, services)
 
 
 KIND: Final = MqttKind(name="mqtt")

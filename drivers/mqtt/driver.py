@@ -11,15 +11,17 @@ letter.
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from drivers.base import DeviceRead, Heard, Scan, Services, Sink
+from drivers.base import Account, DeviceRead, Heard, Scan, Services, Sink
 from drivers.broker import NO_SUBSCRIBERS, REFUSED, Connect, Delivery, Session
-from drivers.mqtt.events import DeadLetter, EventCounts, Events, Request
+from drivers.mqtt.asking import Request
+from drivers.mqtt.clocks import Clocks
+from drivers.mqtt.events import DeadLetter, EventCounts, Events
 from drivers.mqtt.options import MqttLink, Place
 from drivers.mqtt.payload import written
 from drivers.mqtt.remedies import remedy
@@ -64,7 +66,7 @@ class _Pending:
 
 
 class MqttDriver:
-    """A `drivers.base.Driver` and `Listener` for all devices on one broker.
+    """A `drivers.base.Driver`, `Listener`, `Asker` and `Reporter` for all devices on one broker.
 
     Attributes:
         refused_requests: requests for missing events that the broker did not take.
@@ -79,6 +81,7 @@ class MqttDriver:
         self._clock = clock
         self._events = Events(link_id, devices, services.salt)
         self._states = States(devices, self._endpoint, self._events.hidden)
+        self._clocks = Clocks(devices)
         self._points = {
             (device.id, point.name): point for device in devices for group in device.groups for point in group.points
         }
@@ -92,6 +95,7 @@ class MqttDriver:
         self._settled = asyncio.Event()
         self._unacknowledged: asyncio.Queue[_Pending] = asyncio.Queue(self._limit)
         self._untold: deque[_Pending] = deque()
+        self._waiting = 0  # messages taken and not yet acknowledged
         self._requests: asyncio.Queue[Request] = asyncio.Queue(REQUESTS)
 
     @property
@@ -103,26 +107,47 @@ class MqttDriver:
     def counts(self) -> EventCounts:
         return self._events.counts
 
+    def report(self, device: str) -> Mapping[str, object]:
+        asking, counters = self._events.asking, self._events.asking.counters(device)
+        behind = self._clocks.behind(device, counters)
+        return {
+            "counters": counters,
+            "clock_behind_s": None if behind is None else round(behind / SECOND, 1),
+            "unacknowledged": self._waiting,
+            "heard": asdict(self.counts),
+            "ranges_asked": asking.asked,
+            "requests_refused": self.refused_requests,
+            "dead_letters": self._events.buried(self._clock.monotonic()),
+        }
+
     async def open(self) -> None:
         if self._connect is None:
             raise LinkDown("this process was given no connections to brokers", endpoint=self._endpoint)
         if not self._hides:
             raise LinkDown("the site has no salt, so cards cannot be hidden", endpoint=self._endpoint)
         self._states.forget()
+        self._clocks.opened()
+        self._events.asking.opened()
+        self._waiting = 0
         self._unacknowledged = asyncio.Queue(self._limit)
         self._untold.clear()
         self._settled.clear()
         try:
             self._session = session = await self._connect()
-            for topic in dict.fromkeys(self._states.topics + self._events.topics):
+            for topic in self._events.topics:
                 await session.subscribe(topic)
+            for topic in dict.fromkeys(self._states.topics + self._clocks.topics + self._events.asking.topics):
+                if not self._events.hears(topic):
+                    # Retained, and told again and again: were they kept for us, they would crowd out the events.
+                    await session.subscribe(topic, queued=False)
         except (PeerUnreachable, Refused) as error:
             await self.close()
             raise self._down(error) from None
         self._lost = ""
         self._running = asyncio.create_task(self._run(session), name=self._endpoint)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._settled.wait(), SETTLE)
+            async with asyncio.timeout(SETTLE):
+                await self._settled.wait()  # wait_for, on Python 3.11, forgets a cancellation that comes with it
 
     async def close(self) -> None:
         running, self._running = self._running, None
@@ -169,6 +194,9 @@ class MqttDriver:
         finally:
             self._sink = None
 
+    def ask(self, accounts: Mapping[str, Account]) -> None:
+        self._want(self._events.asking.resumed(accounts))
+
     # while the link is open
 
     async def _run(self, session: Session) -> None:
@@ -188,17 +216,20 @@ class MqttDriver:
     async def _take(self, delivery: Delivery) -> None:
         """Take one message: events first, then states, so that whoever opened a door is known before it is open."""
         pending = _Pending(delivery)
-        await self._unacknowledged.put(pending)  # as long as this waits nothing more is taken: the time comes after it
+        if delivery.qos or self._events.hears(delivery.topic):
+            await self._unacknowledged.put(pending)  # as long as this waits nothing more is taken: the time comes after
+            self._waiting += 1
         topic, payload, now = delivery.topic, delivery.payload, self._now()
         told = self._events.take(topic, payload, now.mono, retained=delivery.retained)
         changed = self._states.take(topic, payload, now)
+        self._clocks.take(topic, payload, now, retained=delivery.retained)
+        self._want(self._events.asking.take(topic, payload, now.mono))
         if self._states.all_heard:
             self._settled.set()
         if told is not None:
-            pending.heard = told.heard
+            pending.heard = tuple(self._clocks.stamped(each, now) for each in told.heard)
             changed += [group for device in told.devices for group in self._states.alive(device, now.mono)]
-            if told.request is not None and not self._requests.full():
-                self._requests.put_nowait(told.request)
+            self._want([told.request] if told.request is not None else [])
         if pending.heard and self._sink is None:
             self._untold.append(pending)
         elif pending.heard and self._sink is not None:
@@ -214,12 +245,15 @@ class MqttDriver:
             if pending.heard:
                 await self._durable(pending)
             session.ack(pending.delivery)
+            self._waiting -= 1
 
     async def _durable(self, pending: _Pending) -> None:
         """Wait until events are durable. Those that could not be stored are told again.
 
-        The link stays open meanwhile: a full disk must not keep a fire alarm from opening the doors.
+        The link stays open meanwhile: a full disk must not keep a fire alarm from opening the doors. The first time
+        they are told again at once: while others waited before them the disk may have come back.
         """
+        waits = 0.0
         while True:
             await pending.told.wait()
             assert pending.durable is not None
@@ -227,11 +261,16 @@ class MqttDriver:
                 return await _resolved(pending.durable)
             except StorageError:
                 pending.told.clear()
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(waits)
+            waits = AGAIN_S
             if self._sink is None:
                 self._untold.append(pending)
             else:
                 pending.tell(self._sink)
+
+    def _want(self, requests: Sequence[Request]) -> None:
+        for request in requests[: REQUESTS - self._requests.qsize()]:
+            self._requests.put_nowait(request)
 
     async def _ask(self, session: Session) -> None:
         """Publish requests for events that did not come."""
@@ -257,7 +296,7 @@ class MqttDriver:
         return LinkDown(what, endpoint=self._endpoint, request=request)
 
     def _now(self) -> Moment:
-        return Moment(mono=self._clock.monotonic(), wall=self._clock.wall())
+        return Moment(mono=self._clock.monotonic(), wall=self._clock.wall(), trusted=self._clock.trusted())
 
 
 def _connect(link_id: str, link: MqttLink, port: int, services: Services) -> Connect | None:

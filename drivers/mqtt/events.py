@@ -7,37 +7,34 @@ its shape only. A retained message is an echo of something told before, so it is
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Literal
 
 import msgspec
 
 from drivers.base import DeviceRead, EventField, EventRead, Heard
-from drivers.mqtt.options import EventPlace, FieldFrom, MqttEvent, RangeRequest
+from drivers.mqtt.asking import Asking, Request, matches
+from drivers.mqtt.options import EventPlace, FieldFrom, MqttEvent
 from drivers.mqtt.payload import (
     FIRST,
     Decoder,
     Unreadable,
     decoder,
-    filled,
     masked,
     moment_at,
     pick,
     same,
     tree,
 )
-from sitekeeper.model.clock import Micros
+from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.event import PersonalKind, pseudonym
 from sitekeeper.model.quality import is_good
 from sitekeeper.model.sample import Value
 
 DEAD_LETTERS: Final = 100
 """Messages kept that could not be understood; the oldest go first."""
-COUNTERS: Final = 1_000
-"""Tellers whose last sequence number is kept; the oldest go first."""
-RANGE: Final = 1_000
-"""Most events asked for at once: of a wider gap, the newest."""
-WINDOW: Final = 512
-"""A sequence number so far behind the last is that of a counter that began anew, not of a late message."""
+SHOWN: Final = 5
+"""Kinds of them that people are shown."""
 
 _PLAIN: Final = FieldFrom.model_validate({"json": "x"})
 
@@ -57,7 +54,7 @@ class EventCounts:
 
     Attributes:
         told: events. strangers: messages of no device of ours. retained: ignored. dead: not understood. unclear:
-            fields that had no meaning. asked: gaps for which events were asked for again.
+            fields that had no meaning.
     """
 
     told: int = 0
@@ -65,14 +62,6 @@ class EventCounts:
     retained: int = 0
     dead: int = 0
     unclear: int = 0
-    asked: int = 0
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A message to publish, asking for events that did not come."""
-
-    topic: str
-    payload: bytes
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -112,16 +101,15 @@ class Events:
     """All events of one link. `salt` hashes personal identifiers.
 
     Attributes:
-        dead_letters: what could not be understood, oldest first.
+        dead_letters: what could not be understood, oldest first. asking: what is missing.
     """
 
     def __init__(self, link: str, devices: Sequence[DeviceRead], salt: bytes) -> None:
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS)
         self.counts = EventCounts()
-        self._link = link
+        self.asking = Asking(link, devices)
         self._salt = salt
         self._claims: dict[str, list[_Claim]] = {}
-        self._last: dict[str, int] = {}
         for device in devices:
             for read in device.events:
                 claim = _claim(device.id, read)
@@ -137,6 +125,10 @@ class Events:
         """Whether any event has a personal identifier, so that a salt is needed."""
         return any(each.personal for claims in self._claims.values() for claim in claims for each in claim.fields)
 
+    def hears(self, topic: str) -> bool:
+        """Tell whether a topic, which may be a pattern, is one of events."""
+        return bool(self._on(topic))
+
     def hidden(self, topic: str) -> bool:
         """Tell whether payloads of a topic may name people."""
         return any(each.personal for claim in self._on(topic) for each in claim.fields)
@@ -144,7 +136,7 @@ class Events:
     def _on(self, topic: str) -> list[_Claim]:
         found = list(self._claims.get(topic, ()))
         for pattern in self._wild:
-            if pattern != topic and _matches(pattern, topic):
+            if pattern != topic and matches(pattern, topic):
                 found += self._claims[pattern]
         return found
 
@@ -175,7 +167,7 @@ class Events:
         if claim is None and sequence is None:
             return Told()
         buffered = event.buffered is not None and _truth(found, event.buffered)
-        counter = "" if sequence is None else f"{self._link}/{event.counter or topic}"
+        counter = "" if sequence is None else self.asking.counter(event, topic)
         heard = Heard(
             device=claim.device if claim else "",
             name=claim.name if claim else "",
@@ -187,7 +179,7 @@ class Events:
             buffered=buffered,
         )
         self.counts.told += claim is not None
-        request = None if sequence is None else self._missing(counter, sequence, event.request, buffered=buffered)
+        request = None if sequence is None else self.asking.heard(counter, sequence, buffered=buffered)
         return Told(heard=(heard,), request=request)
 
     def _fields(self, claim: _Claim, found: object) -> dict[str, Value]:
@@ -208,20 +200,15 @@ class Events:
             fields[each.name] = value
         return fields
 
-    def _missing(self, counter: str, sequence: int, request: RangeRequest | None, *, buffered: bool) -> Request | None:
-        """Take note of a sequence number; return the request for those that it shows to be missing, once."""
-        last = self._last.pop(counter, None)
-        forward = last is None or sequence > last
-        anew = last is not None and not buffered and (sequence <= 1 or sequence < last - WINDOW)
-        self._last[counter] = sequence if last is None or forward or anew else last
-        if len(self._last) > COUNTERS:
-            del self._last[next(iter(self._last))]
-        if request is None or last is None or sequence <= last + 1:
-            return None
-        self.counts.asked += 1
-        first = max(last + 1, sequence - RANGE)
-        body = filled(request.json_body, {"$from": first, "$to": sequence - 1})
-        return Request(request.topic, msgspec.json.encode(body))
+    def buried(self, now: Micros) -> list[dict[str, object]]:
+        """Return the last kinds of messages that could not be understood, newest first, without their content."""
+        kinds: dict[tuple[str, str], list[Micros]] = {}
+        for letter in reversed(self.dead_letters):
+            kinds.setdefault((letter.topic, letter.why), []).append(letter.received)
+        return [
+            {"topic": topic, "why": why, "times": len(when), "s_ago": (now - when[0]) // SECOND}
+            for (topic, why), when in islice(kinds.items(), SHOWN)
+        ]
 
     def _bury(self, topic: str, payload: bytes, why: str, now: Micros, *, hide: bool) -> None:
         self.counts.dead += 1
@@ -239,11 +226,6 @@ def _field(declared: EventField, source: FieldFrom) -> _Field:
     personal = declared.personal
     decode = decoder(_PLAIN if personal else source, "text" if personal else declared.type, declared.members)
     return _Field(declared.name, source.json_path, personal, decode)
-
-
-def _matches(pattern: str, topic: str) -> bool:
-    want, have = pattern.split("/"), topic.split("/")
-    return len(want) == len(have) and all(part in ("+", level) for part, level in zip(want, have, strict=True))
 
 
 def _sequence(found: object, path: str | None) -> int | None:

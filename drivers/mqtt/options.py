@@ -5,13 +5,14 @@ Topics, and the words of `when`, may have parameters of the device's `with:` in 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
+from drivers import lookup
 from sitekeeper.model.clock import MINUTE, SECOND
-from sitekeeper.profile import Duration, Word, Written
+from sitekeeper.profile import Duration, Word, Written, true_and_false
 
 Parameters = Mapping[str, int | str]
 Scalar = bool | int | float | str
@@ -87,7 +88,7 @@ class MqttLink(Written):
         unacknowledged: most messages that the broker may have on the way to us.
     """
 
-    host: str = Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")
+    host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$"), AfterValidator(lookup.host)]
     port: int | None = Field(default=None, ge=1, le=65535)
     username: str | None = None
     password: str | None = Field(default=None, repr=False)
@@ -110,26 +111,27 @@ class Availability(Written):
     online: Scalar = True
 
 
+class Told(Written):
+    """Where a device tells something about itself, again and again. `json`: where in the payload."""
+
+    topic: Topic
+    json_path: Path = Field(alias="json")
+
+
 class MqttDevice(Written):
     """A device on the broker.
 
     Attributes:
+        clock: where it tells its present time, as `source` of a point. What its events say of their time is judged by
+            that: without it a clock that is wrong by more than 5 s makes every event late.
+        sequence: where it tells the number of the last event it has sent, so that a loss at the end is seen.
         max_silence: without any message of it for so long, it does not answer.
     """
 
     availability: Availability | None = None
+    clock: Told | None = None
+    sequence: Told | None = None
     max_silence: Annotated[Duration, Field(ge=SECOND)] = MINUTE
-
-
-def _bool_map(value: object) -> object:
-    """Accept the keys true and false only, however the reader of the file spelt them."""
-    if not isinstance(value, Mapping):
-        return value
-    spelt: dict[object, bool] = {True: True, False: False, "true": True, "false": False}
-    keys = [spelt.get(key) for key in value]
-    if None in keys or sorted(map(bool, keys)) != [False, True]:
-        raise ValueError("needs exactly the keys true and false, each with its raw value")
-    return dict(zip(keys, value.values(), strict=True))
 
 
 class Reading(Written):
@@ -144,7 +146,7 @@ class Reading(Written):
     """
 
     enum: dict[int | str, str] | None = Field(default=None, min_length=1, max_length=256)
-    bool_map: Annotated[dict[bool, Scalar] | None, BeforeValidator(_bool_map)] = Field(default=None, alias="bool")
+    bool_map: Annotated[dict[bool, Scalar] | None, BeforeValidator(true_and_false)] = Field(default=None, alias="bool")
     scale: float = Field(default=1.0, allow_inf_nan=False)
     offset: float = Field(default=0.0, allow_inf_nan=False)
     text: bool = False
@@ -241,10 +243,9 @@ class MqttEvent(Written):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What `bind` makes of a point: its topics filled in. `parameters` fill in its device's availability topic."""
+    """What `bind` makes of a point: its topics filled in."""
 
     point: MqttPoint
-    parameters: Parameters = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,6 @@ class EventPlace:
     """What `bind_event` makes of an event: its topics and words filled in."""
 
     event: MqttEvent
-    parameters: Parameters = field(repr=False)
 
 
 def fill(text: str, parameters: Parameters, *, topic: bool = True) -> str:
@@ -282,6 +282,19 @@ def fill_scalar(written: Scalar, parameters: Parameters) -> Scalar:
     whole = _PARAMETER.fullmatch(written)
     filled = fill(written, parameters, topic=False)
     return parameters[whole[1]] if whole else filled
+
+
+def resolved_device(device: MqttDevice, parameters: Parameters) -> MqttDevice:
+    """Return the same keys with their topics filled in. Raises ValueError as `fill`, with the key before it."""
+    update: dict[str, Any] = {}
+    for name in ("availability", "clock", "sequence"):
+        place = getattr(device, name)
+        if place is not None:
+            try:
+                update[name] = place.model_copy(update={"topic": fill(place.topic, parameters)})
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+    return device.model_copy(update=update)
 
 
 def resolved_point(point: MqttPoint, parameters: Parameters) -> MqttPoint:

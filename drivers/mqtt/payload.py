@@ -7,9 +7,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, Final, assert_never
 
+from drivers.lookup import check_words
 from drivers.mqtt.options import VALUE, MqttPoint, Reading, Scalar
 from sitekeeper.model.clock import MS, SECOND, Micros
 from sitekeeper.model.point import PointType
@@ -126,11 +126,7 @@ def check(reading: Reading, point_type: PointType, members: tuple[str, ...]) -> 
         raise ValueError(f"scale, offset and text are for numbers, but the point is of type {point_type}")
     if point_type == "int" and not (reading.scale.is_integer() and reading.offset.is_integer()):
         raise ValueError("the point is a whole number, but scale or offset is not")
-    for word in (reading.enum or {}).values():
-        if word not in members:
-            near = get_close_matches(word, members, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(members)}"
-            raise ValueError(f"{word!r} is not a word of this point; {hint}")
+    check_words((reading.enum or {}).values(), members)
 
 
 def decoder(reading: Reading, point_type: PointType, members: tuple[str, ...], *, raw_text: bool = False) -> Decoder:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_HUNG_UP: Final = "both or neither of this port and this link must have TLS"
+_HUNG_UP: Final = 'both or neither of this port and this link must have TLS; an older broker needs protocol: "3.1.1"'
 
 _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("bad-credentials", "check username and password of the link"),

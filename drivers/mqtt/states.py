@@ -6,15 +6,15 @@ availability topic does not say otherwise and anything of it came within `max_si
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Final
 
 from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
-from drivers.mqtt.options import Availability, EventPlace, MqttDevice, Parameters, Place, fill
+from drivers.lookup import find
+from drivers.mqtt.options import MqttDevice, Place
 from drivers.mqtt.payload import FIRST, Decoder, Unreadable, decoder, masked, moment_at, pick, plain, same, tree
 from sitekeeper.durations import duration_text
 from sitekeeper.model.clock import Micros, Moment
-from sitekeeper.model.errors import DeviceSilent, FieldError, NotFound, ReplyMismatch
+from sitekeeper.model.errors import DeviceSilent, FieldError, ReplyMismatch
 from sitekeeper.model.quality import Q, Reason, bad, is_good
 from sitekeeper.model.sample import Value
 
@@ -29,7 +29,6 @@ UNREADABLE: Final[Last] = (None, bad(Reason.MISMATCH), None)
 class _Device:
     id: str
     options: MqttDevice
-    availability: Availability | None
     groups: "list[_Group]" = field(default_factory=list)
     available: bool | None = None
     heard: Micros | None = None
@@ -84,9 +83,6 @@ class States:
 
     Args:
         endpoint: the broker, as errors name it. hidden: tells whether payloads of a topic may name people.
-
-    Raises:
-        ValueError: a topic needs a parameter that the device does not have.
     """
 
     def __init__(self, devices: Sequence[DeviceRead], endpoint: str, hidden: Callable[[str], bool]) -> None:
@@ -97,10 +93,10 @@ class States:
         self._topics: dict[str, _Topic] = {}
         for read in devices:
             assert isinstance(read.options, MqttDevice)
-            device = _Device(read.id, read.options, _availability(read))
+            device = _Device(read.id, read.options)
             self._devices[read.id] = device
-            if device.availability is not None:
-                self._topics.setdefault(device.availability.topic, _Topic()).available.append(device)
+            if read.options.availability is not None:
+                self._topics.setdefault(read.options.availability.topic, _Topic()).available.append(device)
             for group in read.groups:
                 self._add(device, group)
 
@@ -164,9 +160,10 @@ class States:
 
     def _hear(self, device: _Device, payload: bytes, found: object, now: Micros) -> list[str]:
         """Take what the availability topic says; what it does not say clearly is not online."""
-        assert device.availability is not None
+        availability = device.options.availability
+        assert availability is not None
         was_silent, device.heard = device.why_silent(now), now
-        path, want = device.availability.json_path, device.availability.online
+        path, want = availability.json_path, availability.online
         try:
             if path is None:
                 device.available = plain(payload) == (str(want).lower() if isinstance(want, bool) else str(want))
@@ -217,9 +214,7 @@ class States:
         Raises:
             NotFound: there is none of that id.
         """
-        group = self._groups.get(group_id)
-        if group is None:
-            raise NotFound(f"scan group {group_id!r}", near=tuple(get_close_matches(group_id, self._groups)))
+        group = find(group_id, self._groups, "scan group")
         device, silent = group.device, group.device.why_silent(now.mono)
         group.memory.begin(now.mono)
         for index, (value, q, source) in enumerate(group.values):
@@ -240,28 +235,10 @@ class States:
 def _tree(topic: _Topic, payload: bytes) -> tuple[object, str]:
     """Return the payload's JSON, or why there is none; not looked for where nobody wants any."""
     paths = [cell.place.point.json_path for _, cells in topic.groups for cell in cells]
-    paths += [device.availability.json_path for device in topic.available if device.availability]
+    paths += [each.options.availability.json_path for each in topic.available if each.options.availability]
     if not any(paths):
         return None, ""
     try:
         return tree(payload), ""
     except Unreadable as error:
         return None, str(error)
-
-
-def _availability(read: DeviceRead) -> Availability | None:
-    """Return the device's availability topic, filled in by the parameters that came with its points and events."""
-    assert isinstance(read.options, MqttDevice)
-    written = read.options.availability
-    if written is None:
-        return None
-    try:
-        return written.model_copy(update={"topic": fill(written.topic, _parameters(read))})
-    except ValueError as error:
-        raise ValueError(f"device {read.id}, availability: {error}") from None
-
-
-def _parameters(read: DeviceRead) -> Parameters:
-    addresses = [point.address for group in read.groups for point in group.points]
-    addresses += [event.address for event in read.events]
-    return next((each.parameters for each in addresses if isinstance(each, Place | EventPlace)), {})

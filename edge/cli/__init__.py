@@ -1,1 +1,7 @@
-"""The gateway's side of `sk`: one file per noun, and two shared ones (client, output)."""
+"""The gateway's side of `sk`: one file per command, and what they share.
+
+of the daemon, by its socket    status, device, point, alarm, sync, doctor, why
+of a site folder                config, rule, run
+of neither                      probe, with probe_bacnet and probe_mqtt; version
+shared                          client, output
+"""

@@ -35,7 +35,11 @@ def list_(*, everything: bool, office: str | None, socket_: str | None, as_json:
 @click.argument("alarm_id")
 @_options
 def show(*, alarm_id: str, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
-    """One alarm as a story: what was seen, who was told, who did what."""
+    """One alarm as a story: what was seen, who was told, who did what.
+
+    ALARM_ID is the rule where only one device has it (L01), device/rule, or the key or occurrence that `sk alarm list`
+    shows; one that is normal again is found by key or occurrence only.
+    """
     try:
         item = one(socket_path(office or socket_), "alarm.show", {"id": alarm_id, "lang": lang})
     except ControlError as error:

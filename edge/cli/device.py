@@ -24,5 +24,5 @@ def list_(*, socket_: str | None, as_json: bool, lang: str) -> None:
 @click.argument("device_id")
 @options
 def show(*, device_id: str, socket_: str | None, as_json: bool, lang: str) -> None:
-    """One device: link, scan groups, counts, the last error word for word, its equipment record."""
+    """One device: link, scan groups, counts, what it tells unasked, the last error in full, its equipment record."""
     sys.exit(facts("device.show", "device.show", {"id": device_id}, socket_=socket_, as_json=as_json, lang=lang))

@@ -36,7 +36,9 @@ def lang_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command about a daemon takes."""
     command = click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")(command)
-    place = click.option("--socket", "socket_", metavar="PATH", help="The daemon's socket, if not the usual one.")
+    place = click.option(
+        "--socket", "socket_", metavar="PATH", help="The daemon's socket, if not the usual one or SITEKEEPER_SOCKET."
+    )
     return place(lang_option(command))
 
 
@@ -52,7 +54,7 @@ def envelope(name: str, data: object, problems: Iterable[Problem] = ()) -> str:
 
 def table(header: Row, rows: Iterable[Row]) -> None:
     """Print aligned columns on a terminal, TSV without truncation elsewhere."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[cell(value) for value in row] for row in rows]
     if not sys.stdout.isatty():
         for line in [[str(h) for h in header], *cells]:
             click.echo("\t".join(line))
@@ -63,7 +65,8 @@ def table(header: Row, rows: Iterable[Row]) -> None:
         click.echo("  ".join(cell + " " * (w - _width(cell)) for cell, w in zip(line, widths, strict=True)).rstrip())
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Return a value as tables show it."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -71,7 +74,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(each)}" for key, each in value.items()) or "-"
+        return ", ".join(f"{key} {cell(each)}" for key, each in value.items()) or "-"
     return str(value).replace("\t", " ").replace("\n", " ")
 
 

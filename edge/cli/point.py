@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edge.cli.client import EXIT_BY_CODE, ask, socket_path
-from edge.cli.output import envelope, facts, listing, options, report
+from edge.cli.output import cell, envelope, facts, listing, options, report
 from sitekeeper.control import ControlError, Problem
 
 
@@ -47,7 +47,7 @@ def watch(*, pattern: str, socket_: str | None, as_json: bool, lang: str) -> Non
 
 
 def _line(item: dict[str, Any]) -> str:
-    return "\t".join(str(item[key]) for key in ("at", "id", "value", "unit", "quality"))
+    return "\t".join(cell(item[key]) for key in ("at", "id", "value", "unit", "quality"))
 
 
 @point.command()

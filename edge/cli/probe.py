@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from drivers.modbus.address import Table
 from drivers.modbus.link import Link, question
 from drivers.modbus.options import ModbusDevice, RawType, TcpLink
-from edge import probing
 from edge.cli.output import envelope, lang_option, table
 from edge.cli.probe_bacnet import bacnet
 from edge.cli.probe_mqtt import mqtt
+from edge.probe import modbus as modbus_
+from edge.probe.place import place
 from sitekeeper.control import Problem
 from sitekeeper.model.errors import DeviceRefused, FieldError, LinkDown
 from sitekeeper.texts import text
@@ -69,11 +70,11 @@ probe.add_command(mqtt)
 @click.argument("host", metavar="HOST[:PORT]")
 @click.option("--unit", type=int, help="The unit to ask; 1 if not given.")
 @click.option("--units", metavar="FIRST..LAST", help="Try several units and say which answer.")
-@click.option("--table", "table_", type=click.Choice(probing.TABLES), help="holding, unless the address says another.")
+@click.option("--table", "table_", type=click.Choice(modbus_.TABLES), help="holding, unless the address says another.")
 @click.option("--address", "written", default="0", show_default=True, help="From 0; 40021 is read as a Modicon number.")
 @click.option("--raw-address", is_flag=True, help="Take 40021 as the address itself.")
 @click.option("--count", type=click.IntRange(1, 2000), default=1, show_default=True, help="Registers or bits.")
-@click.option("--type", "types", type=click.Choice(probing.TYPES), multiple=True, help="Show these types only.")
+@click.option("--type", "types", type=click.Choice(modbus_.TYPES), multiple=True, help="Show these types only.")
 @click.option("--timeout", default="1s", show_default=True, help="For connecting and for each answer.")
 @click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")
 @lang_option
@@ -121,12 +122,12 @@ def _asked(
     """Return the request and whether its address was translated; raises ValueError, of which ValidationError is one."""
     if unit is not None and units:
         raise ValueError("--unit or --units, not both")
-    wanted = probing.units(units) if units else [1 if unit is None else unit]
+    wanted = modbus_.units(units) if units else [1 if unit is None else unit]
     for each in wanted:
         ModbusDevice(unit=each)
-    name, port = probing.place(host, 502)
+    name, port = place(host, 502)
     link = TcpLink.model_validate({"host": name, "port": port, "timeout": timeout})
-    table_, address, translated = probing.address(table_, written, as_it_is=raw_address)
+    table_, address, translated = modbus_.address(table_, written, as_it_is=raw_address)
     if address + count > 65536 or (table_ in ("input", "holding") and count > 125):
         raise ValueError(f"{table_} {address}, {count} of them: one request takes 125 registers or 2000 bits at most")
     return Asked(link=link, units=wanted, table=table_, address=address, count=count), translated
@@ -172,9 +173,9 @@ def _problems(answers: Sequence[Answer], lang: str) -> list[Problem]:
 def _described(asked: Asked, answer: Answer, types: Sequence[RawType]) -> dict[str, Any]:
     start, data = asked.address, answer.data
     if asked.table in ("coil", "discrete"):
-        read, raw = probing.bits(start, asked.count, data) if data else [], [f"{byte:02X}" for byte in data]
+        read, raw = modbus_.bits(start, asked.count, data) if data else [], [f"{byte:02X}" for byte in data]
     else:
-        read, raw = probing.readings(asked.table, start, data, types), probing.words(data)
+        read, raw = modbus_.readings(asked.table, start, data, types), modbus_.words(data)
     error = "" if answer.error is None else str(answer.error)
     return {"unit": answer.unit, "state": answer.state, "raw": raw, "error": error, "values": [asdict(r) for r in read]}
 

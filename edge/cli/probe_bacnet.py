@@ -18,8 +18,8 @@ from sitekeeper.texts import text
 
 if TYPE_CHECKING:
     from drivers.bacnet.options import IpLink
-    from edge.cli.probe_bacnet_talk import Report
-    from edge.probing_bacnet import Examined
+    from edge.probe.bacnet import Examined
+    from edge.probe.bacnet_talk import Report
 
 UNREACHABLE: Final = 5
 OWN_INSTANCE: Final = 4_194_301
@@ -46,7 +46,7 @@ def bacnet(
 
     Exit codes: 0 it answered, 1 another device or only a part of it answered, 5 unreachable or silent.
     """
-    from edge.cli.probe_bacnet_talk import Report, examine
+    from edge.probe.bacnet_talk import Report, examine
 
     if bool(host) == bool(discover):
         raise click.UsageError("HOST or --discover, one of them")
@@ -74,7 +74,7 @@ def _link(address: str, port: int, timeout: str) -> "IpLink":
 
 def _endpoint(written: str) -> str:
     """Return numeric address and port; raises OSError if the name is not known."""
-    from edge.probing import place
+    from edge.probe.place import place
 
     name, port = place(written, DEFAULT_PORT)
     found = socket.getaddrinfo(name, port, socket.AF_INET, socket.SOCK_DGRAM)

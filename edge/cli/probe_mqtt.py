@@ -8,10 +8,10 @@ from typing import Any, Final, TextIO
 
 import click
 
-from edge import probing_mqtt as mqtt_
 from edge.cli.output import envelope, lang_option, table
-from edge.cli.probe_mqtt_steps import Asked, Report, examine
-from edge.probing import place
+from edge.probe import mqtt as mqtt_
+from edge.probe.mqtt_steps import Asked, Report, examine
+from edge.probe.place import place
 from sitekeeper.control import Problem
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.clock import SECOND

@@ -37,7 +37,14 @@ def list_(folder: Path, lang: str, *, as_json: bool) -> int:
         return _invalid("rule-list", error.faults, as_json=as_json)
     names = {known.id: pick(known.names, lang, known.id) for known in rules.rules}
     rows: list[tuple[str, str, str, str, str, str]] = [
-        (plan.rule.id, plan.device.id, plan.levels[0][0], plan.mode or "live", text("rules.applies", lang), "")
+        (
+            plan.rule.id,
+            plan.device.id,
+            plan.levels[0][0] if plan.rule.alarm else "-",
+            plan.mode or "live",
+            text("rules.applies", lang),
+            "",
+        )
         for plan in rules.plans
     ]
     rows += [

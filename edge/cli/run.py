@@ -1,6 +1,7 @@
 """`sk run`: the gateway daemon."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ def run(*, folder: Path, socket_: str | None, lang: str) -> None:
     from sitekeeper.model.errors import ConfigError, SitekeeperError
 
     configure()
+    gc.disable()  # what is made until the gateway is open stays for its whole life
     try:
         site = load(folder, lang=lang)
     except ConfigError as error:
@@ -59,7 +61,7 @@ async def _serve(site: "Site", socket_: Path) -> None:
     """Run until a signal asks to stop; then everything that waits is made durable."""
     from edge.app import App, Wiring, office_connect
     from edge.clock_trust import synchronised
-    from edge.notify import Service
+    from edge.service import Service
     from sitekeeper.model.clock import SystemClock
 
     connect = None if site.office is None else office_connect(site.id, site.office)
@@ -69,6 +71,8 @@ async def _serve(site: "Site", socket_: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await app.open()
+    gc.freeze()
+    gc.enable()
     try:
         running = asyncio.create_task(app.run(), name="gateway")
         stopping = asyncio.create_task(stop.wait(), name="stop")

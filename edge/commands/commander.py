@@ -19,9 +19,10 @@ from typing import Any, Final, Protocol
 
 from edge.commands import claims, guard
 from edge.commands.audit import WRITE, AuditRow, encode
-from edge.commands.claims import Claim
+from edge.commands.claims import Claim, Wishes
+from edge.commands.desk import Desk, Result
 from edge.commands.guard import SAFETY, Present, Target
-from edge.commands.line import Desk, Line, Result
+from edge.commands.line import Line
 from edge.rules.instance import Verdict
 from sitekeeper.model.clock import Clock, Micros, Moment
 from sitekeeper.model.command import MANUAL, Actor, Write
@@ -188,7 +189,7 @@ class Commander:
             guard.permit(line.target, _RULES, write.value)
         except Refused as refused:
             result = Result("refused", refused.reason, refused.detail)
-            asyncio.get_running_loop().call_soon(self._tell, line, claim, result)
+            asyncio.get_running_loop().call_soon(lambda: self._tell(line.target.id, line.wishes, claim, result))
             return
         line.claim(claim)
 
@@ -226,9 +227,9 @@ class Commander:
             pulse=pulse,
         )
 
-    def _saved(self, id_: str, saved: Mapping[str, bytes]) -> claims.Wishes:
+    def _saved(self, id_: str, saved: Mapping[str, bytes]) -> Wishes:
         state = saved.get(PREFIX + id_)
-        return claims.Wishes() if state is None else claims.restored(state, self._now())
+        return Wishes() if state is None else claims.restored(state, self._now())
 
     def _resume(self, standing: Sequence[Verdict]) -> None:
         """Make the claims of rules anew: keep those that stand as they were, end the others."""
@@ -265,14 +266,14 @@ class Commander:
 
     # telling
 
-    def _tell(self, line: Line, claim: Claim, result: Result) -> "Future[None] | None":
+    def _tell(self, point_id: str, wishes: Wishes, claim: Claim, result: Result) -> "Future[None] | None":
         """Record what came of a claim, and answer who waits for it; None if the store does not take it."""
         if result.outcome != "accepted" and (answer := self._open.pop(claim.id, None)) is not None:
             self._remember(claim.id, self._known.get(claim.id, ("", result))[0], result)
             if not answer.done():
                 answer.set_result(result)
-        state = self._unsaved | {PREFIX + line.target.id: claims.save(line.wishes, self._now())}
-        future = self._record_it(line.target.id, claim, result, state)
+        state = self._unsaved | {PREFIX + point_id: claims.save(wishes, self._now())}
+        future = self._record_it(point_id, claim, result, state)
         if future is not None:
             self._unsaved = {}
         return future

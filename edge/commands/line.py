@@ -10,18 +10,16 @@ is not seen to stand. A device that missed a reading a moment ago may well be th
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Final
 
 from edge.commands import claims, guard
 from edge.commands.claims import Claim, Step, Wishes
-from edge.commands.guard import SAFETY, Present, Target
-from sitekeeper.model.clock import MS, SECOND, Clock, Micros
-from sitekeeper.model.command import DEFAULT, Outcome
+from edge.commands.desk import Desk, Result
+from edge.commands.guard import SAFETY, Target
+from sitekeeper.model.clock import MS, SECOND, Micros
+from sitekeeper.model.command import DEFAULT
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, NotFound, Refused, StorageError
-from sitekeeper.model.sample import Value
 
 WRITE_WITHIN: Final[Micros] = 10 * SECOND
 """How long a device may take to accept a write, waiting for its turn on the link included."""
@@ -43,33 +41,6 @@ AGAIN_MOST: Final[Micros] = 60 * SECOND
 
 ANSWERED_FIRST: Final = 0.2
 """Seconds by which a device that does not answer comes after those that do: it may cost its link a time-out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a command; `reason` is a stable word, `detail` a sentence."""
-
-    outcome: Outcome
-    reason: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """What a line needs of the gateway.
-
-    Attributes:
-        present: the site as it stands; with a time, only what was read after it counts as fresh.
-        tell: records what came of a claim with the line's wishes; None if it could not be recorded.
-        write: (device, point, value, priority): `drivers.base.Driver.write` of the device's link.
-        tasks: owns the lines' tasks; None before the gateway runs: then nothing is done yet.
-    """
-
-    present: Callable[[Micros | None], Present]
-    tell: "Callable[[Line, Claim, Result], Future[None] | None]"
-    write: Callable[[str, str, Value, int], Awaitable[None]]
-    tasks: Callable[[], asyncio.TaskGroup | None]
-    clock: Clock
 
 
 class Line:
@@ -244,7 +215,7 @@ class Line:
             self._again = AGAIN
             if result.outcome != "confirmed":
                 self._tell(holder, Result("confirmed"))
-        elif stands is False:
+        elif stands is False or result.outcome in ("timed_out", "refused"):
             self._done = None
             if result.outcome == "confirmed":
                 self._tell(holder, Result("unconfirmed", "not-seen"))
@@ -308,7 +279,7 @@ class Line:
         try:
             guard.ready(self.target, self._desk.present(None))
             self.wishes = claims.writing(self.wishes, step, relinquishes=self.target.relinquishes)
-            durable = self._desk.tell(self, claim, Result("accepted"))
+            durable = self._desk.tell(self.target.id, self.wishes, claim, Result("accepted"))
             if claim.person:
                 if durable is None or not await _durable(durable):
                     return Result("refused", "not-recorded", "the disk does not take it")
@@ -384,7 +355,7 @@ class Line:
         self.results[claim.id] = result
         standing = {each.id for each in self.wishes.claims}
         self.results = {id_: each for id_, each in self.results.items() if id_ in standing}
-        self._desk.tell(self, claim, result)
+        self._desk.tell(self.target.id, self.wishes, claim, result)
 
 
 def _for_safety(claim: Claim) -> bool:

@@ -7,6 +7,9 @@ from typing import Final
 from edge.doctor.finding import Facts, Finding
 
 _ENDPOINT: Final = re.compile(r"(\S+) unit (\d+)")
+_BROKER: Final = re.compile(r"\bmqtt (\S+:\d+): ")
+_UNHEARD: Final = re.compile("says its availability topic|nothing heard")
+_STATION: Final = re.compile(r"\bbacnet-ip (\S+:\d+) device (\d+)")
 _REQUEST: Final = re.compile(r"FC0([1-4]) address (\d+)")
 _TABLES: Final = {"1": "coil", "2": "discrete", "3": "holding", "4": "input"}
 _SHOWN: Final = 5
@@ -31,6 +34,10 @@ def refused(shown: Mapping[str, Facts], points: Mapping[str, Sequence[str]]) -> 
 def probe(endpoint: str, error: str, device: str) -> str:
     """Return what to type to ask the device what the gateway asked it last."""
     where, asked = _ENDPOINT.fullmatch(endpoint), _REQUEST.search(error)
+    if broker := _BROKER.search(error):
+        return f"sk probe mqtt {broker[1]}"
+    if station := _STATION.search(error):
+        return f"sk probe bacnet {station[1]} --device {station[2]}"
     if where is None:
         return f"sk device show {device}"
     command = f"sk probe modbus {where[1]} --unit {where[2]}"
@@ -41,6 +48,10 @@ def _silent(device: Facts) -> Finding:
     error = device["last_error"]
     if device["frozen"] or not error:  # an error would be of an earlier fault
         kind = "device-frozen"
+    elif _BROKER.search(error):
+        kind = "device-offline" if _UNHEARD.search(error) else "device-broker"
+    elif _STATION.search(error):
+        kind = "device-station"
     elif ": FC" not in error or "peer closed" in error:
         kind = "device-nobody"  # the request that failed is told of every fault but those of connecting
     else:

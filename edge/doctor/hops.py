@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from edge.doctor.devices import probe
 from edge.doctor.finding import Facts
-from edge.doctor.office import FRESH_S, STARTING_S
+from edge.doctor.office import FRESH_S, REACHED, STARTING_S
 from sitekeeper.texts import text
 
 _BACNET: Final = re.compile(r"(\S+) device (\d+)")
@@ -136,7 +136,7 @@ def _ask(facts: Facts) -> str:
 def _quality(facts: Facts) -> Hop:
     point, reason, device = facts["point"], _reason(facts), facts["device"]
     fields = {"quality": point["quality"], "age": point["age_s"], "stale_after": facts["stale_after_s"]}
-    fields |= {"value": point["value"], "unit": point["unit"], "device": device["id"]}
+    fields |= {"value": _value(point["value"], point["unit"]), "device": device["id"]}
     if not reason:
         return Hop(name="quality", state="ok", said="quality-good", fields=fields)
     if reason == "not_yet" and facts["status"]["uptime_s"] < STARTING_S:
@@ -150,12 +150,18 @@ def _quality(facts: Facts) -> Hop:
     return Hop(name="quality", state="broken", said="quality-other", fields=fields, next=_ask(facts))
 
 
+def _value(value: object, unit: str) -> str:
+    """Return a value as `sk point` shows it, with its unit if it has one."""
+    shown = str(value).lower() if isinstance(value, bool) else f"{value:.6g}" if isinstance(value, float) else value
+    return f"{shown} {unit}".rstrip()
+
+
 def _changes(facts: Facts) -> Hop:
-    point = facts["point"]
+    point, deadband = facts["point"], facts["deadband"]
     if point["at"] is None:
         return Hop(name="changes", state="unknown", said="changes-none")
-    fields = {"at": point["at"], "deadband": f"{facts['deadband']:g}", "unit": point["unit"]}
-    return Hop(name="changes", state="ok", said="changes-last", fields=fields)
+    fields = {"at": point["at"], "deadband": _value(deadband, point["unit"])}
+    return Hop(name="changes", state="ok", said="changes-last" if deadband else "changes-every", fields=fields)
 
 
 def _rules(facts: Facts) -> Hop:
@@ -197,7 +203,7 @@ def _broker(facts: Facts) -> Hop:
     fields = {"protocol": uplink["protocol"], "state": uplink["state"], "error": uplink["last_error"]}
     if uplink["state"] == "none":
         return Hop(name="broker", state="ok", said="broker-none")
-    if uplink["state"] == "connected":
+    if uplink["state"] in REACHED:
         return Hop(name="broker", state="ok", said="broker-connected", fields=fields)
     if uptime < STARTING_S and not uplink["last_error"]:
         return Hop(name="broker", state="unknown", said="broker-starting", fields=fields, next="sk sync status")
@@ -213,9 +219,10 @@ def _office(facts: Facts) -> Hop:
         return Hop(name="office", state="ok", said="office-none")
     if block is not None and block["released"]:
         return Hop(name="office", state="ok", said="office-has", fields={**fields, "sequence": block["sequence"]})
-    if uplink["state"] != "connected":
+    if uplink["state"] not in REACHED:
         return Hop(name="office", state="unknown", said="office-waits", fields=fields)
     if unsent and (uptime > STARTING_S if age is None else age > FRESH_S):
-        return Hop(name="office", state="broken", said="office-silent", fields=fields, next="sk sync status")
+        said = "office-never" if age is None else "office-silent"
+        return Hop(name="office", state="broken", said=said, fields=fields, next="sk sync status")
     return Hop(name="office", state="unknown" if unsent else "ok", said="office-soon" if unsent else "office-all",
                fields=fields)  # fmt: skip

@@ -8,6 +8,8 @@ FRESH_S: Final = 120
 """A receipt is due within seconds; the same limit as `sk status`."""
 STARTING_S: Final = 60
 """For so long after its start a gateway may be without a connection."""
+REACHED: Final = ("connected", "waiting")
+"""States in which the broker has taken us; in `waiting` it is the office that is not heard."""
 NEXT: Final = "sk sync status"
 
 
@@ -21,7 +23,7 @@ def check(status: Facts, sync: Facts) -> list[Finding]:
 
 
 def _connection(uplink: Facts, uptime: int) -> Finding:
-    if uplink["state"] == "connected":
+    if uplink["state"] in REACHED:
         return Finding(id="OFF01", state="ok", said="office-connected", fields={"protocol": uplink["protocol"]})
     fields = {"state": uplink["state"], "error": uplink["last_error"]}
     if uptime < STARTING_S:
@@ -31,8 +33,10 @@ def _connection(uplink: Facts, uptime: int) -> Finding:
 
 
 def _receipts(age: float | None, unsent: int, uptime: int) -> Finding:
-    if not unsent or (age is None and uptime < STARTING_S):
+    if not unsent:
         return Finding(id="OFF02", state="ok", said="receipts-none-due")
+    if age is None and uptime < STARTING_S:
+        return Finding(id="OFF02", state="ok", said="receipts-soon", fields={"unsent": unsent})
     if age is None:
         return Finding(id="OFF02", state="fail", said="receipts-never", fields={"unsent": unsent}, next=NEXT)
     fields = {"age": age, "unsent": unsent}

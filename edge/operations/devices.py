@@ -1,6 +1,6 @@
 """Operations about devices."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -38,9 +38,23 @@ async def _one(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Ite
         "endpoint": _endpoint(gateway, device),
         "last_error": "" if poller is None else poller.last_errors.get(wanted) or poller.last_error,
         "link_counts": {} if poller is None else asdict(poller.counts),
+        "messages": {} if poller is None else _messages(gateway, poller.report(wanted)),
         "groups": _groups(gateway, wanted),
         "asset": msgspec.to_builtins(device.asset),
     }
+
+
+def _messages(gateway: Gateway, report: Mapping[str, object]) -> Item:
+    """Return what the driver tells of a device that speaks unasked, with what the ledger has of its events."""
+    found, ledger = dict(report), gateway.pipeline.occurrences
+    counters = found.pop("counters", ())
+    if not isinstance(counters, Sequence) or not counters:
+        return found
+    accounts = ledger.accounts()
+    missing = [span for each in counters if each in accounts for span in accounts[each].missing]
+    found["repeats"] = sum(ledger.repeats.get(each, 0) for each in counters)
+    found["open_ranges"] = [str(first) if first == last else f"{first}-{last}" for first, last in missing]
+    return found
 
 
 def _endpoint(gateway: Gateway, device: Device) -> str:

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
+from edge.commands.alarm_door import AlarmDoor
 from edge.commands.commander import Commander
-from edge.commands.door import Door
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.poller import Poller
@@ -38,7 +38,7 @@ class Gateway:
     pollers: Mapping[str, Poller]
     outbox: Outbox
     uplink: UplinkFacts
-    door: Door
+    door: AlarmDoor
     commander: Commander
     clock: Clock
     boot: str

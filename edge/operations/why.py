@@ -79,6 +79,7 @@ def _address(site: Site, point: Point) -> Item:
     """Return where in the device the point is, as its profile writes it; empty where no driver reads it."""
     reads = (read for group in site.devices[point.device].read.groups for read in group.points)
     address = next((read.address for read in reads if read.name == point.name), None)
+    address = getattr(address, "point", address)  # BACnet and MQTT wrap it in what `bind` made of it
     if not isinstance(address, BaseModel):
         return {} if address is None else {"address": str(address)}
     written = address.model_dump(mode="json", exclude_defaults=True)

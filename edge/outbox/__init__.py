@@ -33,7 +33,8 @@ Schema (version 1; changes only ever add; `meta.min_reader` names the oldest ver
 
 Commits
     Appends that carry alarms, events or audit rows are committed at once, together with all that waits before them.
-    Samples, receipts and catalogues wait for company up to 250 ms or 1 MiB. With `inline=True` there is no thread
+    Samples and catalogues wait for company up to 250 ms or 1 MiB, receipts up to 2 s: a site that is read once a second
+    commits them with its next block, and one fsync a second is spared. With `inline=True` there is no thread
     and no waiting: `append` has committed when it returns, unless the disk failed.
 
 Crash points

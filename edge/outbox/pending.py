@@ -43,6 +43,11 @@ class Job:
         return OVERHEAD + sum(len(block.payload) for block in self.blocks)
 
     @property
+    def receipt_only(self) -> bool:
+        """Tell whether it can wait for another append: if it is lost, the block is sent and receipted once more."""
+        return bool(self.release) and not self.urgent
+
+    @property
     def samples_only(self) -> bool:
         """Tell whether it may be refused for the amount of samples waiting."""
         return bool(self.blocks) and not self.urgent
@@ -103,7 +108,12 @@ class Pending:
             return None
         if self._urgent or self._bytes >= self._limits.flush_bytes:
             return 0.0
-        return max(0.0, self._jobs[0].at + self._limits.group - now)
+        head = self._jobs[0]
+        first = next((job for job in self._jobs if not job.receipt_only), head)
+        return max(0.0, min(self._due(head), self._due(first)) - now)
+
+    def _due(self, job: Job) -> float:
+        return job.at + (self._limits.receipts if job.receipt_only else self._limits.group)
 
     def _count(self, job: Job, sign: int) -> None:
         size = sign * job.bytes

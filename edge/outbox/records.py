@@ -34,6 +34,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         group: seconds that samples wait for company before they are committed.
+        receipts: seconds that receipts wait for something else to be committed with. The office would give them again.
         retry: seconds between attempts while the disk fails.
         samples_bytes: samples waiting in memory; beyond it the writer is behind.
         appends: other appends waiting in memory.
@@ -43,6 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     group: float = 0.25
+    receipts: float = 2.0
     retry: float = 1.0
     samples_bytes: int = 16 << 20
     appends: int = 10_000

@@ -1,14 +1,16 @@
 """Rules are data in one small language: read, typed, compiled once, evaluated as samples come, with one heap of timers.
 
-    tokens, language  text -> syntax tree, with the place of every word
-    types             the tree against points, enumerations and units
-    nodes, operators  what a tree becomes: small objects that recompute their value when one below changed
+    tokens, language  text -> syntax tree (syntax), with the place of every word in its file (places)
+    checking, types   the tree against points, enumerations and units
+    building          the tree -> nodes for one device
+    nodes, operators  small objects that recompute their value when one below changed; a stopwatch of known time
     happenings        events inside an expression: `on`, `cmd`, and what a late one may do
     sets, member      conditions over other devices: who is meant, and each one's answer
     graph             the nodes of one expression or one rule on one device, evaluated in order, only what is affected
     decide, instance  a condition in time -> raise, level, clear, note
     linkage           `do:`, what a rule writes while it holds
-    compiling, rule   rule files -> rules for the devices of one site
+    reading, rule     a rule's text -> a rule, with every fault in it
+    compiling         rule files -> rules for the devices of one site
     engine, derives   a stream of samples and events -> verdicts; a stream of samples -> derived samples
     packs             rule files; testing, trial: the tests written beside each rule, and the small site they run in
 

@@ -193,7 +193,8 @@ class Within(Count):
 class Latch(Keeper, Operator):
     """`latch(set=s, reset=r)`: true from s on until r; r wins. Unknown while s and r leave it open, and then kept.
 
-    s may be an event; a late one does nothing.
+    s may be an event; a late one does nothing. One that comes while r is unknown is remembered: it was, and what is
+    true afterwards is for r to say.
     """
 
     __slots__ = ("on",)
@@ -206,6 +207,8 @@ class Latch(Keeper, Operator):
 
     def compute(self, now: Micros) -> Value:  # noqa: ARG002
         up, down = self.children[0].value, self.children[1].value
+        if down is None and up is True and self.children[0].pulse:
+            self.on = True
         value = _latched(self.on, False if up == LATE else up, down)
         if value is not None:
             self.on = value

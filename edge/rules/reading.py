@@ -115,7 +115,6 @@ class _Reader:
             levels=levels,
             off_delay=off_delay,
             named=self._named,
-            named_types=self._types,
             parameters=parameters,
             unless=unless,
             reset_when=reset_when,

@@ -115,7 +115,6 @@ class Rule:
     levels: tuple[LevelRule, ...]
     off_delay: Expression
     named: Mapping[str, Expression] = field(default_factory=dict)
-    named_types: Mapping[str, Type] = field(default_factory=dict)
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     unless: Expression | None = None
     reset_when: Expression | None = None

@@ -1,6 +1,7 @@
 """A site folder to frozen values, or to every fault in it with file, line and column.
 
-folder     the files, secrets filled in            written    pydantic's findings -> faults with places
+folder     the files, secrets filled in            models     what may stand in them
+limits     how much a site may hold                written    pydantic's findings -> faults with places
 classes    what a class allows to be written       guards     interlocks that guard nothing
 library    classes and profiles                    devices    an entry, its profile and its link -> a draft
 ranges     `for:`                                  overlap    two points at one place

@@ -44,7 +44,7 @@ def site(
         points=points,
         groups=groups,
         outbox=_outbox(folder, file.outbox),
-        office=_office(file.office),
+        office=_office(folder, file.office),
         catalogue=catalogue,
         groups_by_name={name: tuple(members) for name, members in file.groups.items()},
         revision=read.revision,
@@ -215,7 +215,7 @@ def _outbox(folder: Path, section: OutboxSection) -> OutboxSettings:
     )
 
 
-def _office(section: OfficeSection | None) -> OfficeSettings | None:
+def _office(folder: Path, section: OfficeSection | None) -> OfficeSettings | None:
     if section is None:
         return None
     parts = urlsplit(section.broker)
@@ -227,4 +227,7 @@ def _office(section: OfficeSection | None) -> OfficeSettings | None:
         protocol=section.protocol,
         username=section.username or "",
         password=section.password or "",
+        ca=folder / section.ca if section.ca else None,
+        certificate=folder / section.certificate if section.certificate else None,
+        key=folder / section.key if section.key else None,
     )

@@ -111,7 +111,15 @@ class Workshop:
     def _options(self, section: DeviceSection, profile: Profile, kind: DriverKind, where: Origin) -> BaseModel | None:
         data = {**profile.file.device, **(section.model_extra or {})}
         both = Origin((*where.layers, (profile.document, ("device",))))
-        return check(kind.device_model, data, both, self.faults, also=fields_of(DeviceSection))
+        options = check(kind.device_model, data, both, self.faults, also=fields_of(DeviceSection))
+        if options is None:
+            return None
+        try:
+            return kind.bind_device(options, section.with_)
+        except ValueError as error:
+            key, _, reason = str(error).partition(": ")
+            self.faults.add(both.place((key,)), "bad-address", name=key, reason=reason)
+            return None
 
     def _points(self, section: DeviceSection, profile: Profile, where: Origin) -> dict[str, Declared]:
         """The profile's points with this device's changes laid over them."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from edge.rules.sets import GROUP, SCOPES
@@ -145,12 +145,28 @@ class OutboxSection(Written):
 
 
 class OfficeSection(Written):
-    """The broker behind which the office listens."""
+    """The broker behind which the office listens; `mqtts://` is TLS.
+
+    Attributes:
+        ca: file with the authority that its certificate must come from; without it, one that this machine trusts.
+        certificate, key: files with our own, where the broker asks for one. Paths are absolute or in the site folder.
+    """
 
     broker: Annotated[str, AfterValidator(_broker)]
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     username: Text | None = None
     password: Text | None = None
+    ca: Text | None = None
+    certificate: Text | None = None
+    key: Text | None = None
+
+    @model_validator(mode="after")
+    def _tls_fits(self) -> "OfficeSection":
+        if (self.certificate is None) != (self.key is None):
+            raise PydanticCustomError("tls", "a certificate and its key go together")
+        if (self.ca or self.certificate) and not self.broker.startswith("mqtts://"):
+            raise PydanticCustomError("tls", "ca, certificate and key need a broker of mqtts://")
+        return self
 
 
 class SiteFile(Written):

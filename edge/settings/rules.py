@@ -13,7 +13,7 @@ from edge.rules.places import Written
 from edge.rules.rule import DeviceSpec, Rule, RuleText
 from edge.rules.types import BOOL, Type, type_of
 from edge.settings.devices import Draft, settings
-from edge.settings.guards import check_guards
+from edge.settings.guards import check_guards, check_priorities, check_tags
 from edge.settings.limits import LIMITS
 from edge.settings.models import RulesSection
 from edge.settings.values import Device, Site
@@ -65,6 +65,8 @@ def with_rules(
     )
     derivations = compile_derives(dict(_derives(drafts, by_device)), by_device, faults)
     check_guards(drafts, derivations, faults)
+    check_priorities(own, faults)
+    check_tags(drafts, classes, compiled.rules, faults)
     rows = tuple(sorted((_row(rule) for rule in compiled.rules), key=lambda row: row.id))
     catalogue = msgspec.structs.replace(site.catalogue, rules=rows)
     return replace(site, rules=compiled, derivations=derivations, catalogue=catalogue)

@@ -73,7 +73,11 @@ class OutboxSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfficeSettings:
-    """The broker behind which the office listens. `protocol`: `auto` tries MQTT 5 and falls back."""
+    """The broker behind which the office listens. `protocol`: `auto` tries MQTT 5 and falls back.
+
+    With `tls` its certificate must come from the authority in the file `ca`, or without one from any that this machine
+    trusts. certificate, key: files with our own; None if it asks for none.
+    """
 
     host: str
     port: int
@@ -81,6 +85,9 @@ class OfficeSettings:
     protocol: Literal["auto", "5", "3.1.1"]
     username: str = ""
     password: str = field(default="", repr=False)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

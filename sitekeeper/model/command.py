@@ -14,7 +14,6 @@ ROLE_RANK: dict[str, int] = {"viewer": 0, "office": 1, "operator": 1, "linkage":
 
 LIFE_SAFETY: Final = 1
 MANUAL: Final = 8
-SCHEDULE: Final = 14
 DEFAULT: Final = 16
 """Places among the sixteen priorities of a command, as in BACnet (ANSI/ASHRAE 135-2020, 19.2): 1 wins over all."""
 

@@ -1,13 +1,26 @@
 """The demo, unattended, as a newcomer runs it: a clean account, something at risk, and nothing left behind."""
 
+import asyncio
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from tests.integration.test_console_browser import FLAGS
+
 SK = str(Path(sys.executable).with_name("sk"))
+CHROMIUM = shutil.which("chromium")
+playwright = pytest.importorskip("playwright.async_api")
 PARTS = ("simulators.broker", "simulators.phone", "simulators.tap", "sk run --site", "sk office run", "sk sim")
 
 
@@ -24,11 +37,109 @@ def _running() -> set[str]:
     return found
 
 
-def test_the_demo_loses_nothing_and_leaves_nothing() -> None:
-    """`sk demo --for 75s --json` gives the account as data, exits 0, and leaves no process and no file."""
-    done = subprocess.run([SK, "demo", "--for", "75s", "--json"], capture_output=True, text=True, timeout=170)
-    assert done.returncode == 0, done.stdout + done.stderr
-    account = json.loads(done.stdout)
+class Demo:
+    """A demo that runs. `said` holds what it has told so far."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [SK, "demo", "--for", "75s", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.said: list[str] = []
+        self._listening = threading.Thread(target=self._listen)
+        self._listening.start()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as told:
+            self.said.extend(told)
+
+    async def told(self, pattern: str, within: float = 40) -> re.Match[str]:
+        """Wait until a line matches."""
+        async with asyncio.timeout(within):
+            while True:
+                assert self._process.poll() is None, "".join(self.said)
+                for line in list(self.said):
+                    if found := re.search(pattern, line):
+                        return found
+                await asyncio.sleep(0.02)
+
+    async def end(self) -> tuple[int, str]:
+        """Wait for its end; return its exit code and what it printed as data."""
+        assert self._process.stdout is not None
+        out = await asyncio.to_thread(self._process.stdout.read)
+        code = await asyncio.to_thread(self._process.wait, 120)
+        self.kill()
+        return code, out
+
+    def kill(self) -> None:
+        """End it if it still runs, and close what was open."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(60)
+        self._listening.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def _fact(folder: Path, device: str, fact: str) -> float:
+    """Return the wall time in seconds at which something truly happened."""
+    lines = map(json.loads, (folder / "devices.jsonl").read_text().splitlines())
+    return next(line["t"] / 1e6 for line in lines if (line.get("device"), line.get("fact")) == (device, fact))
+
+
+@asynccontextmanager
+async def _browser(url: str, password: str) -> AsyncIterator[tuple["playwright.Page", "playwright.Page"]]:
+    """Yield two pages of one who has logged in: all alarms, and the site."""
+    async with playwright.async_playwright() as api:
+        chromium = await api.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        try:
+            context = await chromium.new_context(locale="en")
+            context.set_default_timeout(30_000)
+            alarms, site = await context.new_page(), await context.new_page()
+            await alarms.goto(url)
+            await alarms.fill("[name=name]", "operator")
+            await alarms.fill("[name=password]", password)
+            await alarms.click("button.main")
+            for page, path in ((alarms, "alarms"), (site, "sites/estate")):
+                await page.goto(url + path)
+                await page.wait_for_selector("#link.on")
+            yield alarms, site
+        finally:
+            await chromium.close()
+
+
+async def _look(demo: Demo) -> None:
+    """See the cut show and end, the fire come, and acknowledge the entrapment from the page."""
+    folder = Path((await demo.told(r"databases: (\S+)"))[1])
+    where = await demo.told(r"(http://\S+/)  user operator  password (\S+)")
+    async with _browser(where[1], where[2]) as (alarms, site):
+        await demo.told("line to the office is dead")
+        await site.wait_for_selector(".heard.silent")
+        await demo.told("line is good again")
+        await site.wait_for_selector(".heard.live")
+        await alarms.wait_for_selector('tr[data-occurrence*="/F01@"]')
+        assert time.time() - _fact(folder, "fire-panel", "fire alarm") < 2
+        await alarms.click('tr[data-occurrence*="/L01@"] .opens')
+        await alarms.fill("#note", "called the car")
+        await alarms.click("#ack")
+        await alarms.wait_for_selector("#pending")
+        await alarms.wait_for_selector("#pending", state="detached")
+        assert "called the car" in await alarms.inner_text("#story")
+        assert "acknowledged" in await alarms.inner_text("#state")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+async def test_the_demo_loses_nothing_and_the_console_shows_it() -> None:
+    """A clean account and nothing left behind; meanwhile, in a browser, the dead line shows, a fire is on the page
+    within 2 s of its beginning, and an acknowledgement from the page reaches the site."""
+    demo = Demo()
+    try:
+        await _look(demo)
+        code, out = await demo.end()
+    finally:
+        demo.kill()
+    assert code == 0, out + "".join(demo.said)
+    account = json.loads(out)
     assert account["ok"] is True
     assert (account["lost"], account["duplicated"], account["wrong_values"], account["unexplained_s"]) == (0, 0, 0, 0.0)
     assert (account["devices"], account["points"] > 350, account["polls"] > 1_000) == (35, True, True)
@@ -38,8 +149,9 @@ def test_the_demo_loses_nothing_and_leaves_nothing() -> None:
     freed = account["freed"]
     assert (freed["doors"], freed["barriers"], freed["luminaires"]) == (6, 1, 8)
     assert account["resent_blocks"] >= 1
-    assert account["at_risk"]["deaths with work in hand"] >= 1
-    assert account["at_risk"]["alarms raised while the office was away"] >= 1
+    at_risk = account["at_risk"]  # the gateway may die between two readings, and no door may open meanwhile
+    assert at_risk["alarms raised while the office was away"] >= 1
+    assert at_risk["blocks that waited"] >= 1
     assert not list(Path(tempfile.gettempdir()).glob("sitekeeper-demo-*"))
     assert not _running()
 

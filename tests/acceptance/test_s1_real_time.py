@@ -17,7 +17,7 @@ from simulators.stage import Stage, program, sk
 from sitekeeper.model.clock import SECOND
 from tests import oracle
 from tests.acceptance.test_replay import assert_replays
-from tests.integration.test_sync_brokers import Mosquitto
+from tests.fixtures.mosquitto import Mosquitto
 from tests.virtual_site import SCENARIOS, SECRET, SITE, select, site_folder
 
 POLLS, SLACK = 2, 1

@@ -91,6 +91,36 @@ def test_s4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert account.figures["alarms_raised"] == {"A01": 1, "A02": 2, "A03": 1}
 
 
+@pytest.mark.parametrize("kind", ["clock_behind", "clock_ahead"])
+def test_s4_with_a_clock_that_is_wrong(tmp_path: Path, kind: str) -> None:
+    """A controller whose clock is 20 s off: no event is late, A03 comes once and in time, and times stay as given."""
+    begins = 30.0
+    plan = later("s4-doors.yaml", begins)
+    plan["links"][0]["devices"][0]["story"].insert(0, {"at": "0s", "do": {"fault": {"kind": kind, "delay": "20s"}}})
+
+    async def main() -> VirtualSite:
+        async with virtual_site.running(tmp_path, plan, places=PLACES) as site:
+            await site.at(begins + 61)
+            site.cut()
+            await site.at(begins + 100)
+            site.mend()
+            await site.at(begins + 540)
+            [door] = await site.technician("device.show", id="door-office")
+            assert door["messages"]["clock_behind_s"] == {"clock_behind": 20.0, "clock_ahead": -20.0}[kind]
+        return site
+
+    site = virtual.run(main())
+    [raised, _] = [move[2:] for move in alarms(site, "A03")]
+    assert raised == ("raise", "P2", pytest.approx(begins + 180 + 4 * 8, abs=1.0))
+    off = {"clock_behind": -20.0, "clock_ahead": 20.0}[kind]
+    for event in events(site):
+        assert not event["late"]
+        assert (event["source"] - event["at"]) / 1_000_000 == pytest.approx(off, abs=1.0)
+    account = site.judged()
+    assert account.wrong == []
+    assert account.figures["alarms_raised"] == {"A01": 1, "A02": 2, "A03": 1}
+
+
 def two_doors(*story: dict[str, Any], **of_link: Any) -> dict[str, Any]:
     """Return one controller with a door to which `story` happens, and one at which people come and go."""
     doors = [
@@ -104,6 +134,11 @@ def two_doors(*story: dict[str, Any], **of_link: Any) -> dict[str, Any]:
         },
     ]
     return {"title": "doors", "seed": 7, "links": [{"id": "doors", "kind": "mqtt", "devices": doors, **of_link}]}
+
+
+def asked(site: VirtualSite) -> list[tuple[int, int]]:
+    """Return the ranges that the controller was asked for, in order."""
+    return [(line["from"], line["to"]) for line in journal(site) if line.get("fact") == "range asked"]
 
 
 def test_a_number_that_was_never_given_is_one_gap_and_one_a12(tmp_path: Path) -> None:
@@ -127,8 +162,7 @@ def test_a_number_that_was_never_given_is_one_gap_and_one_a12(tmp_path: Path) ->
     [(rule, device, cause, priority, at)] = alarms(site)
     assert (rule, device, cause, priority) == ("A12", "door-2", "raise", "P3")
     assert 0 <= at - virtual_site.seconds(skipped["t"]) <= 6
-    asked = [(line["from"], line["to"]) for line in journal(site) if line.get("fact") == "range asked"]
-    assert asked == [(skipped["from"], skipped["to"])]
+    assert asked(site) == [(skipped["from"], skipped["to"])]
     assert_told_once(site)
     assert site.judged().wrong == []
 
@@ -156,12 +190,15 @@ def test_an_event_that_was_lost_on_the_way_is_asked_for_and_comes(tmp_path: Path
     assert len(found) == len(made)
     assert set(found) == made
     assert {move[0] for move in alarms(site)} == {"A12"}
-    assert [line["fact"] for line in journal(site) if line.get("fact") == "range asked"] == ["range asked"]
+    assert asked(site) == [(late[0], late[1])]
     assert site.judged().wrong == []
 
 
 def test_numbers_lost_while_the_gateway_is_dead_are_a_gap_and_nothing_is_told_twice(tmp_path: Path) -> None:
-    """What a controller has told is known after a restart: a jump over the death is seen, and what the broker kept."""
+    """What a controller has told is known after a restart: a jump over the death is seen, and what the broker kept.
+
+    The numbers are asked for once; these were never given, so nothing comes.
+    """
     story = {"at": "34.5s", "do": {"controller": {"skip": 2}}}
 
     async def main() -> VirtualSite:
@@ -177,6 +214,7 @@ def test_numbers_lost_while_the_gateway_is_dead_are_a_gap_and_nothing_is_told_tw
     [skipped] = [line for line in journal(site) if line.get("fact") == "sequence skipped"]
     [gap] = events(site, "audit_gap")
     assert (gap["fields"]["from"], gap["fields"]["to"]) == (skipped["from"], skipped["to"])
+    assert asked(site) == [(skipped["from"], skipped["to"])]
     made = sorted(recorded(site), key=lambda event: event["seq"])
     found = events(site)
     assert [as_recorded(event) for event in found] == [as_recorded(event) for event in made]
@@ -187,3 +225,81 @@ def test_numbers_lost_while_the_gateway_is_dead_are_a_gap_and_nothing_is_told_tw
     account = site.judged()
     assert account.wrong == []
     assert account.risk["events while the gateway was dead"] >= 9
+
+
+@pytest.mark.parametrize("at", [34.0, 36.0])
+def test_events_lost_while_the_gateway_is_dead_are_asked_for_after_it_and_come(tmp_path: Path, at: float) -> None:
+    """The ledger knows over the death what is missing, wherever it lies in what the broker kept; it comes, once."""
+    story = {"at": f"{at}s", "do": {"fault": {"kind": "lose", "times": 2}}}
+
+    async def main() -> VirtualSite:
+        async with virtual_site.running(tmp_path, two_doors(story)) as site:
+            await site.at(33.5)
+            await site.kill_gateway()
+            await site.at(50)
+            await site.start_gateway()
+            await site.at(90)
+            [door] = await site.technician("device.show", id="door-1")
+            assert door["messages"]["open_ranges"] == []
+        return site
+
+    site = virtual.run(main())
+    [gap] = events(site, "audit_gap")
+    assert asked(site) == [(gap["fields"]["from"], gap["fields"]["to"])]
+    assert sorted(map(as_recorded, events(site))) == sorted(map(as_recorded, recorded(site)))
+    assert {move[0] for move in alarms(site)} == {"A12"}
+    assert site.judged().wrong == []
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_the_last_event_is_lost_and_nothing_comes_after_it(tmp_path: Path, dead: bool) -> None:
+    """The controller says that it has told more than was heard: it is asked once, and the event comes, without gap."""
+    lose = {"at": "100s", "do": {"fault": {"kind": "lose", "times": 1}}}
+    story = [lose, {"at": "101s", "do": {"deny": {"times": 1, "every": "1s"}}}]
+
+    async def main() -> VirtualSite:
+        async with virtual_site.running(tmp_path, two_doors(*story)) as site:
+            await site.at(95)
+            if dead:
+                await site.kill_gateway()
+            site.cut()
+            await site.at(105)
+            if dead:
+                await site.start_gateway()
+            await site.at(135)
+            site.mend()
+            await site.at(160)
+        return site
+
+    site = virtual.run(main())
+    [lost] = [event for event in recorded(site) if event["at"] > 100]
+    assert asked(site) == [(lost["seq"], lost["seq"])]
+    assert [event["device_sequence"] for event in events(site) if event["late"]] == [lost["seq"]]
+    assert sorted(map(as_recorded, events(site))) == sorted(map(as_recorded, recorded(site)))
+    assert events(site, "audit_gap") == []
+    assert site.judged().wrong == []
+
+
+@pytest.mark.parametrize("kind", ["clock_behind", "clock_ahead"])
+def test_what_waited_while_the_gateway_was_dead_is_late_whatever_the_clock_says(tmp_path: Path, kind: str) -> None:
+    """With a clock 20 s off: what the broker kept is late, and so is nothing once the clock is known again."""
+    wrong = {"at": "0s", "do": {"fault": {"kind": kind, "delay": "20s"}}}
+    story = [wrong, {"at": "80s", "do": {"deny": {"times": 1}}}]
+
+    async def main() -> VirtualSite:
+        async with virtual_site.running(tmp_path, two_doors(*story)) as site:
+            await site.at(34.2)
+            await site.kill_gateway()
+            await site.at(46)
+            await site.start_gateway()
+            await site.at(100)
+        return site
+
+    site = virtual.run(main())
+    happened = {event["seq"]: event["at"] for event in recorded(site)}
+    late = {event["device_sequence"]: bool(event["late"]) for event in events(site)}
+    assert late.keys() == happened.keys()
+    assert all(late[seq] for seq, at in happened.items() if 34.5 < at < 40.9)
+    assert not any(late[seq] for seq, at in happened.items() if 21 < at < 34 or at > 67)
+    assert any(at > 67 for at in happened.values())
+    assert site.judged().wrong == []

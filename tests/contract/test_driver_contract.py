@@ -208,7 +208,7 @@ class MqttBench(Bench):
                 handle=at,
                 name=f"p{at}",
                 type="int",
-                address=Place(MqttPoint.model_validate({"topic": f"{name}/{at}", "json": "value"}), {}),
+                address=Place(MqttPoint.model_validate({"topic": f"{name}/{at}", "json": "value"})),
             )
             for at in range(3)
         )

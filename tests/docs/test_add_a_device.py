@@ -1,34 +1,23 @@
 """`docs/add-a-device.md` does what it says: its console blocks are run, its files written, its output compared."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```(console|yaml file=(\S+))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def commands(block: str) -> list[tuple[str, str]]:
-    """Split a console block into commands and the output expected of each."""
-    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
-    return [(command, output) for command, _, output in (part.partition("\n") for part in parts)]
+from edge.rules.packs import shipped_writables
+from tests.docs.pages import ROOT, play, table
 
 
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     """Every command of the page gives exactly the output that the page shows."""
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    ran = 0
-    for kind, file, content in BLOCK.findall((ROOT / "docs" / "add-a-device.md").read_text(encoding="utf-8")):
-        if kind != "console":
-            (tmp_path / file).write_text(content, encoding="utf-8")
-            continue
-        for command, expected in commands(content):
-            done = subprocess.run(
-                ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30
-            )
-            assert done.stdout == expected, command
-            ran += 1
-    assert ran >= 6
+    assert play("add-a-device.md", tmp_path) == 13
+
+
+def test_the_tags_are_those_that_mean_something() -> None:
+    """Every tag of which a shipped class or rule speaks, and no other."""
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "config/rules").glob("*.yaml"))
+    rules = "\n".join(line for line in rules.splitlines() if not line.startswith("      "))  # without the tests
+    spoken = {tag for tags in re.findall(r"tags: \[([a-z, -]+)\]", rules) for tag in tags.split(", ")}
+    spoken |= set(re.findall(r"tagged\('([a-z-]+)'\)", rules)) | set(re.findall(r"tag='([a-z-]+)'", rules))
+    spoken |= {tag for points in shipped_writables().values() for each in points.values() for tag in each.tagged}
+    shown = {row[0].strip("`") for row in table("add-a-device.md", "shipped classes and rules:")}
+    assert shown == spoken

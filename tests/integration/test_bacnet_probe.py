@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from edge.cli.probe_bacnet import _link
-from edge.cli.probe_bacnet_talk import Report, examine
+from edge.probe.bacnet_talk import Report, examine
 from simulators.scenario import Scenario
 from tests.fixtures import bacnet
 from tests.fixtures.bacnet import Asked, abort, error, names, simple_ack, unsigned

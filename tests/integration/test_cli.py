@@ -9,13 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from simulators.stage import free_port
-from tests.sk import SK, Said, sk, wait_for
+from tests.fixtures.sk_site import SkSite
+from tests.sk import SK, sk, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -39,66 +38,32 @@ SCENARIO = {
 }
 
 
-class Site:
+class Site(SkSite):
     """A gateway with a lift that answers and one whose link is down, and its command line."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.socket, self.nobody = folder, folder / "control.sock", free_port()
-        (folder / "scenario.yaml").write_text(yaml.safe_dump(SCENARIO))
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        ports = folder / "ports.json"
-        self.start("sim", "sim", str(folder / "scenario.yaml"), "--free-ports", "--ports-file", str(ports))
-        wait_for(ports.exists)
-        self.port = json.loads(ports.read_text())["lift-a1"]
-        site = {
-            "site": {"id": "pine-court", "name": {"en": "Pine Court"}, "timezone": "Asia/Hong_Kong"},
-            "links": {
+        super().__init__(folder)
+        self.port, self.nobody = self.simulate(SCENARIO)["lift-a1"], free_port()
+        self.serve(
+            links={
                 "a1": {"driver": "modbus-tcp", "host": "127.0.0.1", "port": self.port, "timeout": "1s"},
                 "a2": {"driver": "modbus-tcp", "host": "127.0.0.1", "port": self.nobody, "timeout": "1s"},
             },
-            "devices": [
+            devices=[
                 {"id": f"lift-{link}", "profile": "sp-lift-1", "link": link, "unit": 1, "name": {"en": f"Lift {link}"}}
                 for link in ("a1", "a2")
             ],
-            "rules": {"packs": ["lift"]},
-            "outbox": {"path": "outbox.db"},
-        }
-        (folder / "site").mkdir()
-        (folder / "site/site.yaml").write_text(yaml.safe_dump(site, sort_keys=False))
-        self.start("gateway", "run", "--site", str(folder / "site"), "--socket", str(self.socket))
-        wait_for(self.socket.exists)
-        wait_for(lambda: self("status").code != 3)
-
-    def start(self, name: str, *arguments: str) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen([*SK, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def __call__(self, *arguments: str, **environment: str) -> Said:
-        return sk(*arguments, SITEKEEPER_SOCKET=str(self.socket), **environment)
-
-    def data(self, *arguments: str) -> Any:
-        return self(*arguments, "--json").envelope()["data"]
-
-    def stop(self, name: str) -> int:
-        process = self.processes.pop(name)
-        process.terminate()
-        try:
-            return process.wait(20)
-        finally:
-            process.kill()
+            rules={"packs": ["lift"]},
+        )
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    each = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with Site(tmp_path_factory.mktemp("site")) as each:
         wait_for(
             lambda: any(row["id"] == "lift-a1" and row["state"] == "answers" for row in each.data("device", "list"))
         )
         yield each
-    finally:
-        codes = {name: each.stop(name) for name in reversed(list(each.processes))}
-    assert codes.get("gateway", 0) == 0, (each.folder / "gateway.log").read_text()[-2000:]
 
 
 # every reading command, three ways

@@ -1,14 +1,12 @@
 """`sk doctor` and `sk probe` against a real gateway and simulated lifts, one of which has fallen silent."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from simulators.stage import free_port
-from tests.integration.test_cli import Site
+from tests.fixtures.sk_site import SkSite
 from tests.sk import sk, wait_for
 
 pytestmark = pytest.mark.slow
@@ -27,44 +25,28 @@ SCENARIO = {
 }
 
 
-class Pair(Site):
+class Pair(SkSite):
     """A gateway with two lifts on one link, of which `lift-b` does not answer."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.socket, self.processes = folder, folder / "control.sock", {}
-        (folder / "scenario.yaml").write_text(yaml.safe_dump(SCENARIO))
-        ports = folder / "ports.json"
-        self.start("sim", "sim", str(folder / "scenario.yaml"), "--free-ports", "--ports-file", str(ports))
-        wait_for(ports.exists)
-        self.port = json.loads(ports.read_text())["lifts"]
-        link = {"driver": "modbus-tcp", "host": "127.0.0.1", "port": self.port, "timeout": "300ms"}
-        site = {
-            "site": {"id": "pine-court", "name": {"en": "Pine Court"}, "timezone": "Asia/Hong_Kong"},
-            "links": {"lifts": link},
-            "devices": [
+        super().__init__(folder)
+        self.port = self.simulate(SCENARIO)["lifts"]
+        self.serve(
+            links={"lifts": {"driver": "modbus-tcp", "host": "127.0.0.1", "port": self.port, "timeout": "300ms"}},
+            devices=[
                 {"id": f"lift-{name}", "profile": "sp-lift-1", "link": "lifts", "unit": unit, "name": {"en": name}}
                 for unit, name in ((1, "a"), (2, "b"))
             ],
-            "rules": {"packs": ["lift"]},
-            "outbox": {"path": "outbox.db"},
-        }
-        (folder / "site").mkdir()
-        (folder / "site/site.yaml").write_text(yaml.safe_dump(site, sort_keys=False))
-        self.start("gateway", "run", "--site", str(folder / "site"), "--socket", str(self.socket))
-        wait_for(self.socket.exists)
-        wait_for(lambda: self("status").code != 3)
+            rules={"packs": ["lift"]},
+        )
         states = {"lift-a": "answers", "lift-b": "silent"}
         wait_for(lambda: {row["id"]: row["state"] for row in self.data("device", "list")} == states)
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    each = Pair(tmp_path_factory.mktemp("pair"))
-    try:
+    with Pair(tmp_path_factory.mktemp("pair")) as each:
         yield each
-    finally:
-        for name in reversed(list(each.processes)):
-            each.stop(name)
 
 
 def test_the_first_finding_names_the_silent_device_and_its_command_confirms_it(pair: Pair) -> None:

@@ -1,18 +1,16 @@
 """`sk why` against a real gateway, with a fault of each kind behind it: the hop that it names is the one at fault."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from edge.doctor.hops import broken, walk
 from simulators.stage import free_port
 from sitekeeper.data import data_path
 from tests import virtual, virtual_site
-from tests.integration.test_cli import Site
+from tests.fixtures.sk_site import SkSite
 from tests.sk import wait_for
 
 pytestmark = pytest.mark.slow
@@ -26,42 +24,29 @@ def story(fault: dict[str, Any]) -> dict[str, Any]:
     return {"story": [{"at": "0s", "do": {"fault": fault}}]} if fault else {}
 
 
-class Five(Site):
+class Five(SkSite):
     """A gateway with a lift for each fault behind one converter; nobody is where its broker should be."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.socket, self.processes = folder, folder / "control.sock", {}
+        super().__init__(folder)
         units = dict(enumerate(FAULTS, start=1))
         devices = [{"id": name, "unit": unit, **story(FAULTS[name]), **FACE} for unit, name in units.items()]
         scenario = {"title": "Five lifts", "seed": 1, "links": [{"id": "lifts", "devices": devices}]}
-        (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
-        ports = folder / "ports.json"
-        self.start("sim", "sim", str(folder / "scenario.yaml"), "--free-ports", "--ports-file", str(ports))
-        wait_for(ports.exists)
-        self.port, self.nobody = json.loads(ports.read_text())["lifts"], free_port()
+        self.port, self.nobody = self.simulate(scenario)["lifts"], free_port()
         (folder / "site/profiles").mkdir(parents=True)
         shipped = data_path("profiles", "sp-lift-1.yaml").read_text(encoding="utf-8")
         own = shipped.replace("sp-lift-1", "own-lift").replace("enum: {0: stopped, 1: running}", "enum: {7: stopped}")
         (folder / "site/profiles/own-lift.yaml").write_text(own, encoding="utf-8")
-        (folder / "site/site.yaml").write_text(yaml.safe_dump(self.site(units), sort_keys=False))
-        self.start("gateway", "run", "--site", str(folder / "site"), "--socket", str(self.socket))
-        wait_for(self.socket.exists)
-        wait_for(lambda: self("status").code != 3)
-
-    def site(self, units: dict[int, str]) -> dict[str, Any]:
-        link = {"driver": "modbus-tcp", "host": "127.0.0.1", "port": self.port, "timeout": "300ms"}
-        return {
-            "site": {"id": "pine-court", "name": {"en": "Pine Court"}, "timezone": "Asia/Hong_Kong"},
-            "links": {"lifts": link},
-            "devices": [
+        self.serve(
+            links={"lifts": {"driver": "modbus-tcp", "host": "127.0.0.1", "port": self.port, "timeout": "300ms"}},
+            devices=[
                 {"id": name, "profile": "own-lift" if name == "unmapped" else "sp-lift-1", "link": "lifts",
                  "unit": unit, "name": {"en": name}}
                 for unit, name in units.items()
             ],
-            "rules": {"packs": ["lift"]},
-            "outbox": {"path": "outbox.db"},
-            "office": {"broker": f"mqtt://127.0.0.1:{self.nobody}"},
-        }  # fmt: skip
+            rules={"packs": ["lift"]},
+            office={"broker": f"mqtt://127.0.0.1:{self.nobody}"},
+        )  # fmt: skip
 
     def breaks(self, point: str) -> tuple[str | None, str]:
         """Return the hop that is named and the text of its evidence."""
@@ -71,12 +56,8 @@ class Five(Site):
 
 @pytest.fixture(scope="module")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Five]:
-    each = Five(tmp_path_factory.mktemp("five"))
-    try:
+    with Five(tmp_path_factory.mktemp("five")) as each:
         yield each
-    finally:
-        for name in reversed(list(each.processes)):
-            each.stop(name)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 import json
 import os
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.sk import SK, Said, sk, wait_for
+from tests.fixtures.sk_site import SkSite
+from tests.sk import Said, sk, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -23,58 +22,29 @@ SCENARIO = {
 }
 
 
-class Site:
+class Site(SkSite):
     """A gateway with one parking lane, and its command line."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.socket = folder, folder / "control.sock"
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        (folder / "scenario.yaml").write_text(yaml.safe_dump(SCENARIO))
-        ports = folder / "ports.json"
-        self.start("sim", "sim", str(folder / "scenario.yaml"), "--free-ports", "--ports-file", str(ports))
-        wait_for(ports.exists)
-        port = json.loads(ports.read_text())["lanes"]
-        site = {
-            "site": {"id": "pine-court", "name": {"en": "Pine Court"}, "timezone": "Asia/Hong_Kong"},
-            "links": {"lanes": {"driver": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "1s"}},
-            "devices": [
+        super().__init__(folder)
+        port = self.simulate(SCENARIO)["lanes"]
+        self.serve(
+            links={"lanes": {"driver": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "1s"}},
+            devices=[
                 {"id": "lane-in", "profile": "sp-barrier-1", "link": "lanes", "unit": 1, "name": {"en": "Way in"}}
             ],
-            "rules": {"packs": ["parking"]},
-            "outbox": {"path": "outbox.db"},
-        }
-        (folder / "site").mkdir()
-        (folder / "site/site.yaml").write_text(yaml.safe_dump(site, sort_keys=False))
-        self.start("gateway", "run", "--site", str(folder / "site"), "--socket", str(self.socket))
-        wait_for(self.socket.exists)
+            rules={"packs": ["parking"]},
+        )
         wait_for(lambda: "answers" in self("device", "list").out)
-
-    def start(self, name: str, *arguments: str) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen([*SK, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def __call__(self, *arguments: str, **environment: str) -> Said:
-        return sk(*arguments, SITEKEEPER_SOCKET=str(self.socket), **environment)
 
     def write(self, point: str, value: str, *more: str, reason: str = "test") -> Said:
         return self("point", "write", point, value, "--reason", reason, "--yes", *more)
 
-    def stop(self) -> None:
-        for process in reversed(list(self.processes.values())):
-            process.terminate()
-            try:
-                assert process.wait(20) == 0
-            finally:
-                process.kill()
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    each = Site(tmp_path_factory.mktemp("site"))
-    try:
+    with Site(tmp_path_factory.mktemp("site")) as each:
         yield each
-    finally:
-        each.stop()
 
 
 def test_a_lane_is_opened_and_seen_to_open(site: Site) -> None:

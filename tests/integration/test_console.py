@@ -352,7 +352,7 @@ async def test_an_empty_list_proves_that_it_is_live(tmp_path: Path) -> None:
     async with running(tmp_path, broker) as app, browser(app, "vic") as client:
         assert "No sites yet" in (await client.get("/sites")).text
         async with site_on(broker):
-            await until(lambda: bool(app.store.reader.sites()))
+            await until(lambda: any(row.online for row in app.store.reader.sites()))
             assert "1 of 1 sites are reporting" in (await client.get("/alarms")).text
 
 

@@ -64,6 +64,16 @@ async def raised(site: Site, rule: str = "L01", priority: str = "P1") -> str:
     return await site.alarm(rule, priority, Cause.RAISE, AlarmState.UNACKED, detail="x")
 
 
+async def on_its_story(app: Office, site: Site, page: "playwright.Page") -> str:
+    """Raise an alarm, and return its occurrence when the page shows its story, live."""
+    assert app.console is not None
+    occurrence = await raised(site)
+    await until(lambda: app.store.reader.alarm(occurrence) is not None)
+    await page.goto(f"{app.console.address}alarms/{quote(occurrence)}")
+    await page.wait_for_selector("#link.on")
+    return occurrence
+
+
 async def test_an_alarm_appears_without_reload_within_two_seconds_of_its_commit(tmp_path: Path) -> None:
     """On a list that has been open, empty and proved live; read out at once, because it is life safety."""
     broker = MemoryBroker()
@@ -121,11 +131,7 @@ async def test_a_note_that_is_being_written_is_not_taken_away(tmp_path: Path) ->
     """The page goes on updating around it."""
     broker = MemoryBroker()
     async with running(tmp_path, broker) as app, site_on(broker) as site, opened(app) as page:
-        assert app.console is not None
-        occurrence = await raised(site)
-        await until(lambda: app.store.reader.alarm(occurrence) is not None)
-        await page.goto(f"{app.console.address}alarms/{quote(occurrence)}")
-        await page.wait_for_selector("#link.on")
+        await on_its_story(app, site, page)
         await page.fill("#note", "half a sen")
         other = await raised(site, "L22", "P2")
         await page.wait_for_selector(f'tr[data-occurrence="{other}"]')
@@ -136,11 +142,7 @@ async def test_a_note_begun_while_the_page_was_asking_is_kept(tmp_path: Path) ->
     """An answer that was under way when the operator began to write does not replace what is written since."""
     broker = MemoryBroker()
     async with running(tmp_path, broker) as app, site_on(broker) as site, opened(app) as page:
-        assert app.console is not None
-        occurrence = await raised(site)
-        await until(lambda: app.store.reader.alarm(occurrence) is not None)
-        await page.goto(f"{app.console.address}alarms/{quote(occurrence)}")
-        await page.wait_for_selector("#link.on")
+        await on_its_story(app, site, page)
         asked, answer = asyncio.Event(), asyncio.Event()
 
         async def late(route: "playwright.Route") -> None:
@@ -184,11 +186,7 @@ async def test_a_page_that_is_not_given_does_not_look_live_and_a_failed_ack_says
     """The stream goes on, but every other answer is an error: the list says so, and so does the form."""
     broker = MemoryBroker()
     async with running(tmp_path, broker) as app, site_on(broker) as site, opened(app) as page:
-        assert app.console is not None
-        occurrence = await raised(site)
-        await until(lambda: app.store.reader.alarm(occurrence) is not None)
-        await page.goto(f"{app.console.address}alarms/{quote(occurrence)}")
-        await page.wait_for_selector("#link.on")
+        occurrence = await on_its_story(app, site, page)
         await page.route("**/alarms**", lambda route: route.fulfill(status=503))
         await page.route("**/alarms/**", lambda route: route.fulfill(status=503))
         await page.click("#ack")

@@ -108,6 +108,9 @@ def test_the_driver_hears_what_the_doors_recorded(fault: dict[str, Any] | None) 
         assert one.source is not None
         assert abs(one.source - line["t"] - shift) <= 1000
         assert one.fields.get("granted") == line["event"].get("granted")
+    off = told[max(told)].behind
+    assert off is not None
+    assert abs(off - (600 * SECOND if clocks else 0)) <= SECOND
     cards = {line["event"]["cred"] for line in lines if "cred" in line.get("event", {})}
     assert cards
     assert not [card for card in cards if card in repr(sink.story)]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cloud_sync.mqtt import BrokerSettings, connector
-from edge.cli.probe_mqtt_steps import Asked, Report, examine
+from edge.probe.mqtt_steps import Asked, Report, examine
 from tests.sk import sk
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")

@@ -20,7 +20,6 @@ from cloud_sync.memory import MemoryBroker
 from cloud_sync.session import Session
 from cloud_sync.store.sqlite import SqliteStore
 from office.app import Office
-from office.notify.channels import Answer, Message
 from office.settings import OfficeSettings
 from sitekeeper import control
 from sitekeeper.block import Block, encode
@@ -31,6 +30,7 @@ from sitekeeper.model.asset import Asset
 from sitekeeper.model.clock import MS, SECOND, SystemClock
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import Refused, StorageError
+from tests.fixtures.channel import Chat
 
 KEY = "hq/lift-a1/L01"
 CATALOGUE = encode_catalogue(
@@ -41,22 +41,6 @@ CATALOGUE = encode_catalogue(
         rules=(CatalogueRule("L01", "P1", {"en": "Entrapment"}, "lift-entrapment"),),
     )
 )
-
-
-class Desk:
-    """A channel that remembers what it was told."""
-
-    recipient = "desk"
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-
-    async def send(self, message: Message) -> Answer:
-        self.sent.append(message)
-        return Answer("accepted", "ok")
-
-    async def close(self) -> None:
-        return
 
 
 class Site:
@@ -104,7 +88,7 @@ def settings(folder: Path, silence: int = 60 * SECOND) -> OfficeSettings:
 
 
 @asynccontextmanager
-async def running(folder: Path, broker: MemoryBroker, desk: Desk, silence: int = 60 * SECOND) -> AsyncIterator[Office]:
+async def running(folder: Path, broker: MemoryBroker, desk: Chat, silence: int = 60 * SECOND) -> AsyncIterator[Office]:
     connect = {lane: broker.connector(f"office-{lane}", persistent=True) for lane in ("urgent", "bulk")}
     app = Office(settings(folder, silence), connect=connect, channels={"desk": desk})
     await app.open()
@@ -153,7 +137,7 @@ async def ask(folder: Path, op: str, **args: Any) -> list[Any]:
 
 async def test_an_alarm_is_committed_receipted_and_pushed_once(tmp_path: Path) -> None:
     """A raise arrives twice; the site gets receipts, the person one message with the catalogue's words."""
-    broker, desk = MemoryBroker(), Desk()
+    broker, desk = MemoryBroker(), Chat()
     async with running(tmp_path, broker, desk), site_on(broker) as site:
         await site.alarm(Cause.RAISE, AlarmState.NORMAL, AlarmState.UNACKED)
         site.sequence = 0
@@ -171,7 +155,7 @@ async def test_an_alarm_is_committed_receipted_and_pushed_once(tmp_path: Path) -
 
 async def test_a_block_that_raises_the_same_occurrence_twice_is_one_push(tmp_path: Path) -> None:
     """Raise, clear, raise in one block is one occurrence with one event id, and one push."""
-    broker, desk = MemoryBroker(), Desk()
+    broker, desk = MemoryBroker(), Chat()
     async with running(tmp_path, broker, desk), site_on(broker) as site:
         now = SystemClock().wall()
         a, b, d = AlarmState.NORMAL, AlarmState.UNACKED, AlarmState.RETURNED
@@ -187,7 +171,7 @@ async def test_a_block_that_raises_the_same_occurrence_twice_is_one_push(tmp_pat
 
 async def test_an_acknowledgement_is_pending_until_the_site_answers(tmp_path: Path) -> None:
     """Acknowledged at the office: shown as pending, sent down; done when the site's transition comes back."""
-    broker, desk = MemoryBroker(), Desk()
+    broker, desk = MemoryBroker(), Chat()
     async with running(tmp_path, broker, desk), site_on(broker) as site:
         await site.alarm(Cause.RAISE, AlarmState.NORMAL, AlarmState.UNACKED)
         await until(lambda: bool(desk.sent))
@@ -212,7 +196,7 @@ async def test_an_acknowledgement_is_pending_until_the_site_answers(tmp_path: Pa
 async def test_what_needs_eyes_on_the_equipment_is_refused(tmp_path: Path) -> None:
     """Clear and unack from the office are `site-only`; an unknown alarm and an unknown operation are `not-found`."""
     broker = MemoryBroker()
-    async with running(tmp_path, broker, Desk()):
+    async with running(tmp_path, broker, Chat()):
         for op, args, code in [
             ("alarm.clear", {"id": KEY, "note": "x"}, "site-only"),
             ("alarm.unack", {"id": KEY}, "site-only"),
@@ -227,7 +211,7 @@ async def test_what_needs_eyes_on_the_equipment_is_refused(tmp_path: Path) -> No
 
 async def test_a_silent_site_is_one_push_and_survives_a_restart(tmp_path: Path) -> None:
     """Silent: raised and pushed once; a restarted office raises nothing new; heard again: cleared, no second push."""
-    broker, desk, short = MemoryBroker(), Desk(), 250 * MS
+    broker, desk, short = MemoryBroker(), Chat(), 250 * MS
     async with running(tmp_path, broker, desk, short):
         async with site_on(broker):
             await until(lambda: bool(rows(tmp_path, "SELECT site FROM sites")))
@@ -247,7 +231,7 @@ async def test_a_silent_site_is_one_push_and_survives_a_restart(tmp_path: Path) 
 
 async def test_a_kept_status_is_no_sign_of_life(tmp_path: Path) -> None:
     """What the broker had kept from a site that is gone does not delay GW01, and a last will does not clear it."""
-    broker, desk, short = MemoryBroker(), Desk(), 250 * MS
+    broker, desk, short = MemoryBroker(), Chat(), 250 * MS
     async with running(tmp_path, broker, desk, short):
         async with site_on(broker):
             await until(lambda: bool(rows(tmp_path, "SELECT site FROM sites")))
@@ -264,7 +248,7 @@ async def test_a_kept_status_is_no_sign_of_life(tmp_path: Path) -> None:
 async def test_hostile_callers_cost_nothing(tmp_path: Path) -> None:
     """Rubbish, an endless line and a mute caller leave the office answering others."""
     broker = MemoryBroker()
-    async with running(tmp_path, broker, Desk()):
+    async with running(tmp_path, broker, Chat()):
         _, mute = await asyncio.open_unix_connection(tmp_path / "office.sock")
         for sent in (b"rubbish\n", b"x" * (control.MAX_LINE + 10), b'{"v":9,"op":"alarm.list"}\n'):
             reader, writer = await asyncio.open_unix_connection(tmp_path / "office.sock")
@@ -279,7 +263,7 @@ async def test_hostile_callers_cost_nothing(tmp_path: Path) -> None:
 
 async def test_a_viewer_may_look_but_not_acknowledge(tmp_path: Path) -> None:
     """Somebody who is no operator is refused with `permission`, and no acknowledgement is stored."""
-    broker, desk = MemoryBroker(), Desk()
+    broker, desk = MemoryBroker(), Chat()
     async with running(tmp_path, broker, desk) as app, site_on(broker) as site:
         await site.alarm(Cause.RAISE, AlarmState.NORMAL, AlarmState.UNACKED)
         await until(lambda: bool(desk.sent))
@@ -295,7 +279,7 @@ async def test_a_part_that_dies_stops_the_office_visibly(tmp_path: Path) -> None
     """When the push log cannot be written, run() raises instead of going on without pushes."""
     broker = MemoryBroker()
     connect = {lane: broker.connector(f"office-{lane}") for lane in ("urgent", "bulk")}
-    app = Office(settings(tmp_path), connect=connect, channels={"desk": Desk()})
+    app = Office(settings(tmp_path), connect=connect, channels={"desk": Chat()})
     await app.open()
     try:
         app.store.undecided = broken  # type: ignore[method-assign]

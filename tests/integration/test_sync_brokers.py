@@ -1,12 +1,9 @@
 """Uplink and ingest on real brokers, in real time: kill -9 of the broker, of the office's shell and of the site's."""
 
 import asyncio
-import shutil
 import socket
 import sqlite3
-import subprocess
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
@@ -17,7 +14,6 @@ from iotcore import Broker
 
 from cloud_sync.ingest import Ingest, IngestSettings
 from cloud_sync.mqtt import BrokerSettings, connector
-from cloud_sync.store.base import StoredTransition
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.uplink import Uplink, UplinkSettings
 from cloud_sync.uplink_machine import UplinkLimits
@@ -25,78 +21,16 @@ from sitekeeper.block import STREAMS
 from sitekeeper.catalogue import catalogue_hash
 from sitekeeper.model.clock import MS, SECOND, SystemClock
 from sitekeeper.model.command import Ack
-from tests.unit.cloud_sync.material import EPOCH, KEY, SITE, Source, catalogue
+from tests.fixtures.mosquitto import Mosquitto
+from tests.unit.cloud_sync.material import EPOCH, KEY, SITE, Listener, Source, catalogue
 
 PATIENCE = 30.0
-CONFIG = """
-listener {port} 127.0.0.1
-allow_anonymous true
-max_queued_messages 20000
-max_queued_bytes 0
-max_inflight_messages 50
-persistence {persistence}
-persistence_location {folder}/
-autosave_interval 1
-user root
-"""
-
-
-class Mosquitto:
-    """A mosquitto of this test's own, which may be killed and started again on the same port."""
-
-    def __init__(self, folder: Path, *, persistence: bool) -> None:
-        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-        if program is None:
-            pytest.skip("mosquitto is not installed")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            CONFIG.format(port=self.port, folder=folder, persistence="true" if persistence else "false")
-        )
-        self._program = program
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [self._program, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("mosquitto does not listen")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    broker = Mosquitto(tmp_path, persistence=False)
-    broker.start()
-    yield broker
-    broker.kill()
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.moves: list[StoredTransition] = []
-        self.signs: list[tuple[str, bool]] = []
-
-    def applied(self, transitions: Sequence[StoredTransition]) -> None:
-        self.moves += transitions
-
-    def heard(self, site: str, *, online: bool) -> None:
-        self.signs.append((site, online))
+    with Mosquitto(tmp_path, persistence=False) as broker:
+        yield broker
 
 
 class Door:

@@ -1,13 +1,14 @@
 """The house's own rules, kept by a machine: broad handlers stand where they are named here; files are short."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("sitekeeper", "drivers", "edge", "cloud_sync", "office", "simulators")
-LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+LONGEST_FILE, LONGEST_FUNCTION, LARGE_FOLDER = 400, 60, 15
 
 BROAD = {
     "cloud_sync/store/writer.py": {"_run"},  # the future carries it to whoever waits
@@ -54,6 +55,17 @@ def test_broad_handlers_stand_only_where_they_are_named() -> None:
             if any(isinstance(n, ast.ExceptHandler) and is_broad(n) for n in ast.walk(function)):
                 found.setdefault(name, set()).add(function.name)
     assert found == BROAD
+
+
+def test_a_large_folder_says_what_lives_there() -> None:
+    """Whoever opens a folder of many files reads in its `__init__` what each of them is for."""
+    unnamed = []
+    for init in (each for room in ROOMS for each in sorted((ROOT / room).rglob("__init__.py"))):
+        names = {path.stem for path in init.parent.glob("*.py")} - {"__init__"}
+        if len(names) > LARGE_FOLDER:
+            words = set(re.findall(r"\w+", ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""))
+            unnamed += [f"{init.parent.relative_to(ROOT)}/{name}.py" for name in sorted(names - words)]
+    assert not unnamed
 
 
 def test_files_and_functions_are_short() -> None:

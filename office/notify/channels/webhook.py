@@ -6,8 +6,10 @@ refuse a `t` that is minutes off, compare in constant time, and answer 2xx for a
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
+import importlib
 from datetime import UTC, datetime
 
 import httpx
@@ -15,6 +17,10 @@ import msgspec
 
 from office.notify.channels import Answer, Message, shorten
 from sitekeeper.model.clock import SECOND, Clock, Micros
+
+with contextlib.suppress(ImportError):
+    # httpx would import it with the first push: 20 ms of CPU time that an alarm would wait for.
+    importlib.import_module("anyio._backends._asyncio")
 
 _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 

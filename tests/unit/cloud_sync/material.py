@@ -1,5 +1,8 @@
 """Blocks, catalogues and a source, for the tests of the sync."""
 
+from collections.abc import Sequence
+
+from cloud_sync.store.base import StoredTransition
 from sitekeeper.block import Block, Gap, GapCause, Stream, Vouch, encode
 from sitekeeper.catalogue import Catalogue, CatalogueDevice, CatalogueGroup, CataloguePoint, catalogue_hash
 from sitekeeper.catalogue import encode as encode_catalogue
@@ -125,3 +128,17 @@ class Source:
 
     def left(self) -> int:
         return sum(self.unsent(stream)[2] for stream in self.blocks)
+
+
+class Listener:
+    """What ingest tells, kept."""
+
+    def __init__(self) -> None:
+        self.moves: list[StoredTransition] = []
+        self.signs: list[tuple[str, bool]] = []
+
+    def applied(self, transitions: Sequence[StoredTransition]) -> None:
+        self.moves += transitions
+
+    def heard(self, site: str, *, online: bool) -> None:
+        self.signs.append((site, online))

@@ -1,7 +1,6 @@
 """Both shells on the broker in memory: the whole way without a socket and without waiting for real time."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -11,7 +10,6 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.ingest import Ingest, IngestSettings
 from cloud_sync.memory import MemoryBroker, matches
-from cloud_sync.store.base import StoredTransition
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.uplink import Uplink, UplinkSettings
 from cloud_sync.uplink_machine import UplinkLimits
@@ -21,21 +19,9 @@ from sitekeeper.catalogue import catalogue_hash
 from sitekeeper.model.clock import MS, SystemClock
 from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import Refused
-from tests.unit.cloud_sync.material import EPOCH, KEY, SITE, Source, catalogue, payload
+from tests.unit.cloud_sync.material import EPOCH, KEY, SITE, Listener, Source, catalogue, payload
 
 pytestmark = pytest.mark.timeout(20)
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.moves: list[StoredTransition] = []
-        self.signs: list[tuple[str, bool]] = []
-
-    def applied(self, transitions: Sequence[StoredTransition]) -> None:
-        self.moves += transitions
-
-    def heard(self, site: str, *, online: bool) -> None:
-        self.signs.append((site, online))
 
 
 class Door:

@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import wraps
 from typing import Any
+
+import pytest
 
 from edge.commands import audit
 from edge.commands.audit import AuditRow
 from edge.commands.commander import Asked, Commander
+from edge.commands.desk import Result
 from edge.commands.guard import Present, Target
-from edge.commands.line import Result
 from edge.rules.instance import Verdict
-from sitekeeper.model.clock import SECOND, Micros
+from sitekeeper.model.clock import HOUR, SECOND, Micros
 from sitekeeper.model.command import Actor, Write
-from sitekeeper.model.errors import StorageError
+from sitekeeper.model.errors import Refused, StorageError
 from sitekeeper.model.point import Point, PointType
 from sitekeeper.model.quality import GOOD, Q
 from sitekeeper.model.sample import Sample, Value
@@ -197,3 +200,28 @@ async def running(site: Site) -> AsyncIterator[Site]:
             yield site
         finally:
             site.commander.stop()
+
+
+def on_site(test: Callable[[Site], Awaitable[None]]) -> Callable[[], None]:
+    """Run a test in virtual time on a running site."""
+
+    async def main() -> None:
+        async with running(Site()) as site:
+            await test(site)
+
+    @wraps(test)
+    def run() -> None:
+        virtual.run(main(), limit=24 * HOUR)
+
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+async def refused(site: Site, point: str, value: str, **more: Any) -> str:
+    """Ask, expect to be refused before anything was written, and return the reason."""
+    before = list(site.writes)
+    with pytest.raises(Refused) as error:
+        site.ask(point, value, **more)
+    await asyncio.sleep(1)
+    assert site.writes == before
+    return error.value.reason

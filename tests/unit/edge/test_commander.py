@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any
 
 import pytest
@@ -10,39 +9,14 @@ import pytest
 from edge.commands import audit
 from sitekeeper.model.clock import HOUR, SECOND
 from sitekeeper.model.command import Actor, Write
-from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, NotFound, Refused, ReplyMismatch
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, NotFound, ReplyMismatch
 from sitekeeper.model.sample import Value
 from tests import virtual
 
-from .commands_rig import FIRE, LEE, Site, running, verdict
+from .commands_rig import FIRE, LEE, Site, on_site, refused, running, verdict
 
 FREE = Write("door-1", "mode", "free", 1)
 HOLD = Write("gate-1", "hold_open", True, 1)
-
-
-def on_site(test: Callable[[Site], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test in virtual time on a running site."""
-
-    async def main() -> None:
-        async with running(Site()) as site:
-            await test(site)
-
-    @wraps(test)
-    def run() -> None:
-        virtual.run(main(), limit=24 * HOUR)
-
-    del run.__wrapped__  # type: ignore[attr-defined]
-    return run
-
-
-async def refused(site: Site, point: str, value: str, **more: Any) -> str:
-    """Ask, expect to be refused before anything was written, and return the reason."""
-    before = list(site.writes)
-    with pytest.raises(Refused) as error:
-        site.ask(point, value, **more)
-    await asyncio.sleep(1)
-    assert site.writes == before
-    return error.value.reason
 
 
 def silent_at_first(site: Site, fault: FieldError | None = None) -> Callable[[str, Value], Awaitable[None]]:

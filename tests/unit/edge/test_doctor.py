@@ -108,6 +108,28 @@ def test_a_dead_device_has_its_cause_by_its_last_error_and_the_probe_that_asks_t
     assert found.fields.get("error", "") == error
 
 
+@pytest.mark.parametrize(
+    ("error", "said", "following"),
+    [
+        (
+            "d: mqtt 10.1.3.9:1883: offline, says its availability topic",
+            "device-offline",
+            "sk probe mqtt 10.1.3.9:1883",
+        ),
+        ("mqtt 10.1.3.9:1883: not-authorised: code 135", "device-broker", "sk probe mqtt 10.1.3.9:1883"),
+        (
+            "l: bacnet-ip 10.1.3.20:47808 device 1200: did not answer a moment ago",
+            "device-station",
+            "sk probe bacnet 10.1.3.20:47808 --device 1200",
+        ),
+    ],
+)
+def test_a_device_behind_a_broker_or_on_bacnet_has_a_cause_and_a_probe_of_its_own(error, said, following) -> None:
+    """A controller that is away is not a broker that refuses us, and neither is a Modbus unit."""
+    (found,) = devices.silent([device()], [device(error=error)])
+    assert (found.said, found.next) == (said, following)
+
+
 def test_an_error_of_an_earlier_fault_is_not_the_cause_of_values_that_stand_still() -> None:
     """The daemon keeps the last error; a frozen device answers since."""
     (found,) = devices.silent([], [device() | {"frozen": True}])
@@ -143,8 +165,9 @@ def test_refused_points_are_named_five_of_them_and_counted() -> None:
         ("connected", 119.9, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "ok", "receipts-fresh")]),
         ("connected", 120.0, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "fail", "receipts-old")]),
         ("connected", 999.0, 0, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "ok", "receipts-none-due")]),
-        ("waiting", None, 1, 60, [("OFF01", "fail", "office-away"), ("OFF02", "fail", "receipts-never")]),
-        ("connecting", None, 1, 59, [("OFF01", "warn", "office-starting"), ("OFF02", "ok", "receipts-none-due")]),
+        ("waiting", None, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "fail", "receipts-never")]),
+        ("connecting", None, 1, 60, [("OFF01", "fail", "office-away"), ("OFF02", "fail", "receipts-never")]),
+        ("connecting", None, 1, 59, [("OFF01", "warn", "office-starting"), ("OFF02", "ok", "receipts-soon")]),
     ],
 )
 def test_the_office_is_judged_by_connection_and_receipts(state, age, blocks, uptime, expected) -> None:

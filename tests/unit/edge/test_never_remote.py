@@ -14,8 +14,7 @@ from sitekeeper.model.errors import Refused
 from sitekeeper.model.quality import GOOD, Reason, bad
 from sitekeeper.model.sample import Value
 
-from .commands_rig import LEE, Site
-from .test_commander import on_site, refused
+from .commands_rig import LEE, Site, on_site, refused
 
 ENGINEER = Actor("lam", "engineer", "site")
 OPEN = Write("gate-1", "hold_open", True, 1)

@@ -3,12 +3,14 @@
 import random
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.base import Heard
-from edge.occurrences import NEAR, RANGES, REMEMBERED, AuditGap, Occurrences
+from drivers.base import Account, Heard
+from edge.lives import NEAR, RANGES
+from edge.occurrences import REMEMBERED, AuditGap, Occurrences
 from sitekeeper.model.errors import FormatError
 
 CONTROLLER = "sp/hq/access/405419896"
@@ -119,6 +121,25 @@ def test_asking_changes_nothing() -> None:
     ledger.keep(first)
     assert ledger.sort([read(3)]).told == ()
     assert ledger.sort([read(3)]).state == {}
+
+
+def test_the_account_of_a_counter_and_its_repeats() -> None:
+    """What drivers and people are told of a counter: the highest number, what is missing, how much came again."""
+    ledger = Occurrences({})
+    fed(ledger, read(1), read(4), read(4))
+    fed(ledger, read(1), read(7))
+    assert ledger.accounts() == {CONTROLLER: Account(7, ((2, 3), (5, 6)))}
+    assert ledger.repeats == {CONTROLLER: 2}
+    ledger.sort([read(7)])
+    assert ledger.repeats == {CONTROLLER: 2}, "asking changes nothing"
+
+
+def test_a_state_written_before_clocks_were_known_is_read() -> None:
+    """The state of version 0.2 before that has seven parts; nothing is known of its clock."""
+    state = msgspec.msgpack.encode([1, "door-2", 4, 5, [(2, 3)], [5], b"12345678"])
+    ledger = Occurrences({f"~events/{CONTROLLER}": state})
+    assert ledger.accounts() == {CONTROLLER: Account(5, ((2, 3),))}
+    assert ledger.behind(read(6)) == 0
 
 
 def test_memory_is_bounded() -> None:

@@ -1,189 +1,25 @@
 """What becomes of a reading, in what order the store is handed it, and what happens when it cannot take it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from drivers.base import Outcome, Scan
-from edge.alarms import AlarmBook
-from edge.changes import Changes
-from edge.latest import Latest
 from edge.outbox import AsOf
-from edge.pipeline import Pipeline
-from edge.recorder import TRANSITIONS_AT_ONCE, Limits, Recorder, SealedBlock
-from edge.rules.compiling import Rules
-from edge.rules.derives import Derives
-from edge.rules.engine import Engine
+from edge.recorder import TRANSITIONS_AT_ONCE, SealedBlock
 from edge.rules.instance import Verdict
-from sitekeeper.block import GapCause, Stream, decode
-from sitekeeper.model.alarm import AlarmRecord, AlarmState, Cause
-from sitekeeper.model.clock import HOUR, SECOND, ManualClock, Micros
+from sitekeeper.block import GapCause, decode
+from sitekeeper.model.alarm import AlarmState, Cause
+from sitekeeper.model.clock import HOUR, SECOND, Micros
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import LinkDown, StorageError
-from sitekeeper.model.point import Point, ScanGroup
-from sitekeeper.model.quality import GOOD, Reason, bad
+from sitekeeper.model.quality import GOOD
 from sitekeeper.model.sample import Sample, Value
 
-from .rules.worlds import compiled, rule, thing
+from .pipeline_rig import GROUP, Rig
 
-GROUP = "t1@1s"
 LEE = Actor("lee", "technician", "site")
-
-
-@dataclass
-class Appended:
-    """One call of `append`."""
-
-    blocks: list[SealedBlock]
-    alarms: list[AlarmRecord]
-    rule_state: dict[str, bytes | None]
-    as_of: AsOf | None
-    until: dict[str, Micros]
-    audit: list[bytes]
-
-    def streams(self) -> list[Stream]:
-        return [block.stream for block in self.blocks]
-
-
-@dataclass
-class FakeStore:
-    """An outbox that keeps what it is given, and can be behind or refuse."""
-
-    appended: list[Appended] = field(default_factory=list)
-    is_behind: bool = False
-    events_behind: bool = False
-    refuses: bool = False
-    answer: "Future[None] | None" = None
-    """What the next append answers, instead of being durable at once."""
-
-    def behind(self, stream: Stream) -> bool:
-        return self.is_behind if stream == "samples" else self.events_behind
-
-    def append(
-        self,
-        blocks: Sequence[SealedBlock],
-        *,
-        alarms: Sequence[AlarmRecord] = (),
-        rule_state: Mapping[str, bytes | None] | None = None,
-        as_of: AsOf | None = None,
-        until: Mapping[str, Micros] | None = None,
-        audit: Sequence[bytes] = (),
-    ) -> "Future[None]":
-        if self.refuses:
-            raise StorageError("writer behind")
-        self.appended.append(
-            Appended(list(blocks), list(alarms), dict(rule_state or {}), as_of, dict(until or {}), list(audit))
-        )
-        if self.answer is not None:
-            answer, self.answer = self.answer, None
-            return answer
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
-
-    def blocks(self, stream: Stream) -> list[SealedBlock]:
-        return [block for each in self.appended for block in each.blocks if block.stream == stream]
-
-    def samples(self, handle: int | None = None) -> list[Sample]:
-        """Return what the record says, in order."""
-        every = [sample for block in self.blocks("samples") for sample in decode(block.payload).samples]
-        return [sample for sample in every if handle is None or sample.handle == handle]
-
-
-class Rig:
-    """The device `t1` of class `thing`, read each second, with one rule; the store is a fake and the clock by hand."""
-
-    def __init__(self, rules: Rules | str = "a", **more: Any) -> None:
-        device = thing()
-        self.names = sorted((p for p in device.points.values() if p.name != "online"), key=lambda p: p.handle)
-        online = device.points["online"]
-        self.points = tuple(
-            sorted(
-                (Point(**{**_fields(p), "group": "" if p is online else GROUP}) for p in device.points.values()),
-                key=lambda p: p.handle,
-            )
-        )
-        groups = (ScanGroup(id=GROUP, device="t1", period=SECOND, handles=tuple(p.handle for p in self.names)),)
-        self.clock, self.store, self.woken = ManualClock(monotonic=1000 * SECOND), FakeStore(), 0
-        self.start = self.clock.monotonic()
-        self.rules = compiled(rule(rules, **more), device) if isinstance(rules, str) else rules
-        changes = Changes(self.points, groups, {}, now=self.start)
-        self.recorder = Recorder(
-            site="hq", epoch="e1", boot="b1", catalogue="c0", groups=[GROUP], ledger=changes, sequences={}, covered={},
-            start=_moment(self.clock), limits=Limits(),
-        )  # fmt: skip
-        self.book = AlarmBook("hq", "e1")
-        self.engine = Engine(self.rules, state={}, as_of=None, now=self.start)
-        self.pipeline = Pipeline(
-            boot="b1",
-            changes=changes,
-            derives=Derives((), state={}, as_of=None, now=self.start),
-            latest=Latest(self.points),
-            engine=self.engine,
-            book=self.book,
-            recorder=self.recorder,
-            store=self.store,
-            clock=self.clock,
-            wake=self._woken,
-        )
-
-    def _woken(self) -> None:
-        self.woken += 1
-
-    def handle(self, name: str) -> int:
-        return next(p.handle for p in self.points if p.name == name)
-
-    def scan(self, *, answered: bool = True, **values: Value) -> None:
-        """Read the device now; a value of None is a bad one."""
-        now = self.clock.monotonic()
-        outcomes = [
-            Outcome(index, now, values[p.name], GOOD if values[p.name] is not None else bad(Reason.COMM))
-            for index, p in enumerate(self.names)
-            if p.name in values
-        ]
-        self.pipeline.scanned(
-            Scan(
-                group=GROUP, device="t1", asked=now, received=now, outcomes=outcomes, complete=False, answered=answered
-            )
-        )
-
-    def passes(self, seconds: float, *, scans: bool = True) -> None:
-        """Let time pass, tick by deadline as the daemon does, with an unchanged reading each second."""
-        until = self.clock.monotonic() + round(seconds * SECOND)
-        next_scan = self.clock.monotonic() + SECOND
-        while True:
-            due = max(self.pipeline.next_deadline(), self.clock.monotonic())
-            if scans:
-                due = min(due, next_scan)
-            if due > until:
-                break
-            self.clock.advance(due - self.clock.monotonic())
-            if scans and due == next_scan:
-                next_scan += SECOND
-                self.scan()
-            else:
-                self.pipeline.tick()
-        self.clock.advance(until - self.clock.monotonic())
-
-    def settled(self) -> "Rig":
-        """Return the rig with the device online and everything before sealed."""
-        self.scan(a=False, b=False, n=1.0, speed=0.0, m="x", sensor=False, secs=1.0)
-        self.passes(3)
-        self.store.appended.clear()
-        return self
-
-
-def _fields(point: Point) -> dict[str, Any]:
-    return {name: getattr(point, name) for name in Point.__dataclass_fields__}
-
-
-def _moment(clock: ManualClock) -> Any:
-    from sitekeeper.model.clock import Moment
-
-    return Moment(mono=clock.monotonic(), wall=clock.wall(), trusted=True)
 
 
 def test_an_alarm_its_samples_and_its_rule_state_are_one_append_samples_first() -> None:
@@ -216,7 +52,7 @@ def test_many_moves_at_once_are_several_blocks_and_one_transaction() -> None:
     """More alarms than one block takes: blocks of at most 100, sequences without holes, one append with all records."""
     rig = Rig("a").settled()
     raised = [_verdict(rig, f"R{n}") for n in range(2 * TRANSITIONS_AT_ONCE + 1)]
-    rig.pipeline._decide(raised, _moment(rig.clock))
+    rig.pipeline._decide(raised, rig.moment())
     [append] = rig.store.appended
     assert append.streams() == ["alarms"] * 3
     assert [block.count for block in append.blocks] == [100, 100, 1]
@@ -237,7 +73,7 @@ def _verdict(rig: Rig, name: str, kind: Any = "raise") -> Verdict:
 def test_a_note_never_parts_a_rule_state_from_its_alarm(kinds: tuple[str, ...]) -> None:
     """Whatever else was decided at that moment, the state that knows of an alarm is in the alarm's own transaction."""
     rig = Rig("a").settled()
-    rig.pipeline._decide([_verdict(rig, f"R{n}", kind) for n, kind in enumerate(kinds)], _moment(rig.clock))
+    rig.pipeline._decide([_verdict(rig, f"R{n}", kind) for n, kind in enumerate(kinds)], rig.moment())
     [append] = rig.store.appended
     assert sorted(append.streams()) == ["alarms", *["events"] * kinds.count("note")]
 
@@ -246,7 +82,7 @@ def test_two_raises_of_one_alarm_in_one_step_are_two_occurrences() -> None:
     """After a stall one step may raise, clear and raise the same alarm: each occurrence gets a name of its own."""
     rig = Rig("a").settled()
     kinds = ("raise", "clear", "raise")
-    rig.pipeline._decide([_verdict(rig, "R1", kind) for kind in kinds], _moment(rig.clock))
+    rig.pipeline._decide([_verdict(rig, "R1", kind) for kind in kinds], rig.moment())
     [append] = rig.store.appended
     moves = [move for block in append.blocks for move in decode(block.payload).transitions]
     assert [move.cause for move in moves] == list(kinds)
@@ -299,6 +135,24 @@ def test_a_slow_disk_makes_a_gap_and_then_the_present_state_is_sent_anew() -> No
     assert sum(gap.end - gap.start for gap in gaps) >= 18 * SECOND
 
 
+def test_a_writer_that_is_behind_after_the_first_of_several_blocks_takes_no_second_one() -> None:
+    """What fills the last room must not end the gateway with the next block: that one waits, or becomes a gap."""
+    rig = Rig("a").settled()
+    store, now = rig.store, rig.clock.monotonic()
+    take = store.append
+
+    def append(blocks: Sequence[SealedBlock], **more: Any) -> "Future[None]":
+        assert not store.is_behind, "the real one raises StorageError here"
+        store.is_behind = True
+        return take(blocks, **more)
+
+    store.append = append  # type: ignore[method-assign]
+    rig.recorder.add([Sample(rig.handle("n"), now, float(n), GOOD) for n in range(2_400)], now)
+    rig.passes(1)
+    assert len(store.blocks("samples")) == 1
+    assert rig.pipeline.dropped > 0
+
+
 def test_an_alarm_is_recorded_while_samples_are_behind() -> None:
     """Backpressure on samples never delays an alarm, and the samples that led to it go with it."""
     rig = Rig("a").settled()
@@ -345,7 +199,7 @@ def test_what_a_person_did_is_one_append_with_its_audit_row() -> None:
     rig.scan(a=True)
     rig.passes(0.5)
     rig.store.appended.clear()
-    move = rig.book.ack("hq/t1/R1@e1-1", LEE, "seen", "", _moment(rig.clock))
+    move = rig.book.ack("hq/t1/R1@e1-1", LEE, "seen", "", rig.moment())
     rig.pipeline.moved(move, b"row 1")
     rig.pipeline.moved(None, b"row 2")
     done, refused = rig.store.appended

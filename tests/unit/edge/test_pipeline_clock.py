@@ -1,66 +1,31 @@
 """The whole flow while somebody sets the wall clock: rules' timers and staleness know the monotonic time only."""
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-
 import pytest
 
 from drivers.base import Outcome, Scan
 from edge.alarms import AlarmBook
 from edge.changes import Changes
 from edge.latest import Latest
-from edge.outbox import AsOf
 from edge.pipeline import Pipeline
-from edge.recorder import Recorder, SealedBlock
+from edge.recorder import Recorder
 from edge.rules.derives import Derives
 from edge.rules.engine import Engine
-from sitekeeper.block import Stream, decode
-from sitekeeper.model.alarm import AlarmRecord, Cause, Transition
+from sitekeeper.model.alarm import Cause
 from sitekeeper.model.clock import HOUR, SECOND, ManualClock, Micros, Moment
 from sitekeeper.model.point import ONLINE, ScanGroup
 from sitekeeper.model.quality import GOOD, is_good
-from sitekeeper.model.sample import Sample
-from tests.unit.edge.rules.worlds import compiled, rule, thing
+
+from .pipeline_rig import FakeStore
+from .rules.worlds import compiled, rule, thing
 
 DELAY = 30
-
-
-class Store:
-    """Keeps what it is given; never behind."""
-
-    def __init__(self) -> None:
-        self.blocks: list[SealedBlock] = []
-
-    def behind(self, stream: Stream) -> bool:
-        return False
-
-    def append(
-        self,
-        blocks: Sequence[SealedBlock],
-        *,
-        alarms: Sequence[AlarmRecord] = (),
-        rule_state: Mapping[str, bytes | None] | None = None,
-        as_of: AsOf | None = None,
-        until: Mapping[str, Micros] | None = None,
-        audit: Sequence[bytes] = (),
-    ) -> "Future[None]":
-        self.blocks += blocks
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
-
-    def moves(self) -> list[Transition]:
-        return [move for block in self.blocks for move in decode(block.payload).transitions]
-
-    def samples(self) -> list[Sample]:
-        return [sample for block in self.blocks for sample in decode(block.payload).samples]
 
 
 class Site:
     """One device read every second, with one rule: `a` true for 30 s."""
 
     def __init__(self) -> None:
-        self.clock, self.store = ManualClock(), Store()
+        self.clock, self.store = ManualClock(), FakeStore()
         device = thing()
         points = list(device.points.values())
         self.handles = tuple(point.handle for point in points if point.name != ONLINE)

@@ -19,8 +19,8 @@ from sitekeeper.model.command import Write
 from sitekeeper.model.errors import StorageError
 from sitekeeper.model.event import Event
 
+from .pipeline_rig import FakeStore, Rig
 from .rules.worlds import THING, rule, texts, thing
-from .test_pipeline import FakeStore, Rig
 
 EVENTS = {"read.event": {"granted": Type("bool")}}
 
@@ -176,6 +176,38 @@ def test_an_old_event_is_late(age: int | None, buffered: bool, trusted: bool, la
     rig.pipeline.heard([read(rig, 1, buffered=buffered, source=source)])
     [event] = told(rig.store)
     assert (event.late, event.source) == (late, source)
+
+
+@pytest.mark.parametrize(
+    ("age", "behind", "late"),
+    [
+        (24, 20, False),
+        (26, 20, True),
+        (-15, -20, False),
+        (-14, -20, True),
+        (24, 0, True),
+    ],
+)
+def test_the_age_of_an_event_is_by_a_clock_that_is_known_to_be_wrong(age: int, behind: int, late: bool) -> None:
+    """What the clock is off is taken away first; the time stored is what the device gave."""
+    rig = Rig("a").settled()
+    source = rig.clock.wall() - age * SECOND
+    rig.pipeline.heard([read(rig, 1, source=source, behind=behind * SECOND)])
+    [event] = told(rig.store)
+    assert (event.late, event.source) == (late, source)
+
+
+@pytest.mark.parametrize(
+    ("behind", "age", "late"), [(-20, -5, True), (-20, -16, False), (20, 15, True), (None, 4, False)]
+)
+def test_after_a_restart_a_clock_that_was_ahead_is_believed_to_be_so(behind: int | None, age: int, late: bool) -> None:
+    """Until the clock is known anew nothing that waited looks fresh: not 15 s behind a clock that was 20 s ahead."""
+    rig = Rig("a").settled()
+    earlier = read(rig, 1, behind=None if behind is None else behind * SECOND)
+    rig.pipeline.occurrences = Occurrences(Occurrences({}).sort([earlier]).state)
+    rig.pipeline.heard([read(rig, 2, source=rig.clock.wall() - age * SECOND)])
+    [event] = told(rig.store)
+    assert event.late == late
 
 
 def test_long_texts_are_cut_and_never_stop_the_flow() -> None:

@@ -10,7 +10,7 @@ import pytest
 from simulators.access import HELD_LIMIT, Entrance
 from simulators.controller import BOOT, Controller, rfc3339
 from simulators.doors import DoorBuilder
-from simulators.faults import MQTT, Fault, FaultKind
+from simulators.faults import Fault, FaultKind, possible
 from simulators.journal import Journal
 from simulators.mqtt_faults import Publication, outgoing
 from simulators.scenario import Scenario, load
@@ -260,7 +260,7 @@ def test_wrong_messages_come_in_addition() -> None:
     event = {"seq": 1, "ts": "t", "door": 1, "kind": "read"}
     sound = Publication("t", b"sound")
     wanted = {"lose": [], "retained": [Publication("t", b"sound", retain=True)]}
-    for kind in MQTT:
+    for kind in possible("mqtt", "device"):
         out = outgoing(Fault(kind=kind, count=300), sound, event)
         if kind in wanted:
             assert out == wanted[kind]

@@ -25,6 +25,7 @@ def fresh(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def called(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """Run `main` in this process; return its exit code and what it said on stderr."""
     monkeypatch.setattr(sys, "argv", ["sk", *arguments])
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # click calls `python -m pytest` by that name
     monkeypatch.setenv("SITEKEEPER_SOCKET", "/nonexistent/control.sock")
     with pytest.raises(SystemExit) as stop:
         commands.main()

@@ -166,6 +166,36 @@ def test_poison_is_kept_without_its_card_and_acknowledged(payload: bytes, why: s
     on(story)
 
 
+def test_people_are_told_what_was_not_understood_by_topic_and_reason() -> None:
+    """The last five kinds, newest first, each with how often and how long ago, and nothing of what was in them."""
+
+    async def story(rig: Rig) -> None:
+        rig.present()
+        rig.start()
+        await asyncio.sleep(1)
+        for _ in range(3):
+            rig.say(EVENT, mqtt.event(-1))
+            await asyncio.sleep(2)
+        rig.say(EVENT, b"{" + CARD.encode())
+        for size in range(6):
+            rig.say(EVENT, b"[" * (40 + size))
+        rig.say(EVENT, mqtt.event(2))
+        await asyncio.sleep(1)
+        report = rig.driver.report("door-1")
+        letters = report["dead_letters"]
+        assert isinstance(letters, list)
+        assert len(letters) == 5
+        assert CARD not in str(report)
+        rig.say(EVENT, mqtt.event(-1))
+        await asyncio.sleep(3)
+        letters = rig.driver.report("door-1")["dead_letters"]
+        assert isinstance(letters, list)
+        assert letters[0] == {"topic": EVENT, "why": "no sequence number at seq", "times": 4, "s_ago": 3}
+        assert (report["counters"], report["unacknowledged"]) == ([f"doors/{EVENT}"], 0)
+
+    on(story)
+
+
 def test_a_field_without_meaning_is_none() -> None:
     """A wrong or missing field loses that field, not the event, and is counted."""
 
@@ -204,12 +234,12 @@ def test_gap_is_asked_for_once() -> None:
         assert json.loads(delivery.payload) == {"from": 4711, "to": 4712}
         rig.broker.cut()
         await asyncio.sleep(3)
-        assert rig.driver.counts.asked == 1
+        assert rig.driver.report("door-1")["ranges_asked"] == 1
         rig.say(EVENT, mqtt.event(1))  # the counter begins anew
         rig.say(EVENT, mqtt.event(3))
         rig.say(EVENT, mqtt.event(9_000))
         await asyncio.sleep(1)
-        assert rig.driver.counts.asked == 3
+        assert rig.driver.report("door-1")["ranges_asked"] == 3
         await controller.close()
 
     on(story)

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from drivers.base import Services
 from drivers.mqtt import KIND
-from sitekeeper.model.errors import ConfigError, DeviceRefused, LinkDown, NotFound
+from sitekeeper.model.errors import DeviceRefused, LinkDown, NotFound
 from tests import virtual
 from tests.fixtures import mqtt
 from tests.fixtures.mqtt import BASE, CONTROLLER, EVENT, SALT
@@ -99,15 +98,11 @@ def test_a_fault_of_ours_is_not_taken_for_one_of_the_link() -> None:
     virtual.run(main())
 
 
-def test_topic_that_needs_a_parameter() -> None:
-    """An availability topic with a parameter that the device lacks is said with the parameter's name."""
-    door = mqtt.door(1, availability={"topic": "a/{floor}"})
-
-    async def main() -> None:
-        with pytest.raises(ConfigError, match=r"device door-1, availability: .* needs 'floor'"):
-            KIND.create("doors", KIND.link_model(host="x"), [door], virtual.VirtualClock(), Services())
-
-    virtual.run(main())
+@pytest.mark.parametrize("key", ["availability", "clock", "sequence"])
+def test_topic_that_needs_a_parameter(key: str) -> None:
+    """A topic of the device itself with a parameter that it lacks is said with the key and the parameter's name."""
+    with pytest.raises(ValueError, match=rf"^{key}: .* needs 'floor'"):
+        mqtt.door(1, **{key: {"topic": "a/{floor}", "json": "x"}})
 
 
 def test_identity_on_the_broker() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from edge.commands import door as door_module
+from edge.commands import alarm_door as door_module
+from edge.commands.alarm_door import ALLOWED, AlarmDoor
 from edge.commands.audit import AuditRow, decode, encode, outcomes
-from edge.commands.door import ALLOWED, Door
 from sitekeeper.model.alarm import AlarmState, Cause, Transition
 from sitekeeper.model.clock import Moment
 from sitekeeper.model.command import Actor
@@ -69,11 +69,11 @@ def sink() -> Sink:
 
 
 @pytest.fixture
-def door(book: Book, sink: Sink) -> Door:
-    return Door(book, sink.record, lambda: NOW, {})
+def door(book: Book, sink: Sink) -> AlarmDoor:
+    return AlarmDoor(book, sink.record, lambda: NOW, {})
 
 
-def ask(door: Door, operation: str, actor: Actor) -> object:
+def ask(door: AlarmDoor, operation: str, actor: Actor) -> object:
     if operation == "clear":
         return door.clear(OCCURRENCE, actor, "2 persons released", condition_false=True, reset_allowed=False)
     return getattr(door, operation)(OCCURRENCE, actor, "seen")
@@ -82,7 +82,7 @@ def ask(door: Door, operation: str, actor: Actor) -> object:
 @pytest.mark.parametrize("role", sorted(ALLOWED))
 @pytest.mark.parametrize("origin", ["site", "office"])
 @pytest.mark.parametrize("operation", ["ack", "unack", "clear"])
-def test_the_role_table(door: Door, book: Book, sink: Sink, role: str, origin: str, operation: str) -> None:
+def test_the_role_table(door: AlarmDoor, book: Book, sink: Sink, role: str, origin: str, operation: str) -> None:
     """Every role, origin and operation gives what the table says, and one row either way."""
     actor = Actor("somebody", role, origin)
     may = {"viewer": (), "operator": ("ack", "unack"), "office": ("ack", "unack")}.get(role, ("ack", "unack", "clear"))
@@ -101,14 +101,14 @@ def test_the_role_table(door: Door, book: Book, sink: Sink, role: str, origin: s
     assert (row.operation, row.target, row.outcome) == (operation, OCCURRENCE, reason)
 
 
-def test_a_clear_tells_the_book_what_stands_and_what_was_entered(door: Door, book: Book, sink: Sink) -> None:
+def test_a_clear_tells_the_book_what_stands_and_what_was_entered(door: AlarmDoor, book: Book, sink: Sink) -> None:
     """The released persons are in the move's note and in the audit."""
     ask(door, "clear", TECHNICIAN)
     assert book.asked == [(Cause.RESET, "2 persons released", True, False)]
     assert sink.rows[0].note == "2 persons released"
 
 
-def test_a_clear_without_an_entry_is_refused(door: Door, book: Book, sink: Sink) -> None:
+def test_a_clear_without_an_entry_is_refused(door: AlarmDoor, book: Book, sink: Sink) -> None:
     """Nobody ends an entrapment without saying what was found."""
     with pytest.raises(Refused, match="entry-needed"):
         door.clear(OCCURRENCE, TECHNICIAN, " \t", condition_false=True, reset_allowed=True)
@@ -120,7 +120,7 @@ def test_a_clear_without_an_entry_is_refused(door: Door, book: Book, sink: Sink)
     ("error", "outcome"), [(Refused("already-acknowledged"), "already-acknowledged"), (NotFound("it"), "not-found")]
 )
 def test_what_the_book_refuses_is_recorded_and_raised(
-    door: Door, book: Book, sink: Sink, error: Exception, outcome: str
+    door: AlarmDoor, book: Book, sink: Sink, error: Exception, outcome: str
 ) -> None:
     """A refusal by state is an attempt like any other."""
     book.error = error
@@ -130,7 +130,7 @@ def test_what_the_book_refuses_is_recorded_and_raised(
     assert sink.moves == []
 
 
-def test_an_acknowledgement_of_the_office_counts_once(door: Door, book: Book, sink: Sink) -> None:
+def test_an_acknowledgement_of_the_office_counts_once(door: AlarmDoor, book: Book, sink: Sink) -> None:
     """The office repeats until it sees the move: one move, one row, the key handed on."""
     door.ack(OCCURRENCE, OFFICE, "on the way", "k1")
     assert door.ack(OCCURRENCE, OFFICE, "on the way", "k1") is None
@@ -139,7 +139,7 @@ def test_an_acknowledgement_of_the_office_counts_once(door: Door, book: Book, si
     assert [(row.ack_id, row.outcome) for row in sink.rows] == [("k1", "done")]
 
 
-def test_a_refused_key_gets_the_same_answer_without_a_second_row(door: Door, book: Book, sink: Sink) -> None:
+def test_a_refused_key_gets_the_same_answer_without_a_second_row(door: AlarmDoor, book: Book, sink: Sink) -> None:
     """Repeats of a refused acknowledgement neither fill the audit nor succeed later by chance."""
     book.error = Refused("already-acknowledged")
     for _ in range(3):
@@ -149,7 +149,7 @@ def test_a_refused_key_gets_the_same_answer_without_a_second_row(door: Door, boo
     assert len(sink.rows) == 1
 
 
-def test_keys_are_known_after_a_restart(book: Book, sink: Sink, door: Door) -> None:
+def test_keys_are_known_after_a_restart(book: Book, sink: Sink, door: AlarmDoor) -> None:
     """What the audit holds of keys is enough to do nothing twice."""
     door.ack(OCCURRENCE, OFFICE, ack_id="k1")
     book.error = Refused("not-active")
@@ -157,14 +157,14 @@ def test_keys_are_known_after_a_restart(book: Book, sink: Sink, door: Door) -> N
         door.ack(OCCURRENCE, OFFICE, ack_id="k2")
     known = outcomes(encode(row) for row in sink.rows)
     assert known == {"k1": "done", "k2": "not-active"}
-    again = Door(book, sink.record, lambda: NOW, known)
+    again = AlarmDoor(book, sink.record, lambda: NOW, known)
     assert again.ack(OCCURRENCE, OFFICE, ack_id="k1") is None
     with pytest.raises(Refused, match="not-active"):
         again.ack(OCCURRENCE, OFFICE, ack_id="k2")
     assert len(book.asked) == 2
 
 
-def test_the_keys_kept_are_bounded(door: Door, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_keys_kept_are_bounded(door: AlarmDoor, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest keys go first."""
     monkeypatch.setattr(door_module, "REMEMBERED", 2)
     for key in ("k1", "k2", "k3"):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge import probing_mqtt as mqtt_
+from edge.probe import mqtt as mqtt_
 
 ALERT_WAIT: Final = 0.3
 """Seconds within which a broker that misses our certificate says so after the handshake (TLS 1.3)."""

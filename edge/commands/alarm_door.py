@@ -55,7 +55,7 @@ Record = Callable[[Transition | None, bytes], object]
 """Stores the transition, if there is one, and the audit row in one transaction of the outbox."""
 
 
-class Door:
+class AlarmDoor:
     """Guards the alarms of one site. What it returns is done, but durable only after the commit of `record`.
 
     Args:

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from edge.probing_mqtt import Heard, Message, connect, mask, published, site_yaml, subscribe
+from edge.probe.mqtt import Heard, Message, connect, mask, published, site_yaml, subscribe
 
 
 def said(topic, value, *, retained=False):

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from edge.probing_bacnet import Examined, by_type, candidates, identity, number, objects, site_yaml
+from edge.probe.bacnet import Examined, by_type, candidates, identity, number, objects, site_yaml
 
 LIFT = bytes.fromhex("c4 0e c0 00 01")  # lift 1, application-tagged
 LAMP = bytes.fromhex("c4 0d 80 00 07")

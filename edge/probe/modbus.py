@@ -1,4 +1,4 @@
-"""What a technician's probe asks and what its answer can mean: places, addresses, byte orders. Pure."""
+"""What a probe of a Modbus device asks, and what its answer can mean: addresses, types, byte orders. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,20 +27,6 @@ class Reading:
     order: str
     raw: str
     value: Value
-
-
-def place(written: str, default_port: int) -> tuple[str, int]:
-    """Return host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
-
-    Raises:
-        ValueError: the port is not a number.
-    """
-    host, colon, port = written.rpartition(":")
-    if not colon or written.endswith("]") or (":" in host and not host.endswith("]")):
-        host, port = written, str(default_port)
-    if not port.isdecimal():
-        raise ValueError(f"{port!r} is not a port")
-    return host.strip("[]"), int(port)
 
 
 def units(written: str) -> list[int]:

@@ -4,8 +4,9 @@ import struct
 
 import pytest
 
-from edge import probing
 from edge.cli.probe import Answer, exit_code
+from edge.probe import modbus
+from edge.probe.place import place
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown, ReplyMismatch
 
 WHERE = "tcp h:502 unit 1"
@@ -24,22 +25,22 @@ WHERE = "tcp h:502 unit 1"
 )
 def test_a_place_is_host_and_port(written, expected) -> None:
     """As people write them, IPv6 with and without brackets."""
-    assert probing.place(written, 502) == expected
+    assert place(written, 502) == expected
 
 
 @pytest.mark.parametrize("written", ["h:", "h:x", "h:-1"])
 def test_a_port_is_a_number(written) -> None:
     """Anything else is an error, not a host."""
     with pytest.raises(ValueError, match="is not a port"):
-        probing.place(written, 502)
+        place(written, 502)
 
 
 def test_units_are_a_rising_range() -> None:
     """Both ends included."""
-    assert probing.units("1..3") == [1, 2, 3]
+    assert modbus.units("1..3") == [1, 2, 3]
     for wrong in ("3..1", "1", "1..", "1..256", "a..b"):
         with pytest.raises(ValueError, match="range of units"):
-            probing.units(wrong)
+            modbus.units(wrong)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_units_are_a_rising_range() -> None:
 )
 def test_a_modicon_number_is_translated(table, written, as_it_is, expected) -> None:
     """It counts from 1 and names its table; as it is only where that is asked for."""
-    assert probing.address(table, written, as_it_is=as_it_is) == expected
+    assert modbus.address(table, written, as_it_is=as_it_is) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_a_modicon_number_is_translated(table, written, as_it_is, expected) -> N
 def test_an_address_that_cannot_be_is_refused(table, written, says) -> None:
     """With what it would mean."""
     with pytest.raises(ValueError, match=says):
-        probing.address(table, written, as_it_is=False)
+        modbus.address(table, written, as_it_is=False)
 
 
 @pytest.mark.parametrize(("order", "places"), [("ABCD", "0123"), ("CDAB", "2301"), ("BADC", "1032"), ("DCBA", "3210")])
@@ -77,28 +78,28 @@ def test_a_float_is_found_in_whichever_order_it_lies(order, places) -> None:
     """21.5 on the wire in each of the four orders is read as 21.5 under that order's name."""
     plain = struct.pack(">f", 21.5)
     wire = bytes(plain[int(place)] for place in places)
-    found = probing.readings("holding", 20, wire, ())
+    found = modbus.readings("holding", 20, wire, ())
     assert [r.order for r in found if r.type == "float32" and r.value == 21.5] == [order]
 
 
 def test_types_named_are_read_at_every_place_and_shown_whatever_they_give() -> None:
     """Two floats in four registers, the second not a number."""
     data = struct.pack(">ff", 1.5, float("nan"))
-    found = probing.readings("input", 10, data, ("float32",))
+    found = modbus.readings("input", 10, data, ("float32",))
     assert [(r.address, r.value) for r in found if r.order == "ABCD"] == [(10, 1.5), (12, None)]
     assert found[0].raw == "3FC0 0000"
 
 
 def test_of_many_registers_only_single_ones_are_shown_unasked() -> None:
     """A screenful, not two thousand rows; what is no digit is no BCD."""
-    found = probing.readings("holding", 0, bytes.fromhex("ABCD") * 10, ())
+    found = modbus.readings("holding", 0, bytes.fromhex("ABCD") * 10, ())
     assert {r.type for r in found} == {"int16", "uint16"}
     assert {r.address for r in found} == set(range(10))
 
 
 def test_bits_come_lowest_first() -> None:
     """As the protocol packs them."""
-    assert [r.value for r in probing.bits(7, 9, b"\x05\x01")] == [True, False, True, *[False] * 5, True]
+    assert [r.value for r in modbus.bits(7, 9, b"\x05\x01")] == [True, False, True, *[False] * 5, True]
 
 
 @pytest.mark.parametrize(

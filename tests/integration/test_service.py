@@ -17,18 +17,18 @@ import pytest
 from cloud_sync.ingest import Lane
 from cloud_sync.memory import MemoryBroker
 from cloud_sync.session import Connect
-from edge import notify
+from edge import service as edge_service
 from edge.app import App, Wiring, running
 from edge.outbox import writer
 from edge.settings import load
-from office import service
+from office import service as office_service
 from office.app import Office
 from office.settings import OfficeSettings
 from sitekeeper.data import data_path
 from sitekeeper.model.clock import SECOND, Clock, ManualClock, SystemClock
 from sitekeeper.model.errors import StorageError
 
-Twin = type[notify.Service] | type[service.Service]
+Twin = type[edge_service.Service] | type[office_service.Service]
 EVERY = 100_000
 """Half of the watchdog of these tests, in microseconds."""
 
@@ -60,7 +60,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
         yield found
 
 
-@pytest.fixture(params=[notify.Service, service.Service], ids=["edge", "office"])
+@pytest.fixture(params=[edge_service.Service, office_service.Service], ids=["edge", "office"])
 def twin(request: pytest.FixtureRequest) -> Twin:
     found: Twin = request.param
     return found
@@ -68,7 +68,7 @@ def twin(request: pytest.FixtureRequest) -> Twin:
 
 def gateway(folder: Path, manager: Manager, clock: Clock) -> App:
     shutil.copy(data_path("sites", "one-lift", "site.yaml"), folder / "site.yaml")
-    return App(load(folder), clock, Wiring(service=notify.Service(manager.environment)))
+    return App(load(folder), clock, Wiring(service=edge_service.Service(manager.environment)))
 
 
 def office(folder: Path, manager: Manager) -> Office:
@@ -84,7 +84,7 @@ def office(folder: Path, manager: Manager) -> Office:
         "urgent": broker.connector("office-urgent"),
         "bulk": broker.connector("office-bulk"),
     }
-    return Office(settings, connect=connect, channels={}, service=service.Service(manager.environment))
+    return Office(settings, connect=connect, channels={}, service=office_service.Service(manager.environment))
 
 
 async def told(manager: Manager, condition: Callable[[list[str]], bool]) -> list[str]:

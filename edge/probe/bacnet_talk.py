@@ -6,7 +6,7 @@ from drivers.bacnet.message import READ_PROPERTY, Reference, Wrong, read_single,
 from drivers.bacnet.names import DEVICE, PROPERTIES
 from drivers.bacnet.options import IpLink
 from drivers.bacnet.stack import Nak, Stack
-from edge.probing_bacnet import (
+from edge.probe.bacnet import (
     ANY_DEVICE,
     IDENTITY,
     MOST_OBJECTS,

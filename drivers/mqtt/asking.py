@@ -1,0 +1,191 @@
+"""Which sequence numbers are missing, and the messages that ask for them. Pure.
+
+Three things show that something is missing: a number that jumps, what the site's ledger still lacks once the link is
+open, and a device that says it has told more than was heard. Nobody is pressed: a range is asked for once on each
+connection and three times in the life of this process, and then left; it stays on record as missing.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from drivers.base import Account, DeviceRead
+from drivers.mqtt.options import EventPlace, MqttDevice, MqttEvent, RangeRequest
+from drivers.mqtt.payload import Unreadable, filled, pick, tree
+from sitekeeper.model.clock import SECOND, Micros
+
+COUNTERS: Final = 1_000
+"""Tellers whose last sequence number is kept; the oldest go first."""
+RANGE: Final = 1_000
+"""Most events asked for at once: of a wider gap, the newest."""
+WINDOW: Final = 512
+"""A sequence number so far behind the last is that of a counter that began anew, not of a late message."""
+TIMES: Final = 3
+"""How often a range is asked for; what has not come then never will."""
+GRACE: Final[Micros] = 5 * SECOND
+"""How long events that a device says it has told may still be on their way."""
+REMEMBERED: Final = 1_000
+"""Requests that are remembered."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A message to publish, asking for events that did not come."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    counter: str
+    first: int
+    last: int
+    connection: int
+
+    def covers(self, counter: str, first: int, last: int) -> bool:
+        return self.counter == counter and self.first <= first and last <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A device says that it has told up to `last`, and since that monotonic time no more was heard than `have`."""
+
+    last: int
+    have: int
+    since: Micros
+
+
+class Asking:
+    """What is missing on one link, and where it can be asked for.
+
+    Attributes:
+        asked: requests made.
+    """
+
+    def __init__(self, link: str, devices: Sequence[DeviceRead]) -> None:
+        self.asked = 0
+        self._link = link
+        self._last: dict[str, int] = {}
+        self._requests: dict[str, RangeRequest] = {}
+        self._patterns: dict[str, RangeRequest] = {}
+        self._of_device: dict[str, list[str]] = {}
+        self._told: dict[str, dict[str, list[str]]] = {}  # counters by topic and path
+        self._ahead: dict[str, _Ahead] = {}
+        self._asked: deque[_Asked] = deque(maxlen=REMEMBERED)
+        self._connection = 0
+        for device in devices:
+            self._add(device)
+
+    def _add(self, device: DeviceRead) -> None:
+        assert isinstance(device.options, MqttDevice)
+        mine: dict[str, None] = {}
+        for read in device.events:
+            assert isinstance(read.address, EventPlace)
+            event = read.address.event
+            if event.sequence is None:
+                continue
+            counter = self.counter(event, event.topic)
+            if event.counter is not None or "+" not in event.topic:
+                mine[counter] = None
+            if event.request is not None:
+                (self._requests if counter in mine else self._patterns)[counter] = event.request
+        self._of_device[device.id] = list(mine)
+        place = device.options.sequence
+        if place is not None:
+            counters = self._told.setdefault(place.topic, {}).setdefault(place.json_path, [])
+            counters += [each for each in mine if each not in counters]
+
+    @property
+    def topics(self) -> list[str]:
+        """Where devices say how much they have told."""
+        return list(self._told)
+
+    def counter(self, event: MqttEvent, topic: str) -> str:
+        """Return the name of the counter of an event that came on `topic`."""
+        return f"{self._link}/{event.counter or topic}"
+
+    def counters(self, device: str) -> list[str]:
+        """Return the counters of a device's events, as far as they are known before any comes."""
+        return self._of_device[device]
+
+    def opened(self) -> None:
+        """The link was opened: what is still missing may be asked for once more."""
+        self._connection += 1
+        self._ahead.clear()
+
+    def heard(self, counter: str, sequence: int, *, buffered: bool) -> Request | None:
+        """Take note of a sequence number; return the request for those that it shows to be missing."""
+        last = self._last.pop(counter, None)
+        forward = last is None or sequence > last
+        anew = last is not None and not buffered and (sequence <= 1 or sequence < last - WINDOW)
+        self._last[counter] = sequence if last is None or forward or anew else last
+        if len(self._last) > COUNTERS:
+            del self._last[next(iter(self._last))]
+        if anew:
+            kept = [each for each in self._asked if each.counter != counter]
+            self._asked = deque(kept, REMEMBERED)  # its numbers mean other events now
+        return None if last is None else self._ask(counter, last + 1, sequence - 1)
+
+    def resumed(self, accounts: Mapping[str, Account]) -> list[Request]:
+        """Take what the site's ledger has; return requests for what it lacks."""
+        found = []
+        for counter, account in accounts.items():
+            if self._request(counter) is not None:
+                self._last.setdefault(counter, account.last)
+                found += [self._ask(counter, first, last) for first, last in account.missing]
+        return [each for each in found if each is not None]
+
+    def take(self, topic: str, payload: bytes, now: Micros) -> list[Request]:
+        """Take a message that may say how much a device has told; return requests for what should have come by now."""
+        found: list[Request | None] = []
+        for path, counters in self._told.get(topic, {}).items():
+            last = _number(payload, path)
+            for counter in counters if last is not None else ():
+                assert last is not None
+                found.append(self._behind(counter, last, now))
+        return [each for each in found if each is not None]
+
+    def _behind(self, counter: str, last: int, now: Micros) -> Request | None:
+        ahead, have = self._ahead.pop(counter, None), self._last.get(counter)
+        if have is None or last <= have:
+            return None
+        if ahead is None or ahead.have != have:  # as long as more comes, the rest may be on its way
+            self._ahead[counter] = _Ahead(last, have, now)
+            return None
+        if now - ahead.since < GRACE:
+            self._ahead[counter] = ahead
+            return None
+        return self._ask(counter, have + 1, ahead.last)
+
+    def _ask(self, counter: str, first: int, last: int) -> Request | None:
+        """Return the request for a range; None if there is nothing to ask, no way to, or it was asked for enough."""
+        request = self._request(counter)
+        first = max(first, last - RANGE + 1)
+        before = [each.connection for each in self._asked if each.covers(counter, first, last)]
+        if request is None or first > last or self._connection in before or len(before) >= TIMES:
+            return None
+        self._asked.append(_Asked(counter, first, last, self._connection))
+        self.asked += 1
+        body = filled(request.json_body, {"$from": first, "$to": last})
+        return Request(request.topic, msgspec.json.encode(body))
+
+    def _request(self, counter: str) -> RangeRequest | None:
+        found = self._requests.get(counter)
+        return found or next((each for name, each in self._patterns.items() if matches(name, counter)), None)
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Tell whether a topic is one of a pattern, in which `+` stands for any level."""
+    want, have = pattern.split("/"), topic.split("/")
+    return len(want) == len(have) and all(part in ("+", level) for part, level in zip(want, have, strict=True))
+
+
+def _number(payload: bytes, path: str) -> int | None:
+    try:
+        found = pick(tree(payload), path)
+    except Unreadable:
+        return None
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 2**63 else None
