@@ -9,7 +9,7 @@ DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev chromium fonts-noto-cjk s
 INTEROP := tests/interop
 CLIENTS := $(INTEROP)/node_modules/.package-lock.json
 
-.PHONY: shots demo check test faults bench mutants release schema lock debian interop clean
+.PHONY: shots demo check test test-parts test-whole faults bench mutants release schema lock debian interop clean
 .DEFAULT_GOAL := check
 
 $(STAMP): requirements.lock pyproject.toml
@@ -31,7 +31,14 @@ check: $(STAMP)  ## format, lint, types, imports, licences, unit tests: one minu
 	$(BIN)/pytest -q tests/unit
 
 test: check debian interop  ## everything but full counts: what the integration machine runs
-	$(BIN)/pytest -q -m "not faults" tests/contract tests/integration tests/interop tests/acceptance tests/faults tests/docs tests/mutants
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-parts test-whole
+
+# Two at a time: most of either waits for real time to pass.
+test-parts:
+	$(BIN)/pytest -q -m "not faults" tests/contract tests/integration tests/interop tests/docs
+
+test-whole:
+	$(BIN)/pytest -q -m "not faults" tests/acceptance tests/faults tests/mutants
 
 faults: $(STAMP) debian  ## the fault tests with their full counts
 	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults
