@@ -4,12 +4,15 @@ VENV := .venv$(if $(filter-out 3,$(PY)),-$(PY))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := sitekeeper drivers edge cloud_sync office simulators
-DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev chromium fonts-noto-cjk systemd
+DEBIAN := mosquitto mbpoll libmodbus-dev gcc libc6-dev chromium fonts-noto-cjk systemd \
+	postgresql strace fuse3 libfuse3-3 faketime nftables iproute2 e2fsprogs
 
 INTEROP := tests/interop
 CLIENTS := $(INTEROP)/node_modules/.package-lock.json
 
-.PHONY: shots demo check test test-parts test-whole faults bench mutants release schema lock debian interop clean
+PEER := .venv-duel/bin/thingsboard-gateway
+
+.PHONY: duel shots demo check test test-parts test-faults test-whole test-lines faults bench mutants release schema lock debian interop clean
 .DEFAULT_GOAL := check
 
 $(STAMP): requirements.lock pyproject.toml
@@ -30,21 +33,36 @@ check: $(STAMP)  ## format, lint, types, imports, licences, unit tests: one minu
 	$(BIN)/python tests/licences.py
 	$(BIN)/pytest -q tests/unit
 
-test: check debian interop  ## everything but full counts: what the integration machine runs
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-parts test-whole
+test: $(STAMP) debian interop  ## everything but full counts: what the integration machine runs
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target test-parts test-faults test-whole test-lines check
 
-# Two at a time: most of either waits for real time to pass.
+# Three at a time, the longest first: most of each waits for real time to pass.
+PYTEST := $(BIN)/pytest -q -m "not faults"
+
 test-parts:
-	$(BIN)/pytest -q -m "not faults" tests/contract tests/integration tests/interop tests/docs
+	$(PYTEST) tests/contract tests/integration tests/interop tests/docs
+
+test-faults:
+	$(PYTEST) tests/faults --ignore-glob '*/test_net_*'
 
 test-whole:
-	$(BIN)/pytest -q -m "not faults" tests/acceptance tests/faults tests/mutants
+	$(PYTEST) tests/acceptance tests/mutants
 
-faults: $(STAMP) debian  ## the fault tests with their full counts
-	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults
+test-lines:
+	$(PYTEST) tests/faults/test_net_*.py tests/simulation
+
+faults: $(STAMP) debian  ## the fault tests and the simulation with their full counts
+	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults tests/simulation
 
 bench: $(STAMP)  ## one table of all promises, and build/bench.json
 	$(BIN)/python -m benchmarks
+
+duel: $(STAMP) debian $(PEER)  ## against ThingsBoard Gateway: the same devices, the same broker, the same faults
+	$(BIN)/python -m benchmarks.duel
+
+$(PEER):
+	python$(PY) -m venv .venv-duel
+	.venv-duel/bin/python -m pip install --quiet --disable-pip-version-check thingsboard-gateway==3.8.5
 
 mutants: $(STAMP) debian  ## deliberately broken variants: each must turn a named test red
 	$(BIN)/pytest -q tests/mutants

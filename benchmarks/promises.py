@@ -198,6 +198,20 @@ def _blocks(found: Any) -> list[Row]:
     ]
 
 
+def _ingest_postgres(found: Any) -> list[Row]:
+    ratio = (found["ratio"], *found["ratio_spread"])
+    return [
+        row(
+            "Ingest at the office, PostgreSQL",
+            ">= 0.5 of the bare insert",
+            f"{found['ours_rows_a_second']:,} rows/s ({found['ratio_to_copy']} of a bare COPY)",
+            ratio[0] >= 0.5,
+            base=f"bare insert: {found['bare_rows_a_second']:,} rows/s",
+            ratio=figure(ratio, ".2f"),
+        )
+    ]
+
+
 def _ingest(found: Any) -> list[Row]:
     ratio = (found["ratio"], *found["ratio_spread"])
     return [
@@ -209,6 +223,20 @@ def _ingest(found: Any) -> list[Row]:
             base=f"bare insert: {found['bare_rows_a_second']:,} rows/s",
             ratio=figure(ratio, ".2f"),
         )
+    ]
+
+
+def _record(found: Any) -> list[Row]:
+    return [
+        row(
+            f"The record at the office, {kind}",
+            "one point's day in milliseconds" if "rows" in kind else "(the other way, docs/decisions/013)",
+            f"{one['with the blocks rows']} bytes a sample, {one['samples a second']:,} samples/s in, a point's day in"
+            f" {one['ms for its day']:,.0f} ms; 300 sites x 50/s: {one['GB a day']} GB a day",
+            one["ms for its day"] <= 100 if "rows" in kind else None,
+        )
+        for kind, one in found.items()
+        if isinstance(one, dict)
     ]
 
 
@@ -338,6 +366,8 @@ BENCHES: dict[str, Callable[[bool], Any]] = {
     "outbox": _run_outbox,
     "blocks": lambda _: _json("benchmarks.blocks"),
     "ingest": lambda _: _json("benchmarks.ingest"),
+    "record": lambda _: _json("benchmarks.record"),
+    "ingest_postgres": lambda _: _json("benchmarks.ingest_postgres"),
     "footprint": _run_footprint,
     "cli": _run_cli,
 }
@@ -352,6 +382,8 @@ ROWS: dict[str, Callable[[Any], list[Row]]] = {
     "outbox": _outbox,
     "blocks": _blocks,
     "ingest": _ingest,
+    "record": _record,
+    "ingest_postgres": _ingest_postgres,
     "footprint": _footprint,
     "cli": _cli,
 }

@@ -1,1 +1,9 @@
-"""Both ends of the way between a site and its office, and the office's store."""
+"""Both ends of the way between a site and its office, and the office's store.
+
+Shared: `wire` (topics and small messages), `session` (a connection; `mqtt` and `memory` make them), `signing`.
+Site: `uplink` (the shell), `uplink_machine` with `uplink_records`, `uplink_values`, `pace` (bytes and rates), `holds`
+(what is left aside), `history` (what the office asks for again), `direct` (past the disk), `saved`
+(of an earlier outbox), `downlink` (what comes down).
+Office: `ingest` (the shell), `ingest_machine` with `ingest_records`, `ingest_shared` (several workers), `fit` (what can
+be stored), `lacking` (which blocks to ask for), `ledger` (how complete a time is). The store: `store`.
+"""

@@ -8,16 +8,19 @@ commit, listener, receipts, acknowledgement to the broker; a kill between any tw
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Literal, Protocol
 
 import structlog
 
 from cloud_sync import wire
+from cloud_sync.fit import apart
 from cloud_sync.ingest_machine import IngestMachine
-from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Batch, Heard, IngestLimits, Output
+from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Batch, Heard, IngestLimits, Look, Output
+from cloud_sync.ingest_shared import SharedIngestMachine
 from cloud_sync.session import Connect, Session
 from cloud_sync.store.base import IngestStore, Outcome, StoredTransition
-from cloud_sync.wire import ROOT, down_topic
+from cloud_sync.wire import ROOT, Request, down_topic
 from sitekeeper.model.clock import MS, SECOND, Clock, Micros
 from sitekeeper.model.errors import PeerUnreachable, Refused, StorageError
 
@@ -25,9 +28,13 @@ log = structlog.get_logger()
 
 Lane = Literal["urgent", "bulk"]
 TOPICS: dict[Lane, tuple[str, ...]] = {
-    "urgent": ("status", "catalogue", "alarms", "events"),
+    "urgent": ("status", "catalogue", "alarms", "alarms-volatile", "events"),
     "bulk": ("samples",),
 }
+
+
+NOBODY = 16
+"""Reason code of a message for which the broker has no receiver (MQTT 5, section 3.4.2.1); 3.1.1 does not tell."""
 
 
 class Listener(Protocol):
@@ -49,14 +56,23 @@ class IngestSettings:
             after the last one came.
         ack_every: between two repeats of an office acknowledgement that the site has not answered.
         retry: after a failed commit.
+        receive: take messages in. Else others do, and this one only sends: acknowledgements and commands.
+        group: name of the shared subscription of all that write to one store; the broker deals messages out to them.
+        alone_without: where the broker speaks no MQTT 5, and so knows no shared subscription, do it alone; else refuse.
+        acks: repeat the office's acknowledgements; one of all that write to a store does.
     """
+
+    receive: bool = True
+    group: str = ""
+    alone_without: bool = True
+    acks: bool = True
 
     linger: Micros = 200 * MS
     quiet: Micros = 20 * MS
     ack_every: Micros = 5 * SECOND
     retry: Micros = 1 * SECOND
     backoff_first: Micros = 250 * MS
-    backoff_most: Micros = 5 * SECOND
+    backoff_most: Micros = 2 * SECOND  # the sites are back within 5 s, and find nobody if we are not
     limits: IngestLimits = field(default_factory=IngestLimits)
 
 
@@ -77,9 +93,11 @@ class Ingest:
         self._listener = listener
         self._clock = clock
         self._settings = settings or IngestSettings()
-        self._machine = IngestMachine(store.known(), self._settings.limits)
+        machine = SharedIngestMachine if store.shared else IngestMachine
+        self._machine: IngestMachine = machine(store.known(), self._settings.limits)
         self._sessions: dict[Lane, tuple[int, Session]] = {}
         self._connections = 0
+        self._random = Random()  # noqa: S311 - jitter, not secrets
         self._work = asyncio.Event()
         self._bulk_since: Micros | None = None
         self._bulk_last: Micros = 0
@@ -96,18 +114,43 @@ class Ingest:
         """Return the protocol of each lane that is connected at present."""
         return {lane: session.protocol for lane, (_, session) in self._sessions.items()}
 
+    def whole(self) -> bool:
+        """Tell whether everything that it needs of its broker is there."""
+        return len(self._sessions) == len(self._lanes())
+
+    def _lanes(self) -> tuple[Lane, ...]:
+        return ("urgent", "bulk") if self._settings.receive else ("urgent",)
+
     async def run(self) -> None:
         """Receive and commit until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for lane in TOPICS:
+            for lane in self._lanes():
                 tasks.create_task(self._keep_lane(lane), name=f"ingest-{lane}")
             tasks.create_task(self._commit_for_ever(), name="ingest-commit")
-            tasks.create_task(self._repeat_acks(), name="ingest-acks")
+            if self._settings.acks:
+                tasks.create_task(self._repeat_acks(), name="ingest-acks")
 
     async def send_acks(self) -> None:
         """Send the pending acknowledgements now; to be called after `add_ack`, so that the site hears of it at once."""
         for pending in self._store.pending_acks():
             await self._publish(down_topic(pending.site, "ack"), wire.encode_ack(pending.ack))
+
+    async def send_order(self, site: str, payload: bytes) -> None:
+        """Publish a command at once.
+
+        Raises:
+            Refused: `unreachable`, nobody got it. PeerUnreachable: that is not known.
+        """
+        connection = self._sessions.get("urgent")
+        if connection is None:
+            raise Refused("unreachable", "the office has no connection to its broker")
+        reason = await connection[1].publish(down_topic(site, "command"), payload)
+        if reason >= 128 or reason == NOBODY:
+            raise Refused("unreachable", f"the broker hands it to nobody, reason code {reason}")
+
+    async def ask(self, site: str, request: Request) -> None:
+        """Ask a site for something. What cannot be sent is lost: whoever asks asks again."""
+        await self._publish(down_topic(site, "request"), wire.encode_request(request))
 
     # receiving
 
@@ -127,15 +170,14 @@ class Ingest:
                 finally:
                     self._sessions.pop(lane, None)
                     await session.close()
-            await asyncio.sleep(delay / SECOND)
+            await asyncio.sleep(self._random.uniform(0.5, 1.0) * delay / SECOND)
             delay = min(2 * delay, self._settings.backoff_most)
 
     async def _receive(self, lane: Lane, session: Session) -> None:
         self._connections += 1
         number = self._connections
         self._sessions[lane] = (number, session)
-        for kind in TOPICS[lane]:
-            await session.subscribe(f"{ROOT}/+/up/{kind}")
+        await self._subscribe(lane, session)
         log.info("ingest connected", lane=lane, protocol=session.protocol)
         self.problem = ""
         while True:
@@ -145,6 +187,16 @@ class Ingest:
                 self._bulk_last = now
             await self._do(self._machine.accept(Arrival(lane, number, delivery), now))
             self._work.set()
+
+    async def _subscribe(self, lane: Lane, session: Session) -> None:
+        group = self._settings.group
+        if group and session.protocol != "5":
+            if not self._settings.alone_without:
+                reason = "no-shared-subscription"
+                raise Refused(reason, f"the broker speaks MQTT {session.protocol}; several workers want MQTT 5")
+            group = ""
+        for kind in TOPICS[lane] if self._settings.receive else ():
+            await session.subscribe(f"$share/{group}/{ROOT}/+/up/{kind}" if group else f"{ROOT}/+/up/{kind}")
 
     def _lost(self, lane: Lane, why: str) -> None:
         if why != self.problem:
@@ -156,13 +208,11 @@ class Ingest:
     async def _commit_for_ever(self) -> None:
         while True:
             self.last_turn = self._clock.monotonic()
+            await self._do(self._machine.advance(self.last_turn))
             batch = None if await self._should_wait() else self._machine.batch(self._clock.wall())
             if batch is None:
                 continue
-            outcome = await self._commit(batch)
-            if outcome.transitions:
-                self._listener.applied(outcome.transitions)
-            await self._do(self._machine.committed(batch, outcome))
+            await self._settle(batch)
 
     async def _should_wait(self) -> bool:
         """Tell whether nothing is to be committed yet, after having waited for something new to happen."""
@@ -187,13 +237,35 @@ class Ingest:
             pass  # the linger is over, or it was time to look
         return True
 
+    async def _settle(self, batch: Batch) -> None:
+        """Commit a batch and answer for it. What the store cannot hold is told from the rest, and stops none of it."""
+        try:
+            outcome = await self._commit(batch)
+        except StorageError as err:
+            log.warning("central store cannot hold a message", why=str(err), entries=len(batch.arrivals))
+            instead = apart(batch, str(err))
+            for one in instead:
+                await self._settle(one)
+            if not instead:
+                await self._do([Acknowledge(arrival) for arrival in batch.arrivals if arrival is not None])
+        else:
+            if outcome.transitions:
+                self._listener.applied(outcome.transitions)
+            await self._do(self._machine.committed(batch, outcome))
+
     async def _commit(self, batch: Batch) -> Outcome:
-        """Commit until it is durable. Repeating is harmless, also where the outcome of the first attempt is unknown."""
+        """Commit until it is durable. Repeating is harmless, also where the outcome of the first attempt is unknown.
+
+        Raises:
+            StorageError: `refused`, it will never be.
+        """
         while True:
             self.last_turn = self._clock.monotonic()
             try:
                 outcome = await asyncio.wrap_future(self._store.commit(batch.transaction))
             except StorageError as err:
+                if err.refused:
+                    raise
                 self._store_failed(err)
                 await asyncio.sleep(self._settings.retry / SECOND)
             else:
@@ -214,10 +286,20 @@ class Ingest:
                     await self._publish(down_topic(site, "receipt"), wire.encode_receipt(receipt))
                 case Ask(site, request):
                     await self._publish(down_topic(site, "request"), wire.encode_request(request))
+                case Look():
+                    await self._look(output)
                 case Heard(site, online):
                     self._listener.heard(site, online=online is not False)
                 case Acknowledge(arrival):
                     self._acknowledge(arrival)
+
+    async def _look(self, look: Look) -> None:
+        try:
+            shape = self._store.shape(look.catalogue)
+        except StorageError as err:  # it is looked for again
+            self._store_failed(err)
+        else:
+            await self._do(self._machine.looked(look, shape))
 
     async def _publish(self, topic: str, payload: bytes) -> None:
         """Publish on the urgent lane. What cannot be sent is lost and will be asked for by a repeat of the block."""

@@ -2,22 +2,28 @@
 
 1. A block is receipted when, and only when, the transaction that holds it has been committed (`committed`): applied,
    found to be a repeat, or put into quarantine with its bytes. The store decides which, in that same transaction.
-2. Alarms blocks are applied strictly in order per (site, epoch). One that comes too early is parked, unacknowledged,
-   and the missing ones are asked for. The first one of an unknown epoch is the one that the site's status names as the
-   first it can still send.
+2. Alarms blocks are applied strictly in order per (site, epoch). One that comes too early is parked, without a
+   receipt, and the missing ones are asked for; those that the site does not have are passed by. The first one of an
+   unknown epoch is the one that the site's status names as the first it can still send. Where more than `near` are
+   missing below that one, the record is an old copy: new alarms do not wait for so many, which `lacking` asks for and
+   which are stored whenever they come.
 3. A block whose catalogue is unknown is parked until the catalogue came; it is asked for.
 4. What cannot be read goes into quarantine and stops nothing behind it.
+5. Alarms that a site tells from memory are stored at once and beside the order: the durable block settles them.
 
-Parking is bounded. What does not fit is acknowledged to the broker and forgotten: without a receipt the site keeps the
-block and sends it again.
+Parking is bounded, and what is parked is acknowledged to the broker, so that it takes no place of what it waits for.
+What does not fit is forgotten, and so is all of it with the process: without a receipt the site keeps the block and
+sends it again.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from cloud_sync import wire
+from cloud_sync.fit import misfit, misshapen, unusable
 from cloud_sync.ingest_records import (
+    ANSWERED,
     Acknowledge,
     Answer,
     Arrival,
@@ -26,7 +32,10 @@ from cloud_sync.ingest_records import (
     Heard,
     IngestLimits,
     Key,
+    Look,
     Output,
+    Parked,
+    Ready,
 )
 from cloud_sync.store.base import (
     Entry,
@@ -37,12 +46,13 @@ from cloud_sync.store.base import (
     PutMissing,
     PutQuarantine,
     PutStatus,
+    PutVolatile,
     QuarantineReason,
     Shape,
     Transaction,
 )
-from cloud_sync.wire import Request, Resend
-from sitekeeper.block import Block, Header, Stream, decode, peek
+from cloud_sync.wire import Request, Resend, Status
+from sitekeeper.block import Header, Stream, decode, peek
 from sitekeeper.catalogue import catalogue_hash
 from sitekeeper.catalogue import decode as decode_catalogue
 from sitekeeper.model.clock import Micros
@@ -50,18 +60,8 @@ from sitekeeper.model.errors import FormatError, FormatTooNew
 
 _K = TypeVar("_K")
 
-
-@dataclass(slots=True)
-class _Ready:
-    entry: Entry
-    arrival: Arrival | None
-    size: int
-
-
-@dataclass(slots=True)
-class _Parked:
-    put: PutBlock
-    arrival: Arrival
+MOST_KEYS = 4_096
+"""Epochs, and things asked for, that are remembered; beyond it the oldest goes first."""
 
 
 @dataclass(slots=True)
@@ -76,14 +76,15 @@ class IngestMachine:
     known: Known
     limits: IngestLimits = field(default_factory=IngestLimits)
     counts: Counter[str] = field(default_factory=Counter)
-    _urgent: deque[_Ready] = field(default_factory=deque)
-    _bulk: deque[_Ready] = field(default_factory=deque)
+    _urgent: deque[Ready] = field(default_factory=deque)
+    _bulk: deque[Ready] = field(default_factory=deque)
     _catalogues: dict[str, Shape] = field(default_factory=dict)
     _alarms: dict[Key, int] = field(default_factory=dict)  # last alarms block that is committed or on its way there
     _first: dict[Key, int] = field(default_factory=dict)
     _hole_since: dict[Key, Micros] = field(default_factory=dict)
-    _early: dict[Key, dict[int, _Parked]] = field(default_factory=dict)
-    _unnamed: dict[str, dict[tuple[str, str, Stream, int], _Parked]] = field(default_factory=dict)
+    _absent: dict[str, tuple[Resend, ...]] = field(default_factory=dict)
+    _early: dict[Key, dict[int, Parked]] = field(default_factory=dict)
+    _unnamed: dict[str, dict[tuple[str, str, Stream, int], Parked]] = field(default_factory=dict)
     _asked: dict[tuple[str, str], Micros] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,8 +109,20 @@ class IngestMachine:
                 return [Heard(site, None), *self._catalogue(site, arrival, now)]
             case "alarms" | "events" | "samples":
                 return [Heard(site, None), *self._block(site, kind, arrival, now)]
+            case "alarms-volatile":
+                return [Heard(site, None), *self._volatile(site, arrival)]
             case _:
                 return self._ignore(arrival)
+
+    def advance(self, now: Micros) -> list[Output]:
+        """Let time pass; to be called every few hundred milliseconds. Alone with its store nothing waits for that."""
+        del now
+        return []
+
+    def looked(self, look: Look, shape: Shape | None) -> list[Output]:
+        """Take the store's answer to a Look; alone with its store it knows all catalogues and asks for none."""
+        del look, shape
+        return []
 
     # transactions out
 
@@ -128,7 +141,7 @@ class IngestMachine:
         their insertion.
         """
         ready = self._urgent or self._bulk
-        taken: list[_Ready] = []
+        taken: list[Ready] = []
         size = 0
         while ready and len(taken) < self.limits.blocks and (not taken or size + ready[0].size <= self.limits.size):
             size += ready[0].size
@@ -146,10 +159,10 @@ class IngestMachine:
             if isinstance(entry, PutBlock):
                 block = entry.block
                 receipts.setdefault(block.site, []).append((block.epoch, block.stream, block.sequence))
-            elif isinstance(entry, PutQuarantine) and entry.reason != "too-new":
+            elif isinstance(entry, PutQuarantine) and entry.reason != "too-new" and applied != "overflow":
                 outputs.append(Ask(entry.site, Request(quarantined=entry.digest)))
         answers = [Answer(site, wire.receipt_for(batch.transaction.at, found)) for site, found in receipts.items()]
-        acks = [Acknowledge(arrival) for arrival in batch.arrivals if arrival is not None]
+        acks = [Acknowledge(one) for one in batch.arrivals if one is not None and one.connection != ANSWERED]
         return [*answers, *outputs, *acks]
 
     # one kind of message each
@@ -167,6 +180,7 @@ class IngestMachine:
         first = status.first.get("alarms")
         if first is not None:
             outputs += self._first_alarm((site, status.epoch), first, now)
+        self._gone(status)
         return outputs
 
     def _catalogue(self, site: str, arrival: Arrival, now: Micros) -> list[Output]:
@@ -181,12 +195,8 @@ class IngestMachine:
             self._quarantine(site, "catalogue", arrival, "wrong-topic", f"catalogue of site {catalogue.site!r}")
             return []
         found = catalogue_hash(payload)
-        self._catalogues[found] = Shape.of(catalogue)
         self._ready(PutCatalogue(site=site, hash=found, payload=payload, catalogue=catalogue), arrival)
-        outputs: list[Output] = []
-        for parked in self._unnamed.pop(found, {}).values():
-            outputs += self._apply(parked.put, parked.arrival, now)
-        return outputs
+        return self.learnt(found, Shape.of(catalogue), now)
 
     def _block(self, site: str, kind: Stream, arrival: Arrival, now: Micros) -> list[Output]:
         payload = arrival.delivery.payload
@@ -203,11 +213,33 @@ class IngestMachine:
         put = PutBlock(block=block, payload=payload, digest=wire.digest(payload))
         if block.catalogue in self._catalogues:
             return self._apply(put, arrival, now)
-        asks = self._ask(site, block.catalogue, Request(catalogue=block.catalogue), now)
+        asks = self._want(site, block.catalogue, now)
         if not (block.samples or block.vouch):  # understood without a catalogue, so not kept waiting for one
             return [*asks, *self._apply(put, arrival, now)]
         waiting = self._unnamed.setdefault(block.catalogue, {})
         return [*asks, *self._park(waiting, (site, block.epoch, block.stream, block.sequence), put, arrival)]
+
+    def _want(self, site: str, catalogue: str, now: Micros) -> list[Output]:
+        return self._ask(site, catalogue, Request(catalogue=catalogue), now)
+
+    def learnt(self, catalogue: str, shape: Shape, now: Micros) -> list[Output]:
+        """Go on with the blocks that waited for this catalogue: it is in the store, or before them on the way there."""
+        self._catalogues[catalogue] = shape
+        outputs: list[Output] = []
+        for parked in self._unnamed.pop(catalogue, {}).values():
+            outputs += self._apply(parked.put, parked.arrival, now)
+        return outputs
+
+    def _volatile(self, site: str, arrival: Arrival) -> list[Output]:
+        """Store what a site tells past its disk; one that cannot be used is left to its durable block to explain."""
+        try:
+            block = decode(arrival.delivery.payload)
+        except FormatError:
+            return self._ignore(arrival)
+        if block.site != site or block.stream != "alarms" or misshapen(block):
+            return self._ignore(arrival)
+        self._ready(PutVolatile(block=block), arrival, len(arrival.delivery.payload))
+        return []
 
     def _apply(self, put: PutBlock, arrival: Arrival, now: Micros) -> list[Output]:
         shape = self._catalogues.get(put.block.catalogue)
@@ -246,7 +278,7 @@ class IngestMachine:
         block = put.block
         key = (block.site, block.epoch)
         if key not in self._alarms:
-            first = 1 if block.sequence == 1 else self._first.get(key)
+            first = 1 if block.sequence == 1 or self._is_over(key) else self._first.get(key)
             if first is not None:
                 self._alarms[key] = first - 1
         position = self._alarms.get(key)
@@ -259,8 +291,14 @@ class IngestMachine:
         self._ready(put, arrival, len(put.payload))
         if block.sequence == position + 1:
             self._alarms[key] = block.sequence
+            if key in self._hole_since:
+                self._hole_since[key] = now  # they are coming
             self._drain(key)
         return []
+
+    def _is_over(self, key: Key) -> bool:
+        """Tell whether a site speaks under another epoch now: no status of it says where this one begins."""
+        return key not in self._first and any(site == key[0] for site, _ in self._first)
 
     def _drain(self, key: Key) -> None:
         """Apply the parked alarms blocks that are next now; forget those that came in the meantime."""
@@ -278,6 +316,8 @@ class IngestMachine:
     def _first_alarm(self, key: Key, first: int, now: Micros) -> list[Output]:
         """The site says which alarms block is the first that it can still send without looking into its history."""
         self._first[key] = first
+        if len(self._first) > MOST_KEYS:
+            del self._first[next(iter(self._first))]
         if key not in self._alarms:
             if key in self._early:
                 self._alarms[key] = first - 1
@@ -286,28 +326,45 @@ class IngestMachine:
         position = self._alarms[key]
         if first <= position + 1:
             return []
-        if now - self._hole_since.setdefault(key, now) < self.limits.give_up:
-            return self._ask_for_alarms(key, position + 1, first - 1, now)
-        missing = PutMissing(site=key[0], epoch=key[1], stream="alarms", start=position + 1, end=first - 1)
-        self._ready(missing, None)
+        if first - position - 1 <= self.limits.near:
+            if now - self._hole_since.setdefault(key, now) < self.limits.give_up:
+                return self._ask_for_alarms(key, position + 1, first - 1, now)
+            missing = PutMissing(site=key[0], epoch=key[1], stream="alarms", start=position + 1, end=first - 1)
+            self._ready(missing, None)
         self._alarms[key] = first - 1
         self._hole_since.pop(key, None)
         self._drain(key)
         return []
 
+    def _gone(self, status: Status) -> None:
+        """The site says which of the blocks that it was asked for it does not have any more; nobody has them then."""
+        if status.absent and self._absent.get(status.site) != status.absent:
+            self._absent[status.site] = status.absent
+            for one in sorted(status.absent, key=lambda one: one.start):
+                missing = PutMissing(site=status.site, epoch=one.epoch, stream=one.stream, start=one.start, end=one.end)
+                self._ready(missing, None)
+                key = (status.site, one.epoch)
+                if one.stream == "alarms" and one.start <= self._alarms.get(key, one.end) + 1 <= one.end:
+                    self._alarms[key] = one.end
+                    self._drain(key)
+
     # bookkeeping
 
     def _ready(self, entry: Entry, arrival: Arrival | None, size: int = 0) -> None:
         bulk = isinstance(entry, PutBlock) and entry.block.stream == "samples"
-        (self._bulk if bulk else self._urgent).append(_Ready(entry, arrival, size))
+        (self._bulk if bulk else self._urgent).append(Ready(entry, arrival, size))
 
-    def _park(self, where: dict[_K, _Parked], key: _K, put: PutBlock, arrival: Arrival) -> list[Output]:
+    def _park(self, where: dict[_K, Parked], key: _K, put: PutBlock, arrival: Arrival) -> list[Output]:
+        """Keep a block until it can go on, without a receipt.
+
+        The broker is answered at once: it sends only so many messages that nobody has answered, and what the parked
+        ones wait for would be behind them.
+        """
         if key not in where and self.parked() >= self.limits.parked:
             self.counts["overflowed"] += 1
             return [Acknowledge(arrival)]
-        before = where.get(key)
-        where[key] = _Parked(put, arrival)
-        return [] if before is None else [Acknowledge(before.arrival)]
+        where[key] = Parked(put, replace(arrival, connection=ANSWERED))
+        return [] if arrival.connection == ANSWERED else [Acknowledge(arrival)]
 
     def parked(self) -> int:
         """Return how many blocks wait for something else to come first."""
@@ -324,18 +381,7 @@ class IngestMachine:
         header: Header | None = None,
     ) -> None:
         payload = arrival.delivery.payload
-        entry = PutQuarantine(
-            site=site,
-            kind=kind,
-            payload=payload,
-            digest=wire.digest(payload),
-            reason=reason,
-            detail=detail[:500],
-            epoch=None if header is None else header.epoch,
-            stream=None if header is None else header.stream,
-            sequence=None if header is None else header.sequence,
-        )
-        self._ready(entry, arrival, len(payload))
+        self._ready(unusable(site, kind, payload, reason, detail, header), arrival, len(payload))
 
     def _ask_for_alarms(self, key: Key, start: int, end: int, now: Micros) -> list[Output]:
         return self._ask(key[0], key[1], Request(resend=Resend(key[1], "alarms", start, end)), now)
@@ -345,28 +391,10 @@ class IngestMachine:
         if asked is not None and now - asked < self.limits.ask_every:
             return []
         self._asked[site, what] = now
+        if len(self._asked) > MOST_KEYS:
+            del self._asked[next(iter(self._asked))]
         return [Ask(site, request)]
 
     def _ignore(self, arrival: Arrival) -> list[Output]:
         self.counts["ignored"] += 1
         return [Acknowledge(arrival)]
-
-
-def misfit(block: Block, shape: Shape) -> str:
-    """Return why a block does not fit its catalogue, or nothing if it does."""
-    if any(sample.handle >= shape.points for sample in block.samples):
-        return f"a sample of a point beyond the catalogue's {shape.points}"
-    if any(vouch.group >= shape.groups for vouch in block.vouch):
-        return f"a vouch for a scan group beyond the catalogue's {shape.groups}"
-    return ""
-
-
-def misshapen(block: Block) -> str:
-    """Return why a block's transitions cannot be stored, or nothing if they can."""
-    for move in block.transitions:
-        parts = move.key.split("/")
-        if len(parts) != 3 or not all(parts) or parts[0] != block.site:
-            return f"not an alarm key of this site: {move.key[:200]!r}"
-        if not move.occurrence.startswith(f"{move.key}@"):
-            return f"occurrence {move.occurrence[:200]!r} does not belong to key {move.key[:200]!r}"
-    return ""

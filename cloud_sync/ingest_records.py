@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 from cloud_sync.session import Delivery
-from cloud_sync.store.base import Transaction
+from cloud_sync.store.base import NEAR, Entry, PutBlock, Transaction
 from cloud_sync.wire import Receipt, Request
 from sitekeeper.model.clock import SECOND, Micros
 
 Key = tuple[str, str]
 """(site, epoch)."""
+
+ANSWERED = 0
+"""The connection of a delivery that was acknowledged when it was parked: none has this number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +22,15 @@ class IngestLimits:
         blocks, size: most blocks and most encoded bytes of one transaction: what a waiting alarm waits for at most.
         parked: most blocks parked, over all sites.
         ask_every: between two requests for the same thing.
-        give_up: missing alarms that the site says it cannot send any more are waited for this long.
+        near: missing alarms, of those that the site has a receipt for, that new ones wait for at most.
+        give_up: these, if the site does not send them, are waited for this long after the last one came.
     """
 
     blocks: int = 64
     size: int = 8 * 1024
     parked: int = 256
     ask_every: Micros = 5 * SECOND
+    near: int = NEAR
     give_up: Micros = 30 * SECOND
 
 
@@ -44,6 +49,14 @@ class Ask:
 
     site: str
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look whether the store has this catalogue by now, for blocks of `site`; the answer goes to `looked`."""
+
+    site: str
+    catalogue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,24 @@ class Heard:
     online: bool | None
 
 
-Output = Ask | Answer | Acknowledge | Heard
+@dataclass(slots=True)
+class Ready:
+    """An entry that can be committed, the delivery that brought it, and its bytes."""
+
+    entry: Entry
+    arrival: Arrival | None
+    size: int
+
+
+@dataclass(slots=True)
+class Parked:
+    """A block that waits for something else to come first."""
+
+    put: PutBlock
+    arrival: Arrival
+
+
+Output = Ask | Answer | Acknowledge | Heard | Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
-from cloud_sync.session import MQTT_SUCCESS, NOT_AUTHORISED, Connect, Delivery, Session, Will
+from cloud_sync.session import MQTT_SUCCESS, NOT_AUTHORISED, Allows, Connect, Delivery, Session, Will
+from cloud_sync.uplink_records import NOBODY
 from sitekeeper.model.errors import PeerUnreachable, Refused
 
 MAX_QUEUED = 10_000
@@ -104,13 +105,15 @@ class MemoryBroker:
             self._retained[topic] = payload
         elif retain:
             self._retained.pop(topic, None)
+        heard = False
         for client in self._clients.values():
             queued = [client.subscriptions[pattern] for pattern in client.subscriptions if matches(pattern, topic)]
+            heard = heard or bool(queued)
             if any(queued):
                 self._enqueue(client, topic, payload)
             elif queued and client.session is not None:
                 client.session.hand_over(topic, payload, retained=False)
-        return MQTT_SUCCESS
+        return MQTT_SUCCESS if heard else NOBODY
 
     def retained_for(self, pattern: str) -> list[tuple[str, bytes, bool]]:
         """Return the retained messages that a new subscription gets."""
@@ -134,6 +137,8 @@ class MemorySession:
     """One connection to a `MemoryBroker`; implements `cloud_sync.session.Session`."""
 
     protocol = "5"
+    allows = Allows()
+    farewell = 0
 
     def __init__(self, broker: MemoryBroker, client: _Client, will: Will | None) -> None:
         self._broker = broker

@@ -1,15 +1,16 @@
 """The one door to aiomqtt (libraries.md 3.3): a `Session` on a real broker, MQTT 5 or 3.1.1.
 
 aiomqtt 2.5 has no public manual acknowledgement and throws away the reason code of a publish, so this file reaches for
-the paho client inside it, in six marked places, and nowhere else. None of its exceptions gets out.
+the paho client inside it, in seven marked places, and nowhere else. None of its exceptions gets out.
 """
 
 import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import aiomqtt
@@ -17,12 +18,21 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from cloud_sync.session import Connect, Delivery, Session, Will
+from cloud_sync.session import Allows, Connect, Delivery, NoAnswer, Session, Will
 from sitekeeper.model.errors import PeerUnreachable, Refused
 
 UNSUPPORTED_PROTOCOL = 132
 NOT_ALLOWED: dict[int, str] = {4: "bad-credentials", 5: "not-authorised", 134: "bad-credentials", 135: "not-authorised"}
 """CONNACK codes after which trying again with the same credentials is pointless (3.1.1 table 3.1; 5, 3.2.2.2)."""
+
+TCP_THIN_LINEAR_TIMEOUTS = 16
+"""Linux, tcp(7): with less than four packets under way, the first six repeats of a lost one are not ever further apart.
+On a line that loses every third packet this is what brings an alarm through in seconds; Python has no name for it. It
+works with `reno` (which every kernel has and lets everybody choose) and `cubic`, and not with `bbr`."""
+
+LARGE = 16 * 1024
+SLOWEST_LINE = 4 * 1024
+"""A message above LARGE bytes (a catalogue) may take longer: what a line of so many bytes a second needs for it."""
 
 MAX_QUEUED_INCOMING = 10_000
 """Messages waiting to be received. Newer ones are dropped beyond it; unacknowledged, so the broker delivers them again
@@ -36,10 +46,13 @@ class BrokerSettings:
     Attributes:
         protocol: `auto` tries 5 and falls back to 3.1.1 where the broker refuses it; a broker that stays silent
             instead (iotcore) must be told apart by the settings.
-        timeout: seconds for connecting, and for the broker's answer to a publish or subscription.
+        timeout: seconds for the broker's answer to a connection or subscription, and at first to a publish.
+        reach: seconds for the TCP connection. It is asked for at 0, 1 and 3 s, so what comes back is found soon.
+        patience: seconds for the answer to a publish on a line that has shown itself slow; see `_Line`.
         keepalive: seconds; a broker that answers no ping for so long is gone.
         tls: speak TLS; with `ca_file` the broker's certificate must come from there, else from an authority that this
             machine trusts. cert_file, key_file: our own, where the broker asks for one.
+        context: makes what TLS needs for each connection, instead of those; raises Refused if it cannot.
         session_expiry: seconds for which a persistent session outlives its connection (MQTT 5).
         receive_maximum: messages that the broker may have under way to us unacknowledged (MQTT 5).
     """
@@ -53,7 +66,10 @@ class BrokerSettings:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    context: Callable[[], ssl.SSLContext] | None = None
     timeout: float = 5.0
+    reach: float = 3.2
+    patience: float = 12.0
     keepalive: int = 15
     session_expiry: int = 3_600
     receive_maximum: int = 64
@@ -65,16 +81,44 @@ def connector(settings: BrokerSettings, client_id: str, *, persistent: bool = Fa
         aiomqtt.ProtocolVersion.V311 if settings.protocol == "3.1.1" else aiomqtt.ProtocolVersion.V5
     ]
 
+    line = _Line(settings)
+
     async def connect(will: Will | None = None) -> Session:
         try:
-            return await _open(settings, client_id, will, chosen[0], persistent=persistent)
+            return await _open(settings, client_id, will, chosen[0], line, persistent=persistent)
         except Refused as err:
             if err.reason != "unsupported-protocol" or settings.protocol != "auto":
                 raise
         chosen[0] = aiomqtt.ProtocolVersion.V311
-        return await _open(settings, client_id, will, chosen[0], persistent=persistent)
+        return await _open(settings, client_id, will, chosen[0], line, persistent=persistent)
 
     return connect
+
+
+@dataclass(slots=True)
+class _Line:
+    """How long to wait for the broker's answer to a publish; learnt, and kept over connections, because lines stay.
+
+    A good line is given `timeout`, so that one that is half open is found soon. What answers slowly, or fell silent,
+    is given up to `patience`: connecting anew would only make a bad line worse.
+    """
+
+    settings: BrokerSettings
+    patience: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.patience = self.settings.timeout
+
+    def answered(self, took: float) -> None:
+        """Learn from an answer: patience is three times the slowest one, which is forgotten by and by."""
+        self._be(max(3 * took, 0.99 * self.patience))
+
+    def silent(self) -> None:
+        """Learn from an answer that did not come."""
+        self._be(2 * self.patience)
+
+    def _be(self, patience: float) -> None:
+        self.patience = min(max(patience, self.settings.timeout), max(self.settings.patience, self.settings.timeout))
 
 
 async def _open(
@@ -82,6 +126,7 @@ async def _open(
     client_id: str,
     will: Will | None,
     version: aiomqtt.ProtocolVersion,
+    line: _Line,
     *,
     persistent: bool,
 ) -> "AiomqttSession":
@@ -89,7 +134,7 @@ async def _open(
     words = _LastWords()
     client = _client(settings, client_id, will, version, words, persistent=persistent)
     _notice_hanging_up(client, words)
-    session = AiomqttSession(client, where, "5" if version is aiomqtt.ProtocolVersion.V5 else "3.1.1", settings.timeout)
+    session = AiomqttSession(client, where, "5" if version is aiomqtt.ProtocolVersion.V5 else "3.1.1", line, words)
     try:
         await client.__aenter__()
     except aiomqtt.MqttError as err:
@@ -133,22 +178,31 @@ def _client(
         clean_start=not persistent if five else 3,  # 3 is paho's MQTT_CLEAN_START_FIRST_ONLY, the value for 3.1.1
         properties=properties,
         tls_context=_tls(settings),
-        socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+        socket_options=(
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1),
+            (socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno"),
+        ),
         max_queued_incoming_messages=MAX_QUEUED_INCOMING,
         max_inflight_messages=1_000,  # the uplink's window is the bound; this must not become a second one
         logger=words.logger,
     )
     client._client.manual_ack_set(True)  # noqa: SLF001 - inside "async with" is too late  (reach 1)
-    client._client.connect_timeout = settings.timeout  # noqa: SLF001 - seconds for the TCP connection (reach 2)
+    client._client.connect_timeout = settings.reach  # noqa: SLF001 - seconds for the TCP connection (reach 2)
     return client
 
 
 class _LastWords(logging.Handler):
-    """Keeps the library's last error message, which says more than its exceptions. `logger` writes here and nowhere."""
+    """Keeps what the library would lose: its last error message, and what the broker said at hello and farewell.
+
+    `logger` writes here and nowhere.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.text = ""
+        self.allows = Allows()
+        self.farewell = 0
         # One for each client, known to nobody. Its level spares the formatting of a line for each packet.
         self.logger = logging.Logger("cloud_sync.mqtt.library", logging.ERROR)  # noqa: LOG001
         self.logger.addHandler(self)
@@ -158,17 +212,28 @@ class _LastWords(logging.Handler):
 
 
 def _notice_hanging_up(client: aiomqtt.Client, words: _LastWords) -> None:
-    """Let connecting fail at once, and with a reason, when the broker hangs up instead of answering (reach 6)."""
+    """Hear what the broker says when it takes us and when it ends, and fail at once when it hangs up (reach 6, 7)."""
     paho, answered = client._client, client._connected  # noqa: SLF001
-    library = paho.on_disconnect
+    hung_up_library, taken_library = paho.on_disconnect, paho.on_connect
 
     def hung_up(*args: Any) -> None:
+        flags, code = args[2], args[3]
+        if getattr(flags, "is_disconnect_packet_from_server", False):
+            words.farewell = int(getattr(code, "value", 0))
         if not answered.done():
             answered.set_exception(aiomqtt.MqttError(words.text or "the broker hung up before it answered"))
-        elif library is not None:
-            library(*args)
+        elif hung_up_library is not None:
+            hung_up_library(*args)
 
-    paho.on_disconnect = hung_up
+    def taken(*args: Any) -> None:
+        said = args[4] if len(args) > 4 else None
+        words.allows = Allows(
+            unanswered=getattr(said, "ReceiveMaximum", 65_535), packet=getattr(said, "MaximumPacketSize", None)
+        )
+        if taken_library is not None:
+            taken_library(*args)
+
+    paho.on_disconnect, paho.on_connect = hung_up, taken
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -184,6 +249,8 @@ class _TlsSocket(ssl.SSLSocket):
 
 def _tls(settings: BrokerSettings) -> ssl.SSLContext | None:
     """Return what TLS needs, if it is spoken. Raises Refused if a file cannot be used."""
+    if settings.context is not None:
+        return settings.context()
     if not settings.tls and settings.ca_file is None:
         return None
     file = settings.ca_file or "the authorities of this machine"
@@ -202,18 +269,30 @@ def _tls(settings: BrokerSettings) -> ssl.SSLContext | None:
 class AiomqttSession:
     """One connection to a real broker; implements `cloud_sync.session.Session`."""
 
-    def __init__(self, client: aiomqtt.Client, where: str, protocol: str, timeout: float) -> None:
+    def __init__(self, client: aiomqtt.Client, where: str, protocol: str, line: _Line, words: _LastWords) -> None:
         self.protocol = protocol
         self._client = client
         self._where = where
-        self._timeout = timeout
+        self._line = line
+        self._words = words
+        self._silent = False
         self._messages = client.messages
         self._open = True
         self._answers: dict[int, asyncio.Future[int]] = {}
         client._client.on_publish = self._on_publish  # noqa: SLF001 - for the reason code  (reach 3)
 
+    @property
+    def allows(self) -> Allows:
+        return self._words.allows
+
+    @property
+    def farewell(self) -> int:
+        return self._words.farewell
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         self._check()
+        began = asyncio.get_running_loop().time()
+        patience = self._line.patience + (len(payload) / SLOWEST_LINE if len(payload) > LARGE else 0)
         info = self._client._client.publish(topic, payload, 1, retain)  # noqa: SLF001 - see above (reach 3)
         if info.rc != 0:
             raise self._gone(f"publish failed, code {int(info.rc)}")
@@ -221,12 +300,19 @@ class AiomqttSession:
         self._answers[info.mid] = answer
         lost = self._client._disconnected  # noqa: SLF001 - else a dead link costs the whole timeout (reach 3)
         try:
-            await asyncio.wait((answer, lost), timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((answer, lost), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if answer.done():
+                if len(payload) <= LARGE:
+                    self._line.answered(asyncio.get_running_loop().time() - began)
                 return answer.result()
         finally:
             self._answers.pop(info.mid, None)
-        raise self._gone("connection lost" if lost.done() else f"no answer to a publish for {self._timeout:g} s")
+        if lost.done():
+            raise self._gone("connection lost")
+        if not self._silent:
+            self._silent = True
+            self._line.silent()
+        raise NoAnswer(self._where, f"no answer to a publish for {patience:.3g} s")
 
     async def subscribe(self, topic: str, *, queued: bool = True) -> None:
         self._check()
@@ -259,6 +345,9 @@ class AiomqttSession:
             return
         self._open = False
         lost = self._client._disconnected  # noqa: SLF001
+        if self._silent:  # nobody would answer a farewell either
+            await _clean_up(self._client)
+            return
         with suppress(aiomqtt.MqttError, ConnectionError, OSError):
             await self._client.__aexit__(None, None, None)
         if lost.done() and not lost.cancelled():
@@ -280,6 +369,8 @@ class AiomqttSession:
             raise self._gone("connection lost")
 
     def _gone(self, why: str) -> PeerUnreachable:
+        if self._words.farewell:
+            why = f"the broker ended the connection, reason code {self._words.farewell}"
         return PeerUnreachable(self._where, why or "connection lost")
 
 

@@ -7,6 +7,8 @@ business of whoever owns the session (`uplink.Uplink`, `ingest.Ingest`), and of 
 from dataclasses import dataclass
 from typing import Protocol
 
+from sitekeeper.model.errors import PeerUnreachable
+
 MQTT_SUCCESS = 0
 NOT_AUTHORISED = 135
 """Reason codes of MQTT 5, section 2.4. With 3.1.1 a broker cannot say no, and every publish answers 0."""
@@ -31,8 +33,36 @@ class Will:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allows:
+    """What a broker said when it took us (MQTT 5, section 3.2.2.3); with 3.1.1 it says nothing.
+
+    Attributes:
+        unanswered: publishes that it wants unanswered at most (receive maximum).
+        packet: bytes of the largest packet that it takes; None if it named none.
+    """
+
+    unanswered: int = 65_535
+    packet: int | None = None
+
+
+class NoAnswer(PeerUnreachable):
+    """The connection seems to stand, but the other end does not answer: half open, or a very bad line."""
+
+
 class Session(Protocol):
-    """One open connection to a broker. Every method but `ack` raises PeerUnreachable once the connection is gone."""
+    """One open connection to a broker. Every method but `ack` raises PeerUnreachable once the connection is gone.
+
+    It is the subclass NoAnswer where nothing but silence tells that it is gone.
+    """
+
+    @property
+    def allows(self) -> Allows:
+        """Return what the broker said that it takes."""
+
+    @property
+    def farewell(self) -> int:
+        """Return the reason code with which the broker ended the connection; 0 if it gave none."""
 
     @property
     def protocol(self) -> str:

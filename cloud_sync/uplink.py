@@ -6,23 +6,29 @@ in between is a jittered back-off. Nothing here removes a block: `BlockSource.re
 
 import asyncio
 import contextlib
-import secrets
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from random import Random
-from typing import Protocol
+from typing import Final
 
 import structlog
 
-from cloud_sync import wire
-from cloud_sync.downlink import KINDS, Door, parse
-from cloud_sync.session import Connect, Session, Will
-from cloud_sync.uplink_machine import BlockId, Output, Reconnect, Release, Send, UplinkLimits, UplinkMachine
+from cloud_sync import saved, wire
+from cloud_sync.direct import Direct
+from cloud_sync.downlink import KINDS, Door, OrderDesk, SealedOrder, parse
+from cloud_sync.history import History
+from cloud_sync.saved import BlockName
+from cloud_sync.session import Connect, NoAnswer, Session, Will
+from cloud_sync.uplink_machine import BlockId, Output, Reconnect, Release, Send, UplinkMachine
+from cloud_sync.uplink_records import NOBODY, TOO_LARGE
+from cloud_sync.uplink_values import BlockSource, Quarantined, UplinkReport, UplinkSettings, first_to_send
 from cloud_sync.wire import Receipt, Request, Status, down_topic, up_topic
-from sitekeeper.block import STREAMS, Stream
-from sitekeeper.model.clock import MS, SECOND, Clock, Micros
+from sitekeeper.block import STREAMS, Stream, decode
+from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import FormatError, PeerUnreachable, Refused, StorageError
+
+__all__ = ["BlockSource", "Uplink", "UplinkReport", "UplinkSettings"]
 
 log = structlog.get_logger()
 
@@ -32,70 +38,23 @@ REMEMBERED = 512
 MAX_ACKS = 64
 """Acknowledgements waiting for the door; what comes beyond is left out, because the office repeats it."""
 
+MAX_RECEIPTS = 1_000
+"""Receipts waiting for an outbox whose writer is behind; the oldest go first, and come again on another connection."""
+
 LOOK_EVERY = 1.0
 """Seconds after which the outbox is looked at even if nobody said that something is new."""
 
+STEADY: Micros = 10 * SECOND
+"""A connection that stood for so long was a good one: the next back-off begins small again."""
 
-class BlockSource(Protocol):
-    """What the uplink needs of the outbox."""
+TAKEN_OVER: Final = 142
+"""The broker has another one with our name (MQTT 5, section 3.14.2.1)."""
 
-    @property
-    def epoch(self) -> str:
-        """Return the id of the outbox file."""
+ENVELOPE: Final = 256
+"""Bytes of a publish beside its payload, at most: topic, identifier, length."""
 
-    def next_sequence(self, stream: Stream) -> int:
-        """Return the sequence that the next block of this stream will get."""
-
-    def unsent(self, stream: Stream) -> tuple[int, int, int]:
-        """Return (oldest, newest, count) of the unreleased blocks; the first two mean nothing when count is 0."""
-
-    def read(self, stream: Stream, sequence: int, *, history: bool = False) -> bytes | None:
-        """Return an unreleased block's bytes, with `history` also those of a released one; None if it is not there."""
-
-    def release(self, epoch: str, ranges: list[tuple[Stream, int, int]]) -> object:
-        """The office has committed these closed ranges; ids that do not exist are passed over."""
-
-    def catalogue(self, catalogue_hash: str) -> bytes | None:
-        """Return an encoded catalogue."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UplinkSettings:
-    """Who we are and how often we speak; times in microseconds."""
-
-    site: str
-    boot: str
-    version: str
-    catalogue: str
-    status_every: Micros = 10 * SECOND
-    backoff_first: Micros = 500 * MS
-    backoff_most: Micros = 5 * SECOND
-    backoff_alarms: Micros = SECOND
-    limits: UplinkLimits = field(default_factory=UplinkLimits)
-
-
-@dataclass(slots=True, kw_only=True)
-class UplinkReport:
-    """How the uplink stands, for `sk status` and `sk sync status`.
-
-    Attributes:
-        state: `connecting`, `connected`, `waiting` (no receipts) or `refused`; key `sync.uplink.<state>` of the texts.
-        last_receipt: wall time.
-        refused: the broker's reason codes per stream.
-        published, released: blocks since the start, repeats counted.
-    """
-
-    state: str = "connecting"
-    protocol: str = ""
-    window: int = 0
-    in_flight: int = 0
-    last_receipt: Micros | None = None
-    last_error: str = ""
-    refused: dict[Stream, int] = field(default_factory=dict)
-    connections: int = 0
-    published: int = 0
-    released: int = 0
-    ignored: int = 0
+ALARMS_FIRST: Micros = 3 * SECOND
+"""How long a catalogue waits at most for the alarms that were there when the connection came."""
 
 
 class _Renew(Exception):
@@ -114,18 +73,25 @@ class Uplink:
         settings: UplinkSettings,
         clock: Clock,
         random: Random | None = None,
+        orders: OrderDesk | None = None,
+        audit: Callable[[], tuple[int, str] | None] = lambda: None,
+        hours: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._connect = connect
         self._source = source
         self._door = door
+        self._orders, self._audit, self._hours = orders, audit, hours
         self._settings = settings
+        self.direct = Direct(settings.site, clock)
         self._clock = clock
         self._random = random or Random()  # noqa: S311 - jitter, not secrets
         self._machine = UplinkMachine(source.epoch, settings.limits, self._random)
+        self._history = History(settings.site, source, self._machine.pace, clock, self._remember)
         self._wake = asyncio.Event()
+        self._receipts: deque[Release] = deque(maxlen=MAX_RECEIPTS)
         self._acks: asyncio.Queue[Ack] = asyncio.Queue(MAX_ACKS)
-        self._digests: OrderedDict[str, BlockId] = OrderedDict()
-        self._announced = False
+        self._digests: OrderedDict[str, BlockName] = OrderedDict()
+        self._announced = self._known = self._listening = self._hurry = False
         self._report = UplinkReport()
 
     def wake(self) -> None:
@@ -135,16 +101,22 @@ class Uplink:
     def report(self) -> UplinkReport:
         """Return how the uplink stands."""
         machine, report = self._machine, self._report
-        report.window, report.in_flight, report.refused = (
-            machine.window,
-            len(machine.in_flight()),
-            dict(machine.refused),
-        )
-        if machine.connected:
+        report.window, report.window_bytes = machine.window, machine.pace.bound
+        report.in_flight, report.refused = len(machine.in_flight()), dict(machine.refused)
+        report.by_stream = {stream: machine.count(stream) for stream in STREAMS}
+        report.nobody, report.suspects = machine.nobody, len(machine.holds.suspects)
+        report.held = sorted(machine.holds.blocks)
+        if machine.connected and self._listening:
             report.state = "refused" if machine.refused else "waiting" if machine.probing else "connected"
         else:
             report.state = "connecting"
         return report
+
+    def retry(self) -> None:
+        """Connect now, or ask now, and hold nothing back any longer. To be called on the event loop."""
+        self._hurry = True
+        self._machine.retry(self._clock.monotonic())
+        self._wake.set()
 
     async def run(self) -> None:
         """Connect, work, and connect again, until cancelled."""
@@ -158,21 +130,23 @@ class Uplink:
             if this is not None and this.cancelling():
                 raise asyncio.CancelledError
             if self._machine.connected:
-                self._machine.disconnect(self._clock.monotonic())
+                self._machine.disconnect(self._clock.monotonic(), silent=self._report.silent)
             if why != self._report.last_error:
                 log.info("uplink lost", why=why)
             self._report.last_error = why
-            if self._clock.monotonic() - began > 2 * self._settings.backoff_most:
+            if self._clock.monotonic() - began > STEADY:
                 delay = self._settings.backoff_first
             await self._back_off(int(self._random.uniform(0.5, 1.0) * delay))
             delay = min(2 * delay, self._settings.backoff_most)
 
     async def _back_off(self, wait: Micros) -> None:
         """Wait before the next attempt; while an alarm waits to be told, no longer than `backoff_alarms`."""
-        began = self._clock.monotonic()
-        while True:
+        began, urgent = self._clock.monotonic(), int(self._random.uniform(0.5, 1.0) * self._settings.backoff_alarms)
+        if self._report.farewell == TAKEN_OVER:
+            wait = urgent = int(self._random.uniform(0.5, 1.0) * self._settings.backoff_twin)
+        while not self._hurry:
             self._wake.clear()
-            most = min(wait, self._settings.backoff_alarms) if self._source.unsent("alarms")[2] else wait
+            most = min(wait, urgent) if self._source.unsent("alarms")[2] else wait
             left = began + most - self._clock.monotonic()
             if left <= 0:
                 return
@@ -182,36 +156,68 @@ class Uplink:
 
     async def _one_connection(self) -> str:
         """Use one connection until it ends; return why it did."""
+        self._hurry = False
         try:
             session = await self._connect(Will(topic=self._topic("status"), payload=self._status(online=False)))
         except (PeerUnreachable, Refused) as err:
             return str(err)
-        why = "ended"
+        why, self._report.silent = "ended", False
         try:
             await self._work(session)
+        except* NoAnswer as group:
+            why, self._report.silent = str(group.exceptions[0]), True
         except* (PeerUnreachable, Refused, _Renew) as group:
             why = str(group.exceptions[0])
+        except* StorageError as group:
+            if any(isinstance(error, StorageError) and error.damaged for error in group.exceptions):
+                raise  # that ends the process, and the next one saves what can be read
+            why = str(group.exceptions[0])
         finally:
+            self._report.farewell = session.farewell
             await session.close()
         return why
 
     async def _work(self, session: Session) -> None:
-        for kind in KINDS:
-            await session.subscribe(down_topic(self._settings.site, kind))
-        await session.publish(self._topic("status"), self._status(online=True), retain=True)
-        if not self._announced:
-            await self._send_catalogue(session, self._settings.catalogue)
-            self._announced = True
-        self._machine.connect(self._clock.monotonic())
+        """Do everything at once: the broker takes what comes in its order, and alarms wait for none of its answers."""
+        self._machine.connect(self._clock.monotonic(), session.allows.unanswered)
+        self._listening = False
         self._report.protocol = session.protocol
         self._report.connections += 1
         log.info("uplink connected", protocol=session.protocol, after=self._report.last_error)
         self._report.last_error = ""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(session), name="uplink-listen")
+            tasks.create_task(self._subscribe(session), name="uplink-subscribe")
             tasks.create_task(self._tell_status(session), name="uplink-status")
+            tasks.create_task(self.direct.run(session), name="uplink-direct")
+            tasks.create_task(self._listen(session), name="uplink-listen")
+            tasks.create_task(self._history.run(session), name="uplink-history")
             tasks.create_task(self._hand_over_acks(), name="uplink-acks")
+            tasks.create_task(self._announce(session), name="uplink-catalogue")
+            tasks.create_task(
+                saved.send(self._source, session, self._settings.site, self._remember), name="uplink-saved"
+            )
             tasks.create_task(self._pump(session, tasks), name="uplink-pump")
+
+    async def _subscribe(self, session: Session) -> None:
+        site = self._settings.site
+        topics = [session.subscribe(down_topic(site, kind)) for kind in KINDS]
+        if self._orders is not None:  # not queued: what comes while we are away is void
+            topics.append(session.subscribe(down_topic(site, "command"), queued=False))
+        await asyncio.gather(*topics)
+        self._listening = True
+
+    async def _announce(self, session: Session) -> None:
+        """Send our catalogue, after the alarms that wait and before any samples: on a slow line it takes long.
+
+        Once is enough, unless the broker says that nobody got it.
+        """
+        until = self._clock.monotonic() + ALARMS_FIRST
+        while not self._known:
+            if self._announced or not self._source.unsent("alarms")[2] or self._clock.monotonic() >= until:
+                self._known = await self._send_catalogue(session, self._settings.catalogue) != NOBODY
+                self._announced = True
+                self._wake.set()
+            await asyncio.sleep(LOOK_EVERY if self._announced else 0.05)
 
     async def _pump(self, session: Session, tasks: asyncio.TaskGroup) -> None:
         """Do what the machine says, whenever something happened or a deadline has come."""
@@ -219,8 +225,9 @@ class Uplink:
             self._wake.clear()
             for stream in STREAMS:
                 oldest, newest, count = self._source.unsent(stream)
-                if count:
+                if count and (self._announced or stream != "samples"):
                     self._machine.offer(stream, oldest, newest)
+            self._release()
             while outputs := self._machine.advance(self._clock.monotonic()):
                 for output in outputs:
                     self._do(output, session, tasks)
@@ -238,16 +245,26 @@ class Uplink:
         match output:
             case Send(stream, sequence):
                 # Alarms are sent once each, in order; one that was released is wanted by an office that lost it.
-                payload = self._source.read(stream, sequence, history=stream == "alarms")
+                try:
+                    payload = self._source.read(stream, sequence, history=stream == "alarms")
+                except StorageError as err:
+                    if err.damaged:
+                        raise
+                    log.warning("block cannot be read at present", stream=stream, sequence=sequence, why=str(err))
+                    self._machine.aside(stream, sequence, self._clock.monotonic())
+                    return
                 if payload is None:
                     self._machine.absent(stream, sequence)
                     return
-                self._machine.spent(stream, sequence, len(payload))
-                self._remember(payload, (stream, sequence))
+                packet = session.allows.packet
+                if packet is not None and len(payload) + ENVELOPE > packet:
+                    self._machine.aside(stream, sequence, self._clock.monotonic(), reason=TOO_LARGE)
+                    return
+                self._machine.spent(stream, sequence, len(payload), self._records((stream, sequence), payload))
+                self._remember(payload, (self._source.epoch, stream, sequence))
                 tasks.create_task(self._publish(session, stream, sequence, payload), name=f"uplink-{stream}-{sequence}")
-            case Release(epoch, ranges):
-                self._report.released += sum(end - start + 1 for _, start, end in ranges)
-                self._source.release(epoch, ranges)
+            case Release():
+                self._release(output)
             case Reconnect(reason):
                 raise _Renew(reason)
 
@@ -269,14 +286,19 @@ class Uplink:
                 self._report.ignored += 1
                 log.warning("message from the office not understood", why=str(err))
                 continue
+            if isinstance(message, SealedOrder):
+                if self._orders is not None:
+                    self._orders.take(message.payload, retained=delivery.retained)
+                continue
             await self._obey(message, session)
             self._wake.set()
 
     async def _obey(self, message: Receipt | Request | Ack, session: Session) -> None:
         now = self._clock.monotonic()
         if isinstance(message, Receipt):
-            self._report.last_receipt = self._clock.wall()
+            self._report.last_receipt, self._report.office_offset = now, message.at - now
             outputs = self._machine.receipt(message, now)
+            saved.release(self._source, self._source.epoch, message)
         elif isinstance(message, Ack):
             if not self._acks.full():
                 self._acks.put_nowait(message)
@@ -285,31 +307,44 @@ class Uplink:
             outputs = await self._answer(message, session, now)
         for output in outputs:
             if isinstance(output, Release):
-                self._report.released += sum(end - start + 1 for _, start, end in output.ranges)
-                self._source.release(output.epoch, output.ranges)
+                self._release(output)
+
+    def _release(self, *outputs: Release) -> None:
+        """Hand receipts to the outbox. One that it cannot take yet is kept: its block is not sent again meanwhile."""
+        self._report.released += sum(end - start + 1 for one in outputs for _, start, end in one.ranges)
+        self._receipts.extend(outputs)
+        while self._receipts and self._source.release(self._receipts[0].epoch, self._receipts[0].ranges) is not False:
+            self._receipts.popleft()
 
     async def _answer(self, request: Request, session: Session, now: Micros) -> list[Output]:
         if request.catalogue is not None:
             await self._send_catalogue(session, request.catalogue)
-        elif request.resend is not None and request.resend.epoch == self._source.epoch:
-            self._machine.resend(request.resend.stream, request.resend.start, now)
+        elif request.resend is not None:
+            oldest, _, count = self._source.unsent(request.resend.stream)
+            if count and request.resend.epoch == self._source.epoch and request.resend.end >= oldest:
+                self._machine.resend(request.resend.stream, max(request.resend.start, oldest), now)
+            self._history.want(request.resend)
         elif request.version is not None and request.version.epoch == self._source.epoch:
             log.warning("office is older than this gateway", stream=request.version.stream)
             self._machine.too_new(request.version.stream, now)
-        elif request.quarantined is not None and (block := self._digests.get(request.quarantined)) is not None:
-            log.error("office cannot read a block", stream=block[0], sequence=block[1])
-            return self._machine.quarantined(*block, now)
+        elif request.quarantined is not None and (name := self._digests.get(request.quarantined)) is not None:
+            epoch, stream, sequence = name
+            log.error("office cannot read a block", epoch=epoch, stream=stream, sequence=sequence)
+            self._report.quarantined.append(Quarantined(self._clock.wall(), stream, sequence, request.quarantined))
+            self._history.useless(name)
+            if epoch != self._source.epoch:
+                return [Release(epoch, [(stream, sequence, sequence)])]
+            return self._machine.quarantined(stream, sequence, now)
         return []
 
-    async def _send_catalogue(self, session: Session, catalogue_hash: str) -> None:
+    async def _send_catalogue(self, session: Session, catalogue_hash: str) -> int:
         payload = self._source.catalogue(catalogue_hash)
-        if payload is not None:
-            await session.publish(self._topic("catalogue"), payload)
+        return 0 if payload is None else await session.publish(self._topic("catalogue"), payload)
 
     async def _tell_status(self, session: Session) -> None:
         while True:
-            await asyncio.sleep(self._settings.status_every / SECOND)
             await session.publish(self._topic("status"), self._status(online=True), retain=True)
+            await asyncio.sleep(self._settings.status_every / SECOND)
 
     async def _hand_over_acks(self) -> None:
         while True:
@@ -332,20 +367,30 @@ class Uplink:
             version=settings.version,
             at=self._clock.wall(),
             clock=self._clock.trusted(),
+            mono=self._clock.monotonic(),
             window=self._machine.window,
-            first={
-                stream: oldest if count else source.next_sequence(stream)
-                for stream, (oldest, _, count) in unsent.items()
-            },
+            first={stream: first_to_send(source, stream) for stream in STREAMS},
             unsent={stream: count for stream, (_, _, count) in unsent.items()},
-            nonce=secrets.token_hex(8),
+            nonce=self._orders.nonce() if online and self._orders is not None else "",
+            audit=self._audit(),
+            hours=self._hours(),
+            absent=self._history.absent,
         )
         return wire.encode_status(status)
+
+    def _records(self, block: BlockId, payload: bytes) -> int | None:
+        """Count the samples of backfill, which has a rate; None where it does not matter, or the bytes are damaged."""
+        if not self._machine.is_backfill(block):
+            return None
+        try:
+            return len(decode(payload).samples)
+        except FormatError:
+            return None
 
     def _topic(self, kind: wire.UpKind) -> str:
         return up_topic(self._settings.site, kind)
 
-    def _remember(self, payload: bytes, block: BlockId) -> None:
-        self._digests[wire.digest(payload)] = block
+    def _remember(self, payload: bytes, name: BlockName) -> None:
+        self._digests[wire.digest(payload)] = name
         while len(self._digests) > REMEMBERED:
             self._digests.popitem(last=False)

@@ -1,18 +1,19 @@
-"""Which block a site sends next, and when it may forget one: pure, `now` comes in, outputs come out.
-
-Rules, in the order in which they matter:
+"""Which block a site sends next, and when it may forget one: pure, `now` comes in, outputs come out. The rules:
 
 1. A block is released by the office's receipt and by nothing else (`receipt`, `quarantined`). That it was published,
    or acknowledged by the broker (`published`), only says that the broker is alive.
-2. Alarms overtake events overtake live samples overtake backfill. One alarms block is in flight, so that the office
-   can apply them strictly in order; events and samples have a window each.
-3. A block without a receipt is sent again, after a delay that doubles up to `resend_most`.
-4. When blocks wait and no receipt at all comes for `receipt_timeout`, the window shrinks to one, the oldest block
-   is sent as a probe with jittered back-off, and every few probes the connection is made anew: a half-open link is
-   found by receipts, not by TCP.
-5. A connection that dies while a publish is unanswered makes that block a suspect: from then on one publish at a time
-   is unanswered, and a block that was alone under way in `suspect_after` deaths in a row is held back for a while, so
-   that a message the broker dislikes cannot reconnect us for ever nor stop the blocks behind it.
+2. Alarms overtake events overtake live samples overtake backfill, and never wait for the answer to anything else. Up
+   to `alarms_window` blocks of them are in flight (docs/decisions/014); the office applies them strictly in order.
+   Events and samples have a window each, in blocks (by receipts) and in bytes (by the broker's answers, see `pace`).
+3. A block that the broker has and the office does not receipt is sent again, after a delay that doubles up to
+   `resend_most`. What the broker has not answered is still with TCP: sending it again would only lengthen the queue.
+4. When blocks wait and no receipt at all comes for `receipt_timeout`, or the broker says that nobody listens, the
+   window shrinks to one, the oldest block is sent as a probe with jittered back-off, and every few probes the
+   connection is made anew: a half-open link is found by receipts, not by TCP.
+5. A connection that the broker ends while a publish is unanswered makes that block a suspect: from then on one publish
+   at a time is unanswered, alarms apart, and a block that was alone under way in `suspect_after` deaths in a row is
+   held back for a while, so that a message the broker dislikes cannot reconnect us for ever nor stop the blocks behind
+   it. Silence makes no suspects: it is the line's fault.
 
 Live samples are those newer than the newest at the moment of connecting; the older ones are backfill, oldest first, at
 a rate reckoned in samples of `SAMPLE_BYTES` each.
@@ -20,88 +21,44 @@ a rate reckoned in samples of `SAMPLE_BYTES` each.
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Final
 
+from cloud_sync.holds import Holds
+from cloud_sync.pace import Pace
+from cloud_sync.uplink_records import (
+    NOBODY,
+    REACTIONS,
+    REFUSED,
+    SAMPLE_BYTES,
+    BlockId,
+    InFlight,
+    Lane,
+    Output,
+    Reconnect,
+    Release,
+    Send,
+    UplinkLimits,
+)
 from cloud_sync.wire import Receipt
 from sitekeeper.block import STREAMS, Stream
-from sitekeeper.model.clock import MINUTE, MS, SECOND, Micros
+from sitekeeper.model.clock import Micros
 
-SAMPLE_BYTES = 5
-"""What a sample costs in a full block, roughly; only the backfill rate uses it."""
+__all__ = ["BlockId", "Output", "Reconnect", "Release", "Send", "UplinkLimits", "UplinkMachine"]
 
-FIRST_WINDOW = 4
+FIRST_WINDOW: Final = 4
 ALARMS, EVENTS, LIVE, BACKFILL = range(4)
 """The lanes, the most urgent first."""
-
-BlockId = tuple[Stream, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UplinkLimits:
-    """Times and bounds of the uplink; times in microseconds."""
-
-    window: int = 32
-    events_window: int = 8
-    receipt_timeout: Micros = 10 * SECOND
-    alarm_timeout: Micros = 2 * SECOND  # an alarm that met no listener after a cut must not wait as long as samples may
-    resend_most: Micros = MINUTE
-    probe_first: Micros = 1 * SECOND
-    probe_most: Micros = 15 * SECOND
-    probes_per_connection: int = 4
-    backfill_rate: int = 20_000
-    suspect_after: int = 3
-    hold: Micros = MINUTE
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Publish this block, then call `published` with the broker's answer."""
-
-    stream: Stream
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The office has committed these closed ranges: the outbox may make history of them."""
-
-    epoch: str
-    ranges: list[tuple[Stream, int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnect:
-    """Close this connection and make a new one."""
-
-    reason: str
-
-
-Output = Send | Release | Reconnect
-
-
-@dataclass(slots=True)
-class _InFlight:
-    sent: Micros
-    due: Micros
-    attempt: int
-    answered: bool = False
-
-
-@dataclass(slots=True)
-class _Lane:
-    """Blocks of one stream that were not sent on this connection: from `cursor` to `end`, both included."""
-
-    stream: Stream
-    cursor: int = 1
-    end: int = 0
 
 
 @dataclass(slots=True)
 class UplinkMachine:
-    """The sending half of a site. The shell reads blocks and publishes; everything decided is decided here.
+    """The sending half of a site: everything decided is decided here.
 
     Attributes:
         window: how many sample blocks may be in flight at present; it grows with receipts and shrinks with silence.
         refused: the broker's latest reason code of 128 and up, per stream; gone with the next accepted publish.
+        nobody: the broker's latest answer was that nobody listens.
+        pace: the bounds in bytes. holds: what is left aside.
     """
 
     epoch: str
@@ -110,71 +67,94 @@ class UplinkMachine:
     window: int = FIRST_WINDOW
     connected: bool = False
     refused: dict[Stream, int] = field(default_factory=dict)
-    _lanes: tuple[_Lane, ...] = ()
+    nobody: bool = False
+    pace: Pace = field(init=False)
+    holds: Holds = field(init=False)
+    _lanes: tuple[Lane, ...] = ()
     _split: int | None = None
-    _in_flight: dict[BlockId, _InFlight] = field(default_factory=dict)
-    _held: dict[BlockId, Micros] = field(default_factory=dict)
-    _stream_held: dict[Stream, Micros] = field(default_factory=dict)
-    _suspects: dict[BlockId, int] = field(default_factory=dict)
+    _in_flight: dict[BlockId, InFlight] = field(default_factory=dict)
+    _connected_at: Micros = 0
     _quiet_since: Micros = 0
     _probe_at: Micros | None = None
     _probes: int = 0
-    _credit: float = 0.0
-    _credit_at: Micros = 0
+
+    def __post_init__(self) -> None:
+        self.window = min(self.window, self.limits.window)
+        self.pace = Pace(self.limits)
+        self.holds = Holds(self.limits)
 
     # what the shell tells
 
-    def connect(self, now: Micros) -> None:
+    def connect(self, now: Micros, most_unanswered: int = 65_535) -> None:
         """A new connection stands; whatever waits for a receipt is to be sent again."""
         self.connected = True
+        self.nobody = False
         self._in_flight.clear()
-        self._lanes = (_Lane("alarms"), _Lane("events"), _Lane("samples"), _Lane("samples"))
+        self._lanes = (Lane("alarms"), Lane("events"), Lane("samples"), Lane("samples"))
         self._split = None
-        self._quiet_since = self._credit_at = now
-        self._credit = 0.0
+        self._quiet_since = self._connected_at = now
+        self.pace.connect(now, most_unanswered)
         if self.probing:
             self._probe_at = now
 
-    def disconnect(self, now: Micros) -> None:
-        """The connection is gone. Blocks without the broker's answer become suspects."""
+    def disconnect(self, now: Micros, *, silent: bool = False) -> None:
+        """The connection is gone. Blocks without the broker's answer become suspects, unless it only fell silent."""
         self.connected = False
-        unanswered = [block for block, flight in self._in_flight.items() if not flight.answered]
-        for block in unanswered:
-            self._suspects[block] = self._suspects.get(block, 0) + 1
-        if len(unanswered) == 1 and self._suspects[unanswered[0]] >= self.limits.suspect_after:
-            self._held[unanswered[0]] = now + self.limits.hold
-            del self._suspects[unanswered[0]]
+        if not silent:
+            self.holds.died([block for block, flight in self._in_flight.items() if not flight.answered], now)
         self._in_flight.clear()
 
     def offer(self, stream: Stream, oldest: int, newest: int) -> None:
         """The outbox holds unreleased blocks of `stream` from `oldest` to `newest`; some between may be released."""
         if stream != "samples":
-            _extend(self._lanes[STREAMS.index(stream)], oldest, newest)
+            self._lanes[STREAMS.index(stream)].extend(oldest, newest)
             return
         if self._split is None:
             self._split = newest + 1
-        _extend(self._lanes[BACKFILL], oldest, min(newest, self._split - 1))
-        _extend(self._lanes[LIVE], max(oldest, self._split), newest)
+        self._lanes[BACKFILL].extend(oldest, min(newest, self._split - 1))
+        self._lanes[LIVE].extend(max(oldest, self._split), newest)
 
     def absent(self, stream: Stream, sequence: int) -> None:
         """The outbox does not hold this block (any more): it was released, or dropped by policy."""
         self._done(stream, sequence, sequence)
 
+    def spent(self, stream: Stream, sequence: int, size: int, records: int | None = None) -> None:
+        """A block of `size` bytes was read and is being published; if it is backfill, charge it to its rate."""
+        block = (stream, sequence)
+        self.pace.sent(block, size)
+        if self.is_backfill(block):
+            self.pace.charge(size if records is None else records * SAMPLE_BYTES)
+
     def published(self, stream: Stream, sequence: int, reason: int, now: Micros) -> None:
         """The broker has answered a publish. This releases nothing: only the office's commit does.
 
-        A refusal (128 and up, for example 135 not authorised) holds the stream back for a while instead of
-        reconnecting: the next connection would be refused in the same way.
+        A refusal holds the stream or the block back for a while: the next connection would be refused in the same way.
         """
-        self._suspects.pop((stream, sequence), None)
-        if reason >= 128:
-            self.refused[stream] = reason
-            self._hold_stream(stream, now)
+        block = (stream, sequence)
+        self.holds.suspects.pop(block, None)
+        self.pace.answered(block, now)
+        if reason >= REFUSED:
+            self._refuse(block, reason, now)
             return
         self.refused.pop(stream, None)
-        flight = self._in_flight.get((stream, sequence))
-        if flight is not None:
+        flight = self._in_flight.get(block)
+        if flight is not None and not flight.answered:
+            if not any(other.answered for other in self._in_flight.values()):
+                self._quiet_since = max(self._quiet_since, now)  # the office's time to answer begins here
             flight.answered = True
+            flight.due = now + self._patience(block, flight.attempt, now)
+        self.nobody = reason == NOBODY
+        if self.nobody and not self.probing and self._in_flight:
+            self._shrink(now)
+
+    def aside(self, stream: Stream, sequence: int, now: Micros, reason: int = 0) -> None:
+        """Pass this block by for a while: it cannot be read, or with a `reason` of the broker's it would be refused."""
+        block = (stream, sequence)
+        self.pace.forget(block)
+        self._in_flight.pop(block, None)
+        self.holds.leave(block, now)
+        if reason:
+            self.refused[stream] = reason
 
     def receipt(self, receipt: Receipt, now: Micros) -> list[Output]:
         """The office has committed blocks. With `quarantined` the only place from which a release comes."""
@@ -187,13 +167,13 @@ class UplinkMachine:
         return self._release(released, now)
 
     def quarantined(self, stream: Stream, sequence: int, now: Micros) -> list[Output]:
-        """The office keeps the bytes of this block in quarantine, committed: nothing is gained by sending it again."""
+        """The office keeps this block's bytes in quarantine, committed: nothing is gained by sending it again."""
         return self._release([(stream, sequence, sequence)], now)
 
     def too_new(self, stream: Stream, now: Micros) -> None:
         """The office does not understand our format yet: keep the blocks of this stream, ask again after a while."""
         self._hear(now)
-        self._hold_stream(stream, now)
+        self._hold_stream(stream, now + self.limits.hold)
 
     def resend(self, stream: Stream, start: int, now: Micros) -> None:
         """The office lacks blocks from `start` on. What it has already it will receipt again."""
@@ -201,7 +181,16 @@ class UplinkMachine:
         for block in self.in_flight():
             if block[0] == stream:
                 self._rewind(block)
-        self._back_to((stream, start))
+        self._back_to(stream, start)
+
+    def retry(self, now: Micros) -> None:
+        """Somebody has mended something: hold nothing back any longer, and ask again at once."""
+        for block in self.holds.expire(now, everything=True):
+            self._back_to(*block)
+        for flight in self._in_flight.values():
+            flight.due = now
+        if self.probing:
+            self._probe_at = now
 
     # what the machine decides
 
@@ -209,42 +198,43 @@ class UplinkMachine:
         """Return what is to be done now; to be called again until nothing is."""
         if not self.connected:
             return []
-        self._expire_holds(now)
-        self._refill(now)
-        if self._in_flight and now - self._quiet_since >= self.limits.receipt_timeout and not self.probing:
+        for block in self.holds.expire(now):
+            self._back_to(*block)
+        self.pace.refill(now)
+        if self._office_silent(now) and not self.probing:
             self._shrink(now)
-        if self.probing:
-            return self._advance_probing(now)
-        due = [block for block in self.in_flight() if self._in_flight[block].due <= now]
-        outputs: list[Output] = [self._send(block, now) for block in due if self._may_publish()]
+        again = [block for block in self.in_flight() if self._is_due(block, now)]
+        if again or self.probing:
+            return [self._send(block, now) for block in again] or self._advance_probing(now)
+        outputs: list[Output] = []
         while (fresh := self._next_block()) is not None:
             outputs.append(self._send(fresh, now))
-            if self._is_backfill(fresh):
-                break  # its cost is known when it was read: one at a time
+            if fresh[0] != "alarms":
+                break  # its size is known when it was read: one at a time
         return outputs
-
-    def spent(self, stream: Stream, sequence: int, size: int) -> None:
-        """A block of `size` bytes was read; if it is backfill, charge it to the backfill rate."""
-        if self._is_backfill((stream, sequence)):
-            self._credit -= max(1.0, size / SAMPLE_BYTES)
 
     def next_deadline(self, now: Micros) -> Micros | None:
         """Return the monotonic time by which `advance` wants to be called; None if only events can change anything."""
         if not self.connected:
             return None
-        times = [*self._held.values(), *self._stream_held.values()]
+        times = self.holds.deadlines()
+        times += [flight.due for flight in self._in_flight.values() if flight.answered]
         if self._probe_at is not None:
             times.append(self._probe_at)
         elif self._in_flight:
-            times += [flight.due for flight in self._in_flight.values()]
-            times.append(self._quiet_since + self.limits.receipt_timeout)
-        if self._credit < 0:
-            times.append(now + max(5 * MS, int(-self._credit / self.limits.backfill_rate * SECOND)))
+            times += [self._quiet_since + n * self.limits.receipt_timeout for n in (1, 2)]
+        owes = self.pace.owes()
+        if owes is not None:
+            times.append(now + owes)
         return min((time for time in times if time > now), default=None)
 
     def in_flight(self) -> list[BlockId]:
-        """Return the blocks that were sent and have no receipt, the most urgent first."""
+        """Return the blocks without a receipt, the most urgent first."""
         return sorted(self._in_flight, key=lambda block: (STREAMS.index(block[0]), block[1]))
+
+    def count(self, stream: Stream) -> int:
+        """Return how many blocks of a stream were sent and have no receipt."""
+        return sum(1 for block in self._in_flight if block[0] == stream)
 
     @property
     def probing(self) -> bool:
@@ -253,67 +243,90 @@ class UplinkMachine:
 
     # choosing
 
+    def _office_silent(self, now: Micros) -> bool:
+        """Tell whether the office's time to answer is over; twice as long where the broker has not answered either."""
+        answered = any(flight.answered for flight in self._in_flight.values())
+        most = self.limits.receipt_timeout if answered else 2 * self.limits.receipt_timeout
+        return bool(self._in_flight) and now - self._quiet_since >= most
+
+    def _is_due(self, block: BlockId, now: Micros) -> bool:
+        """Tell whether a block is to be sent again; while the office is silent only alarms are, the rest is probed."""
+        flight = self._in_flight[block]
+        urgent = block[0] == "alarms"
+        return flight.answered and flight.due <= now and (urgent or not self.probing) and self._may_publish(block[0])
+
     def _advance_probing(self, now: Micros) -> list[Output]:
-        outputs: list[Output] = []
-        alarm = self._next_of(self._lanes[ALARMS]) if self._count("alarms") == 0 and self._may_publish() else None
+        alarm = self._next_of(self._lanes[ALARMS]) if self._has_room(ALARMS) else None
         if alarm is not None:  # a new alarm never waits for an answer to something else
             return [self._send(alarm, now)]
         if self._probe_at is None or now < self._probe_at:
             return []
         self._probes += 1
         self._probe_at = now + self._probe_delay()
-        if self._probes % self.limits.probes_per_connection == 0:
+        if self._probes % self.limits.probes_per_connection == 0 and not self.nobody:
             return [Reconnect("no receipts")]
-        waiting = self.in_flight()
-        block = waiting[0] if waiting else self._next_block()
-        if block is not None:
-            outputs.append(self._send(block, now))
-        elif not waiting:  # nothing is left to ask about
+        block = next(iter(self.in_flight()), None) or self._next_block()
+        if block is None:  # nothing is left to ask about
             self._probe_at = None
-        return outputs
+            return []
+        return [self._send(block, now)]
 
     def _next_block(self) -> BlockId | None:
-        if not self._may_publish():
-            return None
-        room = (1, self.limits.events_window, self.window, self.window)
         for index, lane in enumerate(self._lanes):
-            if self._count(lane.stream) >= room[index] or (index == BACKFILL and self._credit < 0):
-                continue
-            block = self._next_of(lane)
-            if block is not None:
-                return block
+            if self._has_room(index):
+                block = self._next_of(lane)
+                if block is not None:
+                    return block
         return None
 
-    def _next_of(self, lane: _Lane) -> BlockId | None:
-        if lane.stream in self._stream_held:
+    def _has_room(self, index: int) -> bool:
+        """Tell whether a lane may send one more. Backfill leaves a quarter of the window to live samples."""
+        if index == ALARMS:
+            alone = any(stream == "alarms" for stream, _ in self.holds.suspects)
+            most = 1 if alone else self.limits.alarms_window
+            return self.count("alarms") < most and self._may_publish("alarms")
+        backfill = index == BACKFILL
+        stream: Stream = "events" if index == EVENTS else "samples"
+        window = (0, self.limits.events_window, self.window, max(1, self.window * 3 // 4))[index]
+        paced = self.pace.room(backfill=backfill) and not (backfill and self.pace.owes() is not None)
+        return paced and self.count(stream) < window and self._may_publish(stream)
+
+    def _next_of(self, lane: Lane) -> BlockId | None:
+        if lane.stream in self.holds.streams:
             return None
         while lane.cursor <= lane.end:
             block = (lane.stream, lane.cursor)
-            if block in self._held and lane.stream == "alarms":
+            if block in self.holds.blocks and lane.stream == "alarms":
                 return None  # strictly in order: the ones behind it could not be applied
             lane.cursor += 1
-            if block not in self._held and block not in self._in_flight:
+            if block not in self.holds.blocks and block not in self._in_flight:
                 return block
         return None
 
-    def _may_publish(self) -> bool:
+    def _may_publish(self, stream: Stream) -> bool:
         """While there are suspects, one publish at a time is unanswered, so that the guilty one stands alone."""
-        return not self._suspects or all(flight.answered for flight in self._in_flight.values())
-
-    def _count(self, stream: Stream) -> int:
-        return sum(1 for block in self._in_flight if block[0] == stream)
+        if stream == "alarms":
+            return not self.pace.full(spare=0)
+        alone = not self.holds.suspects or all(flight.answered for flight in self._in_flight.values())
+        return alone and not self.pace.full(spare=1)
 
     def _send(self, block: BlockId, now: Micros) -> Send:
         if not self._in_flight:
             self._quiet_since = now
         before = self._in_flight.get(block)
         attempt = before.attempt + 1 if before else 1
-        patience = self.limits.receipt_timeout
-        if block[0] == "alarms":
-            patience = min(patience, self.limits.alarm_timeout)
-        delay = min(patience << min(attempt - 1, 10), self.limits.resend_most)
-        self._in_flight[block] = _InFlight(now, now + self._jitter(delay), attempt)
+        self._in_flight[block] = InFlight(now, now + self._patience(block, attempt, now), attempt)
         return Send(*block)
+
+    def _patience(self, block: BlockId, attempt: int, now: Micros) -> Micros:
+        """Return how long to wait for a receipt before this block is sent again."""
+        limits = self.limits
+        first, most = limits.receipt_timeout, limits.resend_most
+        if block[0] == "alarms":
+            first = min(first, limits.alarm_timeout)
+            if self.nobody or now - self._connected_at < limits.settling:
+                most = limits.alarm_again
+        return self._jitter(min(first << min(attempt - 1, 10), most))
 
     # bookkeeping
 
@@ -328,66 +341,60 @@ class UplinkMachine:
     def _done(self, stream: Stream, start: int, end: int) -> None:
         for block in [one for one in self._in_flight if one[0] == stream and start <= one[1] <= end]:
             del self._in_flight[block]
+            self.pace.forget(block)
             self.window = min(self.window + 1, self.limits.window)
-        for block in [one for one in self._suspects if one[0] == stream and start <= one[1] <= end]:
-            del self._suspects[block]
-        for block in [one for one in self._held if one[0] == stream and start <= one[1] <= end]:
-            del self._held[block]
+        self.holds.done(stream, start, end)
 
     def _hear(self, now: Micros) -> None:
         self._quiet_since = now
         self._probe_at = None
         self._probes = 0
+        self.nobody = False
 
     def _shrink(self, now: Micros) -> None:
         """Keep one block in flight (and the alarms block); the others are to be sent again when there is an answer."""
         self.window = 1
-        self._probe_at = now
+        self._probe_at = now + (self._probe_delay() if self.nobody else 0)
         for block in self.in_flight()[1:]:
             if block[0] != "alarms":
                 self._rewind(block)
 
     def _rewind(self, block: BlockId) -> None:
         self._in_flight.pop(block, None)
-        self._back_to(block)
+        self._back_to(*block)
 
-    def _back_to(self, block: BlockId) -> None:
-        stream, sequence = block
+    def _back_to(self, stream: Stream, sequence: int) -> None:
         if not self._lanes:
             return
-        index = STREAMS.index(stream) if stream != "samples" else BACKFILL if self._is_backfill(block) else LIVE
+        lane = BACKFILL if self.is_backfill((stream, sequence)) else LIVE
+        index = lane if stream == "samples" else STREAMS.index(stream)
         self._lanes[index].cursor = min(self._lanes[index].cursor, sequence)
 
-    def _is_backfill(self, block: BlockId) -> bool:
+    def is_backfill(self, block: BlockId) -> bool:
+        """Tell whether a block holds samples from before this connection."""
         return block[0] == "samples" and block[1] < (self._split or 0)
 
-    def _hold_stream(self, stream: Stream, now: Micros) -> None:
-        self._stream_held[stream] = now + self.limits.hold
+    def _refuse(self, block: BlockId, reason: int, now: Micros) -> None:
+        self.refused[block[0]] = reason
+        match REACTIONS.get(reason, "stream"):
+            case "block":
+                self._in_flight.pop(block, None)
+                self.holds.leave(block, now)
+            case "briefly":
+                self.window = 1
+                self._hold_stream(block[0], now + self.limits.brief_hold)
+            case _:
+                self._hold_stream(block[0], now + self.holds.longest(block[0]))
+
+    def _hold_stream(self, stream: Stream, until: Micros) -> None:
+        self.holds.streams[stream] = until
         for block in self.in_flight():
             if block[0] == stream:
                 self._rewind(block)
 
-    def _expire_holds(self, now: Micros) -> None:
-        for stream in [stream for stream, until in self._stream_held.items() if until <= now]:
-            del self._stream_held[stream]
-        for block in [block for block, until in self._held.items() if until <= now]:
-            del self._held[block]
-            self._back_to(block)
-
-    def _refill(self, now: Micros) -> None:
-        earned = (now - self._credit_at) * self.limits.backfill_rate / SECOND
-        self._credit = min(self._credit + earned, self.limits.backfill_rate / 20)  # at most 50 ms' worth at once
-        self._credit_at = now
-
     def _probe_delay(self) -> Micros:
-        return self._jitter(min(self.limits.probe_first << min(self._probes, 10), self.limits.probe_most))
+        delay = min(self.limits.probe_first << min(self._probes, 10), self.limits.probe_most)
+        return self._jitter(min(delay, self.limits.probe_nobody) if self.nobody else delay)
 
     def _jitter(self, delay: Micros) -> Micros:
         return int(delay * self.random.uniform(0.75, 1.25))
-
-
-def _extend(lane: _Lane, oldest: int, newest: int) -> None:
-    """Let the lane reach to `newest`. Its cursor is set once; it may go back into history later."""
-    if lane.end == 0:
-        lane.cursor = oldest
-    lane.end = max(lane.end, newest)

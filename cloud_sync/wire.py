@@ -20,39 +20,65 @@ MAX_MESSAGE = 64 * 1024
 """Size cap of every message that is not a catalogue, in bytes."""
 
 MAX_CATALOGUE = 4 * 1024 * 1024
+MAX_ABSENT = 32
+"""Ranges of blocks that one status can say are gone."""
 
-UpKind = Literal["alarms", "events", "samples", "catalogue", "status"]
-DownKind = Literal["receipt", "request", "ack"]
+
+UpKind = Literal["alarms", "events", "samples", "catalogue", "status", "alarms-volatile"]
+"""`alarms-volatile` carries an alarms block that the site's disk has not taken yet: the same bytes come as `alarms`
+once it has. No receipt answers it."""
+
+DownKind = Literal["receipt", "request", "ack", "command"]
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^/+#\s\x00]+$")]
 Text = Annotated[str, msgspec.Meta(max_length=2_000)]
+Boot = Annotated[str, msgspec.Meta(max_length=200)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 Time = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Head = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Resend(msgspec.Struct, frozen=True, array_like=True):
+    """A closed range of blocks that the office wants (again)."""
+
+    epoch: Name
+    stream: Stream
+    start: Sequence
+    end: Sequence
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a site says of itself every 10 s, retained; the last will is the same with `online` false.
 
     Attributes:
-        at: the site's wall time; clock: whether it may be believed.
+        at: the site's wall time; clock: whether it may be believed. mono: the site's monotonic time at that moment.
         window: how many sample blocks the uplink lets wait for a receipt at present.
         first: per stream the lowest sequence that can still be sent: the oldest unreleased block, or the next one.
         unsent: per stream how many blocks wait.
-        nonce: fresh each time; an office command quotes it.
+        absent: blocks that the office asked for and that the site does not have any more, the latest answers.
+        nonce: fresh each time; an office command quotes it. Empty if the site takes none.
+        hours: for how long without us the site's buffer lasts at its present rate; None if it does not tell.
+        audit: rows of the audit and the hash of the last, in hex; an empty hash says that the row after so many does
+            not fit the chain. None from a gateway that does not tell.
     """
 
     online: bool
     site: Name
     epoch: Name
-    boot: Text
+    boot: Boot
     version: Text
     at: Time = 0
     clock: bool = False
-    window: int = 0
+    mono: Time | None = None
+    window: Count = 0
     first: dict[Stream, Sequence] = {}
-    unsent: dict[Stream, int] = {}
+    unsent: dict[Stream, Count] = {}
     nonce: Text = ""
+    absent: Annotated[tuple[Resend, ...], msgspec.Meta(max_length=MAX_ABSENT)] = ()
+    audit: tuple[Count, Head] | None = None
+    hours: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True):
@@ -68,15 +94,6 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
 
     at: Time
     blocks: Annotated[list[Committed], msgspec.Meta(max_length=256)]
-
-
-class Resend(msgspec.Struct, frozen=True, array_like=True):
-    """A closed range of blocks that the office wants (again)."""
-
-    epoch: Name
-    stream: Stream
-    start: Sequence
-    end: Sequence
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

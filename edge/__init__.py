@@ -9,6 +9,8 @@ occurrences, lives            the ledger of events: what is new, what is missing
 salt                          the secret that hides cards in events
 rules, alarms                 what rules decide; alarms as they stand
 recorder, outbox              blocks and coverage; the durable queue and local history
+own, watches, announce, clock_watch, losses   what the gateway says of itself: disk, clock, what was lost
+officeside, brokers, trust    the office as it is heard: its orders, heads of the audit; ways to brokers; certificates
 commands                      the one guarded way to write a point or move an alarm
 socket_api, operations, cli   the local door, what can be asked there, and `sk`
 health, clock_trust           what the daemon knows of itself, and of its clock

@@ -3,19 +3,19 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from cloud_sync.mqtt import BrokerSettings, connector
 from cloud_sync.session import Connect
-from cloud_sync.uplink import Uplink, UplinkSettings
+from cloud_sync.uplink import Uplink
 from drivers.base import Services
-from edge import fieldside, operations, salt
+from edge import fieldside, officeside, operations, salt, socket_api
 from edge.alarms import AlarmBook
+from edge.brokers import real_brokers
 from edge.changes import Changes
 from edge.commands import audit
 from edge.commands.alarm_door import AlarmDoor
@@ -30,61 +30,21 @@ from edge.recorder import Recorder
 from edge.rules.derives import Derives
 from edge.rules.engine import Engine
 from edge.service import Service
-from edge.settings.values import OfficeSettings, Site
+from edge.settings.values import Site
 from edge.socket_api import SocketApi
-from sitekeeper import __version__, catalogue
+from edge.trust import keeping
+from edge.watches import watches
+from sitekeeper import catalogue
 from sitekeeper.block import STREAMS
 from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
-from sitekeeper.model.command import Ack, Actor, Role
 
 if TYPE_CHECKING:  # at run time they are loaded only by a link that uses them
     from drivers.broker import Brokers
-    from drivers.broker import Connect as FieldConnect
 
 log = structlog.get_logger()
 
-ROLES: Mapping[str, Role] = {
-    "sitekeeper-viewer": "viewer",
-    "sitekeeper-operator": "operator",
-    "sitekeeper-technician": "technician",
-    "sitekeeper-engineer": "engineer",
-}
-"""Unix groups and what their members may do."""
-
-
 DRAIN: Micros = 5 * SECOND
 """How long a stopping gateway waits for receipts; what the office lacks then, it gets after the next start."""
-
-
-def real_brokers(
-    *,
-    host: str,
-    port: int,
-    username: str | None,
-    password: str | None,
-    ca: str | None,
-    certificate: str | None,
-    key: str | None,
-    protocol: Literal["auto", "5", "3.1.1"],
-    client_id: str,
-    keepalive: int,
-    unacknowledged: int,
-) -> "FieldConnect":
-    """Lend drivers what the uplink uses itself: `drivers.broker.Brokers` on the one door to the MQTT library."""
-    settings = BrokerSettings(
-        host=host,
-        port=port,
-        protocol=protocol,
-        username=username,
-        password=password,
-        ca_file=ca,
-        cert_file=certificate,
-        key_file=key,
-        keepalive=keepalive,
-        session_expiry=7 * 86_400,  # what doors tell while this gateway is away for a long weekend is kept
-        receive_maximum=unacknowledged,
-    )
-    return connector(settings, client_id, persistent=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +86,12 @@ class App:
         """
         self._loop = asyncio.get_running_loop()
         settings = self.site.outbox
-        limits = Limits(group=settings.commit / SECOND, history=settings.history, max_size=settings.max_size)
+        limits = Limits(
+            group=settings.commit / SECOND,
+            history=settings.history,
+            max_size=settings.max_size,
+            reserve=settings.reserve,
+        )
         settings.path.parent.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox.open(
             settings.path,
@@ -135,6 +100,7 @@ class App:
             inline=self.wiring.inline,
             limits=limits,
             on_commit=self._committed,
+            own=catalogue.encode(self.site.catalogue),
         )
         try:
             await self._open_parts()
@@ -154,10 +120,11 @@ class App:
         self.drivers = fieldside.drivers(self.site, self.clock, services)
         self.commander = self._commander(audit.commands(rows))
         self.pollers = self._pollers()
-        self.uplink = self._uplink(catalogue.catalogue_hash(payload))
+        self.audit_watch = officeside.audit_watch(self.site, self.clock, inline=self.wiring.inline)
+        self.uplink = self._uplink(catalogue.catalogue_hash(payload), audit.commands(rows))
         self._api: SocketApi | None = None
         if self.wiring.socket is not None:
-            self._api = SocketApi(self.wiring.socket, operations.table(self._gateway()), ROLES)
+            self._api = SocketApi(self.wiring.socket, operations.table(self._gateway()), socket_api.ROLES)
             await self._api.open()
 
     async def run(self) -> None:
@@ -170,6 +137,9 @@ class App:
                 self._field.append(tasks.create_task(poller.run(), name=f"poller {link}"))
             if self.uplink is not None:
                 tasks.create_task(self.uplink.run(), name="uplink")
+                tasks.create_task(self.audit_watch.run(), name="audit watch")
+            if self.keeper is not None:
+                tasks.create_task(self.keeper.run(), name="certificate")
 
     async def drain(self) -> None:
         """Stop polling, record what waits, give the uplink a moment to hand it over. To be called before `run` ends."""
@@ -218,6 +188,9 @@ class App:
             start=now,
         )
         self._engine = Engine(site.rules, state=_rules_only(state.rule_state), as_of=as_of, now=now.mono)
+        book = AlarmBook(site.id, self.outbox.epoch, state.alarms)
+        self.watches = watches(site.id, book, self.wiring.boot, now, tell=self._tell_directly, outbox=self.outbox)
+        self.keeper = keeping.keeper(site, book, self.clock)
         return Pipeline(
             boot=self.wiring.boot,
             changes=changes,
@@ -225,10 +198,11 @@ class App:
             latest=Latest(site.points),
             engine=self._engine,
             occurrences=Occurrences(state.rule_state),
-            book=AlarmBook(site.id, self.outbox.epoch, state.alarms),
+            book=book,
             recorder=recorder,
             store=self.outbox,
             clock=self.clock,
+            watches=(self.watches.disk, self.watches.clock, self.watches.losses, *keeping.watches(self.keeper)),
             wake=self._flowed,
         )
 
@@ -258,13 +232,21 @@ class App:
             )
         return pollers
 
-    def _uplink(self, catalogue_hash: str) -> Uplink | None:
+    def _uplink(self, catalogue_hash: str, known: Iterable[str]) -> Uplink | None:
         if self.wiring.connect is None:
             return None
-        settings = UplinkSettings(
-            site=self.site.id, boot=self.wiring.boot, version=__version__, catalogue=catalogue_hash
+        settings = officeside.uplink_settings(self.site, self.wiring.boot, catalogue_hash)
+        self.orders = officeside.orders(self.site, officeside.verifier, self.commander, self.pipeline, self._now, known)
+        return Uplink(
+            keeping.linked(self.wiring.connect, self.keeper),
+            self.outbox,
+            officeside.OfficeDoor(self.door, self.pipeline),
+            settings=settings,
+            clock=self.clock,
+            orders=self.orders,
+            audit=self.audit_watch.head,
+            hours=self.outbox.hours,
         )
-        return Uplink(self.wiring.connect, self.outbox, _OfficeDoor(self), settings=settings, clock=self.clock)
 
     def _gateway(self) -> Gateway:
         return Gateway(
@@ -274,28 +256,18 @@ class App:
             pollers=self.pollers,
             outbox=self.outbox,
             uplink=self._uplink_facts,
+            retry=None if self.uplink is None else self.uplink.retry,
             door=self.door,
             commander=self.commander,
+            watches=self.watches,
             clock=self.clock,
             boot=self.wiring.boot,
             started=self.clock.monotonic(),
         )
 
     def _uplink_facts(self) -> dict[str, Any]:
-        if self.uplink is None:
-            return {"state": "none", "receipt_age_s": None, "protocol": "", "window": 0, "last_error": ""}
-        report = self.uplink.report()
-        heard = report.last_receipt
-        return {
-            "state": report.state,
-            "receipt_age_s": None if heard is None else round((self.clock.wall() - heard) / SECOND, 1),
-            "protocol": report.protocol,
-            "window": report.window,
-            "in_flight": report.in_flight,
-            "published": report.published,
-            "released": report.released,
-            "last_error": report.last_error,
-        }
+        report = None if self.uplink is None else self.uplink.report()
+        return officeside.uplink_facts(report, self._now()) | keeping.facts(self.keeper, self.clock)
 
     # time and threads
 
@@ -330,36 +302,13 @@ class App:
         if uplink is not None:
             uplink.wake()
 
+    def _tell_directly(self, blocks: Mapping[int, bytes]) -> None:
+        """Tell the office of alarms that the disk does not take."""
+        if self.uplink is not None:
+            self.uplink.direct.stand(blocks)
+
     def _now(self) -> Moment:
         return Moment(wall=self.clock.wall(), mono=self.clock.monotonic(), trusted=self.clock.trusted())
-
-
-class _OfficeDoor:
-    """Hands acknowledgements of the office to the site's one door, and waits until they are durable."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def acknowledge(self, ack: Ack) -> None:
-        actor = Actor(name=ack.who, role="office", origin="office")
-        self._app.door.ack(ack.occurrence, actor, ack.note, ack.id)
-        await asyncio.wrap_future(self._app.pipeline.last_append)
-
-
-def office_connect(site: str, office: OfficeSettings) -> Connect:
-    """Return what connects this site to its office's broker."""
-    settings = BrokerSettings(
-        host=office.host,
-        port=office.port,
-        protocol=office.protocol,
-        username=office.username or None,
-        password=office.password or None,
-        tls=office.tls,
-        ca_file=None if office.ca is None else str(office.ca),
-        cert_file=None if office.certificate is None else str(office.certificate),
-        key_file=None if office.key is None else str(office.key),
-    )
-    return connector(settings, f"sitekeeper-{site}")
 
 
 def _rules_only(state: Mapping[str, bytes]) -> dict[str, bytes]:

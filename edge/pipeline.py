@@ -16,7 +16,8 @@ from edge.alarms import AlarmBook
 from edge.changes import Changes
 from edge.latest import Latest
 from edge.occurrences import AuditGap, Occurrences
-from edge.outbox import AsOf
+from edge.outbox import AsOf, Note
+from edge.own import DEVICE, Watch
 from edge.recorder import TRANSITIONS_AT_ONCE, Recorder, SealedBlock
 from edge.rules.derives import Derives
 from edge.rules.engine import Engine, in_order
@@ -57,6 +58,7 @@ class Store(Protocol):
         as_of: AsOf | None = None,
         until: Mapping[str, Micros] | None = None,
         audit: Sequence[bytes] = (),
+        told: Note | None = None,
     ) -> "Future[None]": ...
 
 
@@ -82,6 +84,7 @@ class Pipeline:
         store: Store,
         clock: Clock,
         occurrences: Occurrences | None = None,
+        watches: Sequence[Watch] = (),
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.latest = latest
@@ -98,6 +101,7 @@ class Pipeline:
         self._recorder = recorder
         self._store = store
         self._clock = clock
+        self._watches = tuple(watches)
         self._wake = wake
         self._behind = False
         self._state: dict[str, bytes | None] = {}
@@ -148,14 +152,17 @@ class Pipeline:
         self._flow(samples, now)
 
     def tick(self) -> None:
-        """Let time pass: staleness, rules' timers, sealing."""
+        """Let time pass: staleness, rules' timers, sealing, and what the gateway watches of itself."""
         now = self._now()
+        for watch in self._watches if not self._store.behind("events") else ():
+            self._own(watch, now)
         self._flow(self.changes.advance(now.mono), now)
 
     def next_deadline(self) -> Micros:
         """Return the monotonic time at which `tick` has something to do; the past means at once."""
         deadline = self._recorder.next_deadline()
-        for other in (self.changes.next_deadline(), self._derives.next_deadline(), self._engine.next_deadline()):
+        others = [self.changes.next_deadline(), self._derives.next_deadline(), self._engine.next_deadline()]
+        for other in (*others, *(watch.next_deadline() for watch in self._watches)):
             if other is not None and other < deadline:
                 deadline = other
         return deadline
@@ -193,7 +200,13 @@ class Pipeline:
         self._flowed(samples, verdicts, now)
 
     def _tell(
-        self, events: Sequence[Event], now: Moment, *, state: State, audit: Sequence[bytes] = ()
+        self,
+        events: Sequence[Event],
+        now: Moment,
+        *,
+        state: State,
+        audit: Sequence[bytes] = (),
+        lost: Note | None = None,
     ) -> "Future[None]":
         """From events to what is durable: the same way, with what must be known together with them.
 
@@ -204,9 +217,22 @@ class Pipeline:
         self.latest.update(samples)
         self._recorder.add(samples, now.mono)
         verdicts = self._engine.feed(sorted([*samples, *events], key=_time), until)
-        future = self._decide(verdicts, now, events=events, state=state, audit=audit)
+        future = self._decide(verdicts, now, events=events, state=state, audit=audit, lost=lost)
         self._flowed(samples, verdicts, now)
         return future
+
+    def _own(self, watch: Watch, now: Moment) -> None:
+        """Record what one of the gateway's watches has to say of the gateway itself."""
+        said = watch.advance(now)
+        if said.told is not None:
+            at = max(self._engine.now + 1, now.mono)
+            told = [Event(f"{DEVICE}/{name}", at + n, dict(fields)) for n, (name, fields) in enumerate(said.events)]
+            self._tell(told, now, state=_NOTHING, lost=said.told)
+        for name, fields in said.events if said.told is None else ():
+            event = Event(f"{DEVICE}/{name}", max(self._engine.now + 1, now.mono), dict(fields))
+            self._tell([event], now, state=_NOTHING)
+        if said.verdicts:
+            self._decide(said.verdicts, now)
 
     def _flowed(self, samples: Sequence[Sample], verdicts: Sequence[Verdict], now: Moment) -> None:
         """Tell whoever waits for it that something flowed; commands come after the append of what asks for them."""
@@ -225,6 +251,7 @@ class Pipeline:
         events: Sequence[Event] = (),
         state: State = _NOTHING,
         audit: Sequence[bytes] = (),
+        lost: Note | None = None,
     ) -> "Future[None]":
         """Turn verdicts into moves of alarms, and all of them into one transaction with what led to them.
 
@@ -251,9 +278,25 @@ class Pipeline:
             blocks.append(self._recorder.transitions(tuple(moves.values()), now))
         if verdicts and blocks:
             blocks = [*self._recorder.seal(now), *blocks]
+        if lost is not None:
+            blocks += self._recorder.past(lost.gaps, self._past(lost, now), now)
         if not (blocks or state or audit):
             return self.last_append
-        return self._append(blocks, now, alarms=self._records(keys), audit=audit, state=state)
+        return self._append(blocks, now, alarms=self._records(keys), audit=audit, state=state, told=lost)
+
+    def _past(self, lost: Note, now: Moment) -> list[Sample]:
+        """Return what points were when samples were dropped, for those there still are: what follows stands on it.
+
+        What has moved since follows as it is now: in the record the sample that comes last is the present one.
+        """
+        offset = now.wall - now.mono
+        past, present = [], []
+        for point, sample in self.latest.all():
+            if states := lost.states.get(point.id):
+                past += [Sample(point.handle, s.at - offset, s.value, s.q, s.source) for s in states]
+                if sample is not None and sample.at > past[-1].at:
+                    present.append(Sample(point.handle, now.mono, sample.value, sample.q, sample.source))
+        return sorted(past, key=_time) + present
 
     def _events(self, told: Sequence[Heard | AuditGap], now: Moment) -> list[Event]:
         """Return events as they are recorded, each with a microsecond of its own; of no device, none."""
@@ -296,6 +339,7 @@ class Pipeline:
         alarms: Sequence[AlarmRecord] = (),
         audit: Sequence[bytes] = (),
         state: State = _NOTHING,
+        told: Note | None = None,
     ) -> "Future[None]":
         covered: dict[str, Micros] = {}
         for block in blocks:
@@ -308,8 +352,11 @@ class Pipeline:
             as_of=AsOf(wall=now.wall, mono=now.mono, boot=self._boot),
             until=covered,
             audit=audit,
+            told=told,
         )
         self._state = {}  # only now: what the store did not take goes with the next append
+        for watch in self._watches:
+            watch.given(blocks, self.last_append, now.mono)
         return self.last_append
 
     def _now(self) -> Moment:

@@ -13,7 +13,7 @@ The caller seals after each `add`, so no more than one reading's samples and one
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from sitekeeper.block import STREAMS, Block, BlockTooLarge, Gap, GapCause, Stream, Vouch, encode
@@ -141,6 +141,24 @@ class Recorder:
             half = len(events) // 2
             return [*self.events(events[:half], now), *self.events(events[half:], now)]
         return [self._sealed(block, payload, [block.wall(event.at) for event in events])]
+
+    def past(self, gaps: Sequence[Gap], samples: Sequence[Sample], now: Moment) -> list[SealedBlock]:
+        """Seal what is to be said of times long accounted for: gaps and states of records that were dropped since."""
+        if not gaps and not samples:
+            return []
+        block = self._block("samples", now, gaps=list(gaps), samples=list(samples))
+        try:
+            payload = encode(block) if len(gaps) + len(samples) <= 2 * _GAPS else b""
+        except BlockTooLarge:
+            if len(gaps) + len(samples) == 1:
+                raise
+            payload = b""
+        if not payload:
+            halves = len(gaps) // 2, len(samples) // 2
+            first = self.past(gaps[: halves[0]], samples[: halves[1]], now)
+            return [*first, *self.past(gaps[halves[0] :], samples[halves[1] :], now)]
+        sealed = self._sealed(block, payload, [block.wall(sample.at) for sample in samples])
+        return [replace(sealed, covered={})]
 
     def seal_due(self, now: Moment) -> SealedBlock | None:
         """Return the next block of samples if one is due. Call again until it returns None."""

@@ -23,6 +23,14 @@ from sitekeeper.model.errors import SitekeeperError
 
 log = structlog.get_logger()
 
+ROLES: Mapping[str, Role] = {
+    "sitekeeper-viewer": "viewer",
+    "sitekeeper-operator": "operator",
+    "sitekeeper-technician": "technician",
+    "sitekeeper-engineer": "engineer",
+}
+"""Unix groups and what their members may do."""
+
 MAX_CALLERS = 32
 """Conversations at once; further callers are told `busy` and closed."""
 REQUEST_TIMEOUT_S = 5.0

@@ -8,16 +8,19 @@ role; the file holds their hashes.
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
+from office import trust
+from sitekeeper import files
 from sitekeeper.model.clock import DAY, HOUR, SECOND, Micros
 from sitekeeper.model.errors import NotFound, Refused, StorageError
 
@@ -52,19 +55,24 @@ TOKEN_MARK: Final = "sitekeeper_"  # noqa: S105 - by which scanners for leaked s
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One account as the file has it; `salt` and `key` in hex."""
+    """One account as the file has it; `salt` and `key` in hex. `sites`: those it may see; None for all."""
 
     role: ConsoleRole
     salt: str
     key: str
     cost: tuple[int, int, int]
+    sites: tuple[str, ...] | None = None
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """A bearer token as the file has it. `digest` is its SHA-256: 256 random bits need no slow hash."""
+    """A bearer token as the file has it. `digest` is its SHA-256: 256 random bits need no slow hash.
+
+    `sites`: those it may see; None for all.
+    """
 
     role: ConsoleRole
     digest: str
+    sites: tuple[str, ...] | None = None
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,22 +86,22 @@ class Users:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp = 0
+        self._stamp: tuple[int, int] | None = None
         self._file = _File()
 
-    def put(self, name: str, role: ConsoleRole) -> str:
-        """Make or change an account; return its new password.
+    def put(self, name: str, role: ConsoleRole, sites: Sequence[str] | None = None) -> str:
+        """Make or change an account, which sees these sites, or without `sites` all; return its new password.
 
         Raises:
             Refused: `usage`, not a name. StorageError: the file cannot be written.
         """
         _check_name(name)
-        self._refresh()
         password = new_password()
         salt = secrets.token_bytes(16)
         key = _derive(password, salt, COST)
-        account = Account(role=role, salt=salt.hex(), key=key.hex(), cost=COST)
-        self._write(self._file.users | {name: account}, self._file.tokens)
+        account = Account(role=role, salt=salt.hex(), key=key.hex(), cost=COST, sites=_sites(sites))
+        with self._held():
+            self._write(self._file.users | {name: account}, self._file.tokens)
         return password
 
     def remove(self, name: str) -> None:
@@ -102,11 +110,11 @@ class Users:
         Raises:
             NotFound: there is no such account. StorageError: the file cannot be written.
         """
-        self._refresh()
-        users = self._file.users
-        if name not in users:
-            raise NotFound(f"no account {name!r}", near=tuple(users)[:3])
-        self._write({known: account for known, account in users.items() if known != name}, self._file.tokens)
+        with self._held():
+            users = self._file.users
+            if name not in users:
+                raise NotFound(f"no account {name!r}", near=tuple(users)[:3])
+            self._write({known: account for known, account in users.items() if known != name}, self._file.tokens)
 
     def all(self) -> dict[str, Account]:
         """Return the accounts by name."""
@@ -118,19 +126,20 @@ class Users:
         self._refresh()
         return self._file.users.get(name)
 
-    def add_token(self, name: str, role: ConsoleRole) -> str:
-        """Make a bearer token for a program; return it, for the only time.
+    def add_token(self, name: str, role: ConsoleRole, sites: Sequence[str] | None = None) -> str:
+        """Make a bearer token for a program, which sees these sites, or without `sites` all; it is returned only here.
 
         Raises:
             Refused: `usage`, not a name; `exists`, a token has it already. StorageError: the file cannot be written.
         """
         _check_name(name)
-        self._refresh()
-        if name in self._file.tokens:
-            reason = "exists"
-            raise Refused(reason, f"there is a token {name!r}; revoke it first, or take another name")
         token = TOKEN_MARK + secrets.token_urlsafe(32)
-        self._write(self._file.users, self._file.tokens | {name: Token(role=role, digest=_digest(token))})
+        made = Token(role=role, digest=_digest(token), sites=_sites(sites))
+        with self._held():
+            if name in self._file.tokens:
+                reason = "exists"
+                raise Refused(reason, f"there is a token {name!r}; revoke it first, or take another name")
+            self._write(self._file.users, self._file.tokens | {name: made})
         return token
 
     def revoke_token(self, name: str) -> None:
@@ -139,11 +148,11 @@ class Users:
         Raises:
             NotFound: there is no such token. StorageError: the file cannot be written.
         """
-        self._refresh()
-        tokens = self._file.tokens
-        if name not in tokens:
-            raise NotFound(f"no token {name!r}", near=tuple(tokens)[:3])
-        self._write(self._file.users, {known: token for known, token in tokens.items() if known != name})
+        with self._held():
+            tokens = self._file.tokens
+            if name not in tokens:
+                raise NotFound(f"no token {name!r}", near=tuple(tokens)[:3])
+            self._write(self._file.users, {known: token for known, token in tokens.items() if known != name})
 
     def tokens(self) -> dict[str, Token]:
         """Return the tokens by name."""
@@ -156,12 +165,25 @@ class Users:
         digest = _digest(token)
         for name, known in self._file.tokens.items():
             if hmac.compare_digest(known.digest, digest):
-                return Session(user=f"token {name}", role=known.role, csrf="", key=digest, begun=0, used=0, bearer=True)
+                sites = None if known.sites is None else frozenset(known.sites)
+                user = f"token {name}"
+                return Session(
+                    user=user, role=known.role, csrf="", key=digest, begun=0, used=0, bearer=True, sites=sites
+                )
         return None
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the file against other processes that change it: what one of them revokes the other must not restore."""
+        files.folder(self._path.parent, mode=0o755)
+        with trust.locked(self._path.parent):
+            self._refresh()
+            yield
 
     def _refresh(self) -> None:
         try:
-            stamp = self._path.stat().st_mtime_ns if self._path.exists() else 0
+            found = self._path.stat() if self._path.exists() else None
+            stamp = (found.st_mtime_ns, found.st_ino) if found is not None else None
             if stamp == self._stamp:
                 return
             self._file = msgspec.json.decode(self._path.read_bytes(), type=_File) if stamp else _File()
@@ -171,25 +193,18 @@ class Users:
 
     def _write(self, users: dict[str, Account], tokens: dict[str, Token]) -> None:
         content = _File(users=users, tokens=tokens)
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(content)))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-        except OSError as error:
-            raise StorageError(f"accounts of the console, {self._path}: {error}") from None
-        self._file = content
-        self._stamp = self._path.stat().st_mtime_ns
+        files.put(self._path, msgspec.json.format(msgspec.json.encode(content)), mode=files.PRIVATE)
+        self._refresh()
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         reason = "usage"
         raise Refused(reason, f"{name!r}: a name has 1 to 64 letters, digits, dots, underscores and hyphens")
+
+
+def _sites(sites: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if sites is None else tuple(sorted(set(sites)))
 
 
 def new_password() -> str:
@@ -218,6 +233,7 @@ class Session:
     Attributes:
         csrf: what its forms must carry. key: the account's at login, so that a changed password ends the session.
         begun, used: monotonic. bearer: no browser sends the token by itself, so nothing needs `csrf`.
+        sites: those it may see; None for all.
     """
 
     user: str
@@ -227,6 +243,11 @@ class Session:
     begun: Micros
     used: Micros
     bearer: bool = False
+    sites: frozenset[str] | None = None
+
+    def sees(self, site: str) -> bool:
+        """Tell whether it may know that this site exists."""
+        return self.sites is None or site in self.sites
 
 
 class Sessions:
@@ -242,28 +263,39 @@ class Sessions:
         while len(self._sessions) >= MAX_SESSIONS:
             self._sessions.popitem(last=False)
         self._sessions[_digest(token)] = Session(
-            user=user, role=account.role, csrf=secrets.token_urlsafe(32), key=account.key, begun=now, used=now
+            user=user,
+            role=account.role,
+            csrf=secrets.token_urlsafe(32),
+            key=account.key,
+            begun=now,
+            used=now,
+            sites=None if account.sites is None else frozenset(account.sites),
         )
         return token
 
     def find(self, token: str, now: Micros) -> Session | None:
-        """Return the session if it still stands, with the role that its account has now."""
+        """Return the session if it still stands: with another role, or other sites, whoever it is logs in again."""
         digest = _digest(token)
         session = self._sessions.get(digest)
         if session is None:
             return None
         account = self._users.find(session.user)
         over = now - session.used > IDLE or now - session.begun > LONGEST
-        if over or account is None or account.key != session.key:
+        if over or account is None or account.key != session.key or not _same_rights(account, session):
             del self._sessions[digest]
             return None
-        session.role, session.used = account.role, now
+        session.used = now
         self._sessions.move_to_end(digest)
         return session
 
     def end(self, token: str) -> None:
         """End a session."""
         self._sessions.pop(_digest(token), None)
+
+
+def _same_rights(account: Account, session: Session) -> bool:
+    sites = None if account.sites is None else frozenset(account.sites)
+    return (account.role, sites) == (session.role, session.sites)
 
 
 def _digest(token: str) -> str:

@@ -2,19 +2,22 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from office.cli_commands import command, confirm, list_
+from office.cli_store import backup, restore, store
+from office.enrol.cli import ca, site
 from sitekeeper.model.errors import ConfigError, NotFound, Refused, StorageError
 
 if TYPE_CHECKING:
-    from office.app import Office
     from office.auth import ConsoleRole, Users
 
 EXIT_FAILED, EXIT_CONFIG = 1, 6
@@ -22,7 +25,13 @@ EXIT_FAILED, EXIT_CONFIG = 1, 6
 
 @click.group()
 def office() -> None:
-    """The central office: run it, and the accounts of its console."""
+    """The central office: run it, the accounts of its console, its authority, the sites that may call."""
+
+
+office.add_command(ca)
+office.add_command(site)
+for _other in (command, confirm, list_, store, backup, restore):
+    office.add_command(_other)
 
 
 @office.command()
@@ -43,36 +52,70 @@ def run(*, config: str, check: bool) -> None:
     from office.app import Office  # late: a file with faults must not cost the start of everything
     from office.service import Service
 
+    _run("office", Office(settings, service=Service(os.environ)))
+
+
+@office.command()
+@click.option("--config", "config", required=True, metavar="FILE", help="office.yaml with a `store: {url: ...}`.")
+@click.option("--name", required=True, metavar="NAME", help="Of this worker, as the broker shows it.")
+def ingest(*, config: str, name: str) -> None:
+    """Receive into the PostgreSQL store, beside the office and other workers; until SIGTERM or Ctrl-C."""
+    from office.settings import load
+
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", name):
+        raise click.BadParameter("letters, digits and hyphens, at most 32", param_hint="--name")
+    try:
+        settings = load(Path(config))
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_CONFIG)
+    from office.ingest_worker import IngestWorker
+    from office.service import Service
+
+    _run("worker", IngestWorker(settings, name, service=Service(os.environ)))
+
+
+class _Runs(Protocol):
+    """What `open`s, `run`s until it is cancelled, and `close`s."""
+
+    async def open(self) -> None: ...
+    async def run(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+def _run(what: str, app: _Runs) -> None:
     _log_to_stderr()
     try:
-        asyncio.run(_until_told(Office(settings, service=Service(os.environ))))
+        asyncio.run(_until_told(what, app))
     except (StorageError, Refused) as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_FAILED)
     except ExceptionGroup as group:
-        click.echo(f"the office stopped: {'; '.join(_leaves(group))}", err=True)
+        click.echo(f"the {what} stopped: {'; '.join(_leaves(group))}", err=True)
         sys.exit(EXIT_FAILED)
 
 
-async def _until_told(app: "Office") -> None:
+async def _until_told(what: str, app: _Runs) -> None:
     """Run `app` until SIGTERM or SIGINT; raise what stopped it otherwise."""
     loop = asyncio.get_running_loop()
     await app.open()
-    if app.console is not None:
-        click.echo(app.console.notice, err=True)
-    running = loop.create_task(app.run(), name="office")
+    if (console := getattr(app, "console", None)) is not None:
+        click.echo(console.notice, err=True)
+    running = loop.create_task(app.run(), name=what)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
     try:
         await running
     except asyncio.CancelledError:
-        click.echo("the office stops", err=True)
+        click.echo(f"the {what} stops", err=True)
     finally:
         await app.close()
 
 
 of_console = click.option("--config", required=True, metavar="FILE", help="office.yaml with a console in it.")
 with_role = click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True)
+
+with_sites = click.option("--sites", metavar="A,B", help="Only these sites may be seen; without it all.")
 
 
 @office.group()
@@ -83,11 +126,12 @@ def user() -> None:
 @user.command("set")
 @click.argument("name")
 @with_role
+@with_sites
 @of_console
-def set_user(*, name: str, role: "ConsoleRole", config: str) -> None:
-    """Make an account, or give it another role; print its new password."""
+def set_user(*, name: str, role: "ConsoleRole", sites: str | None, config: str) -> None:
+    """Make an account, or give it another role or other sites; print its new password."""
     with _accounts(config) as users:
-        click.echo(users.put(name, role))
+        click.echo(users.put(name, role, _listed(sites)))
 
 
 @user.command("remove")
@@ -105,7 +149,7 @@ def list_users(*, config: str) -> None:
     """Print the accounts and their roles."""
     with _accounts(config) as users:
         for name, account in sorted(users.all().items()):
-            click.echo(f"{name}\t{account.role}")
+            click.echo(_row(name, account.role, account.sites))
 
 
 @user.group()
@@ -116,11 +160,12 @@ def token() -> None:
 @token.command("add")
 @click.argument("name")
 @with_role
+@with_sites
 @of_console
-def add_token(*, name: str, role: "ConsoleRole", config: str) -> None:
+def add_token(*, name: str, role: "ConsoleRole", sites: str | None, config: str) -> None:
     """Make a token and print it; it is not kept, so this is the only time."""
     with _accounts(config) as users:
-        click.echo(users.add_token(name, role))
+        click.echo(users.add_token(name, role, _listed(sites)))
 
 
 @token.command("list")
@@ -129,7 +174,7 @@ def list_tokens(*, config: str) -> None:
     """Print the names of the tokens and their roles."""
     with _accounts(config) as users:
         for name, known in sorted(users.tokens().items()):
-            click.echo(f"{name}\t{known.role}")
+            click.echo(_row(name, known.role, known.sites))
 
 
 @token.command("revoke")
@@ -139,6 +184,14 @@ def revoke_token(*, name: str, config: str) -> None:
     """Make a token worthless, at once."""
     with _accounts(config) as users:
         users.revoke_token(name)
+
+
+def _listed(sites: str | None) -> list[str] | None:
+    return None if sites is None else [site for site in sites.split(",") if site]
+
+
+def _row(name: str, role: str, sites: Sequence[str] | None) -> str:
+    return "\t".join((name, role, *([",".join(sites)] if sites is not None else [])))
 
 
 @contextmanager

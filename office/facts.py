@@ -4,7 +4,7 @@ The functions read and may block: they are run in a reading thread. A thing is `
 it is recent; what is not known to be live is shown as stale, never the other way round.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -109,14 +109,17 @@ def is_live(row: SiteRow, now: Micros) -> bool:
     return row.online and now - row.last_seen <= HEARD_WITHIN
 
 
-def all_sites(reader: HistoryReader, catalogues: Catalogues, now: Micros) -> list[SiteFacts]:
-    """Return all sites, the worst first."""
+def all_sites(
+    reader: HistoryReader, catalogues: Catalogues, now: Micros, only: Collection[str] | None = None
+) -> list[SiteFacts]:
+    """Return all sites, or those in `only`, the worst first."""
     counts: dict[str, dict[tuple[str, str], int]] = {}
     for (site, priority, state), number in reader.alarm_counts().items():
         counts.setdefault(site, {})[priority, state] = number
     found = [
         SiteFacts(row=row, known=catalogues.get(reader, row), live=is_live(row, now), counts=counts.get(row.site, {}))
         for row in reader.sites()
+        if only is None or row.site in only
     ]
     return sorted(found, key=lambda site: site.rank)
 
@@ -140,6 +143,8 @@ class AlarmFacts:
 
     Attributes:
         cause: the move that announced it last. pending: an acknowledgement that its site has not answered.
+        corrected: when `cause` truly was, where the site's clock was not to be believed, and whether that is settled
+            (`cloud_sync.store.clocks`).
     """
 
     record: AlarmRecord
@@ -148,6 +153,7 @@ class AlarmFacts:
     cause: StoredTransition | None
     pending: Ack | None
     pushes: Sequence[Push]
+    corrected: tuple[Micros, bool] | None = None
 
     @property
     def site(self) -> str:
@@ -160,7 +166,10 @@ class AlarmFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmFilter:
-    """Which alarms are asked for; empty means all. `states` are the letters of the model."""
+    """Which alarms are asked for; empty means all. `states` are the letters of the model.
+
+    `sites`: those that the caller may see; None for all.
+    """
 
     states: Sequence[str] = OPEN
     site: str = ""
@@ -168,6 +177,7 @@ class AlarmFilter:
     device: str = ""
     skip: int = 0
     limit: int = PAGE
+    sites: Collection[str] | None = None
 
 
 def alarms(reader: HistoryReader, catalogues: Catalogues, now: Micros, wanted: AlarmFilter) -> list[AlarmFacts]:
@@ -179,6 +189,7 @@ def alarms(reader: HistoryReader, catalogues: Catalogues, now: Micros, wanted: A
         site=wanted.site,
         priority=wanted.priority,
         device=wanted.device,
+        sites=wanted.sites,
     )
     return _filled(reader, catalogues, now, records)
 
@@ -200,18 +211,20 @@ def _filled(
 ) -> list[AlarmFacts]:
     occurrences = [record.occurrence for record in records]
     causes, pushes = reader.causes(occurrences), reader.pushes_of(occurrences)
+    corrected = reader.corrections(causes.values())
     pending = {one.ack.occurrence: one.ack for one in reader.pending_acks()}
     rows = {row.site: row for row in reader.sites()}
     found = []
     for record in records:
-        site = split_key(record.key)[0]
+        site, cause = split_key(record.key)[0], causes.get(record.occurrence)
         row = rows.get(site)
         found.append(
             AlarmFacts(
                 record=record,
                 known=catalogues.get(reader, row) if row else _indexed(Catalogue(site=site), None),
                 live=row is not None and is_live(row, now),
-                cause=causes.get(record.occurrence),
+                cause=cause,
+                corrected=None if cause is None else corrected.get(cause.id),
                 pending=pending.get(record.occurrence),
                 pushes=pushes[record.occurrence],
             )

@@ -1,4 +1,4 @@
-"""What can be asked of a running office on its local socket: alarms, their story, acknowledgements, the ledger.
+"""What can be asked of a running office on its local socket: alarms, their story, acknowledgements.
 
 The same operations as on a site, with the same items, so that `sk alarm ... --office SOCKET` is the same command. Only
 acknowledging is possible from here; what needs eyes on the equipment is refused as `site-only`.
@@ -16,6 +16,7 @@ import msgspec
 
 from cloud_sync.store.base import OfficeStore
 from cloud_sync.store.reader import StoreReader
+from office.commands import Orders
 from office.local_api import Operation
 from office.notify.stages import OFFICE_EPOCH
 from sitekeeper import story
@@ -40,6 +41,7 @@ class Operations:
     clock: Clock
     ack_here: AckHere
     ack_sent: AckSent
+    commands: Orders | None = None
 
     def table(self) -> dict[str, Operation]:
         """Return the operations by name."""
@@ -49,7 +51,6 @@ class Operations:
             "alarm.ack": self._ack,
             "alarm.unack": self._site_only,
             "alarm.clear": self._site_only,
-            "sync.ledger": self._ledger,
         }
 
     async def _list(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
@@ -101,21 +102,6 @@ class Operations:
         state = await asyncio.shield(self.ack_sent(split_key(record.key)[0], ack))
         yield {"state": record.state, "occurrence": record.occurrence, "by": actor.name, "ack": state}
 
-    async def _ledger(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
-        site, known = _argument(args, "site"), [row.site for row in self.reader.sites()]
-        if site not in known:
-            raise NotFound(f"no site {site!r} at the office", near=tuple(get_close_matches(site, known, n=3)))
-        for row in self.reader.ledger(site):
-            yield {
-                "scan_group": row.scan_group,
-                "from": _rfc3339(row.start),
-                "to": _rfc3339(row.end),
-                "known_s": row.known / SECOND,
-                "gap_s": row.gap / SECOND,
-                "causes": {cause: span / SECOND for cause, span in row.causes.items()},
-                "unexplained_s": row.unexplained / SECOND,
-            }
-
     def _site_only(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
         reason = "site-only"
         raise Refused(reason, "only somebody at the equipment can do that; ask the site")
@@ -137,7 +123,7 @@ class Operations:
 
 def _alarm(record: AlarmRecord, pending: Ack | None) -> Item:
     item: Item = msgspec.to_builtins(record)
-    times = {"raised": _rfc3339(record.raised), "changed": _rfc3339(record.changed)}
+    times = {"raised": rfc3339(record.raised), "changed": rfc3339(record.changed)}
     if pending is None or record.state is AlarmState.NORMAL:
         return item | times | {"ack": ""}
     return item | times | {"ack": "pending", "acked_by": f"{pending.who} (pending)"}
@@ -150,7 +136,8 @@ def _named(move: Transition) -> Item:
     return item
 
 
-def _rfc3339(wall: Micros) -> str:
+def rfc3339(wall: Micros) -> str:
+    """Return a wall time in UTC, to the millisecond."""
     return datetime.fromtimestamp(wall / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -4,20 +4,31 @@ Secrets are written as `${secret:name}` and come, in this order, from the enviro
 systemd's credentials directory, or from `secrets.yaml` beside office.yaml, which nobody but its owner may read.
 """
 
-import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from cloud_sync.store.retention import WHATS, What
 from office.notify.lane import Retry
 from office.notify.stages import Routes
+from office.secret_values import Secrets, named_in, resolve, say
 from sitekeeper.faults import Faults, Place, nearest
-from sitekeeper.located_yaml import Document, Plain, Trail, read_document
+from sitekeeper.located_yaml import Document, Plain, read_document
 from sitekeeper.model.alarm import Priority
-from sitekeeper.model.clock import SECOND
+from sitekeeper.model.clock import DAY, SECOND, Micros
 from sitekeeper.model.errors import Fault, Refused
 from sitekeeper.profile import Id, Period, Written
 from sitekeeper.texts import text
@@ -25,7 +36,9 @@ from sitekeeper.texts import text
 Language = Literal["en", "zh-Hant", "zh-Hans"]
 Secret = Annotated[str, Field(min_length=16, max_length=512)]
 PUSHED_BY_DEFAULT: Final[tuple[Priority, ...]] = ("P1", "P2", "P3")
-_REFERENCE: Final = re.compile(r"\$\{secret:([a-z][a-z0-9_]{0,63})\}")
+OFFICE_FOLDER: Final = "/var/lib/sitekeeper-office"
+_ENCODE: Final = "a password in it percent-encoded: % as %25, @ as %40, / as %2F, # as %23"
+_BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 
 def _apprise_url(value: str) -> str:
@@ -38,10 +51,39 @@ def _apprise_url(value: str) -> str:
     return value
 
 
+def _store_url(value: str) -> str:
+    """Refuse what libpq does not read. Its own words would show parts of the password, and so would `urlsplit`'s."""
+    try:
+        parts = urlsplit(value)
+        # libpq and urlsplit part names and hosts at different places where there are two of these.
+        good = parts.port != 0 and parts.netloc.count("@") == value.count("@") <= 1 and not _BARE_PERCENT.search(value)
+    except ValueError:
+        good = False
+    if not good:
+        raise PydanticCustomError("store-url", "postgresql://user:password@host:port/name, {why}", {"why": _ENCODE})
+    return value
+
+
 class Store(Written):
-    """Where the central store lies."""
+    """Where the central store is: `path` of an SQLite file, or `url` of a PostgreSQL database.
+
+    Attributes:
+        folder: with `url`, where the office keeps what is not in the database, such as the console's accounts. With
+            `path` these lie beside the file.
+    """
 
     path: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Field(pattern=r"^postgres(ql)?://[^\s]+$"), AfterValidator(_store_url)] | None = None
+    folder: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_them(cls, given: object) -> object:
+        if not isinstance(given, dict) or given.keys().isdisjoint({"url", "folder"}):
+            return given
+        if "url" not in given or "path" in given:
+            raise PydanticCustomError("store", "either `path`, or `url` and perhaps `folder`, is expected")
+        return given | {"path": str(Path(str(given.get("folder", OFFICE_FOLDER))) / "office.db")}
 
 
 class Broker(Written):
@@ -103,6 +145,31 @@ class SilenceSettings(Written):
     after: Period = 60 * SECOND
 
 
+def _or_for_ever(value: object, as_period: ValidatorFunctionWrapHandler) -> Micros:
+    kept: Micros = FOR_EVER if value == "forever" else as_period(value)
+    if kept < DAY:
+        raise PydanticCustomError("kept", "at least 1d, or forever")
+    return kept
+
+
+FOR_EVER: Final[Micros] = 2**62
+Kept = Annotated[Period, WrapValidator(_or_for_ever)]
+
+
+class RetentionSettings(Written):
+    """How long the store keeps what: a duration, or `forever`. Alarms, gaps, coverage, latest values: always."""
+
+    raw: Kept = 90 * DAY
+    minutes: Kept = 730 * DAY
+    hours: Kept = FOR_EVER
+    events: Kept = FOR_EVER
+
+    def limits(self) -> dict[What, Micros]:
+        """Return what is not kept for ever, and how long."""
+        found: dict[What, Micros] = {what: getattr(self, what) for what in WHATS}
+        return {what: kept for what, kept in found.items() if kept < FOR_EVER}
+
+
 class Local(Written):
     """The local socket; members of the group `operators` may acknowledge."""
 
@@ -130,8 +197,60 @@ class ConsoleSettings(Written):
         return Path(self.users) if self.users is not None else store.with_name("console-users.json")
 
 
+def _broker_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme == "mqtts" and parts.hostname and parts.port != 0 and not parts.path and not parts.username
+    except ValueError:
+        good = False
+    if not good:
+        raise PydanticCustomError("broker-url", "mqtts://host:port is expected")
+    return value
+
+
+class EnrolSettings(Written):
+    """Where boxes join and renew, over HTTPS with the office's own authority. See `office.enrol`.
+
+    Attributes:
+        hosts: names or addresses by which boxes call it, the first of them stands in codes.
+        broker: what boxes are told, `mqtts://host:port`; port 8883 of the first host unless it is given.
+        folder: of the authority and the sites; `trust` beside the store unless it is given.
+        broker_folder: where the broker reads what it is told; `broker` in that folder unless it is given.
+        broker_pid_file: of a mosquitto that may be told to read it again.
+        certificates_last: of sites; they renew at two thirds of it.
+    """
+
+    host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104 - boxes call from everywhere; TLS and a code
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8444
+    hosts: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]], Field(min_length=1, max_length=16)
+    ]
+    broker: Annotated[str, AfterValidator(_broker_url)] | None = None
+    folder: str | None = None
+    broker_folder: str | None = None
+    broker_pid_file: str | None = None
+    certificates_last: Period = 90 * DAY
+
+    def broker_url(self) -> str:
+        """Return where boxes find the broker."""
+        host = self.hosts[0]
+        return self.broker or f"mqtts://{f'[{host}]' if ':' in host else host}:8883"
+
+    def trust_folder(self, store: Path) -> Path:
+        """Return the folder of the authority."""
+        return Path(self.folder) if self.folder is not None else store.with_name("trust")
+
+    def broker_files(self, folder: Path) -> Path:
+        """Return the folder of what the broker reads."""
+        return Path(self.broker_folder) if self.broker_folder is not None else folder / "broker"
+
+
 class OfficeSettings(Written):
-    """The whole of office.yaml."""
+    """The whole of office.yaml.
+
+    Attributes:
+        ingest: `own`, the office receives itself, beside any workers; `external`, only workers do (`sk office ingest`).
+    """
 
     store: Store
     broker: Broker
@@ -141,13 +260,32 @@ class OfficeSettings(Written):
     routes: dict[Priority, list[str]] | None = None
     retry: RetrySettings = RetrySettings()
     silence: SilenceSettings = SilenceSettings()
+    retention: RetentionSettings = RetentionSettings()
     console: ConsoleSettings | None = None
+    enrol: EnrolSettings | None = None
+    ingest: Literal["own", "external"] = "own"
+
+    def own_broker(self) -> Broker:
+        """Return how the office calls its broker: with enrolment and TLS, files that are not named are its own."""
+        if self.enrol is None or not self.broker.tls or self.broker.ca_file is not None:
+            return self.broker
+        folder = self.enrol.trust_folder(Path(self.store.path))
+        own = str(folder / "office.pem")  # certificate and key in one
+        files = {"ca_file": str(folder / "ca.pem"), "cert_file": own, "key_file": own}
+        return self.broker.model_copy(update=files)
 
     def routing(self) -> Routes:
         """Return channel ids by priority: as written, else P1 to P3 to every channel."""
         if self.routes is not None:
             return {priority: tuple(dict.fromkeys(ids)) for priority, ids in self.routes.items()}
         return dict.fromkeys(PUSHED_BY_DEFAULT, tuple(channel.id for channel in self.channels))
+
+
+_NESTED: Final[dict[str, type[BaseModel]]] = {
+    "store": Store, "broker": Broker, "socket": Local, "retry": RetrySettings, "silence": SilenceSettings,
+    "retention": RetentionSettings, "console": ConsoleSettings, "enrol": EnrolSettings,
+}  # fmt: skip
+"""Keys of office.yaml that have keys of their own."""
 
 
 def load(path: Path, lang: str = "en") -> OfficeSettings:
@@ -160,7 +298,7 @@ def load(path: Path, lang: str = "en") -> OfficeSettings:
     document = read_document(path, path.name, faults)
     faults.stop_if_any()
     assert document is not None, "a document that could not be read left a fault"
-    data = _resolve(document, document.data, (), _Secrets(path.parent, faults), faults)
+    data = resolve(document, document.data, (), Secrets(path.parent, faults), faults)
     settings = _validate(document, data, faults)
     faults.stop_if_any()
     assert settings is not None, "settings that did not validate left a fault"
@@ -175,15 +313,17 @@ def _validate(document: Document, data: Plain, faults: Faults) -> OfficeSettings
             _put(faults, document, detail)
         return None
     seen: set[str] = set()
+    if settings.ingest == "external" and settings.store.url is None:
+        say(faults, document.place(("ingest",)), "ingest-alone")
     for index, channel in enumerate(settings.channels):
         if channel.id in seen:
-            _say(faults, document.place(("channels", index, "id")), "duplicate-channel", id=channel.id)
+            say(faults, document.place(("channels", index, "id")), "duplicate-channel", id=channel.id)
         seen.add(channel.id)
     for priority, ids in (settings.routes or {}).items():
         for index, name in enumerate(ids):
             if name not in seen:
                 place = document.place(("routes", priority, index))
-                _say(faults, place, "unknown-channel", near=nearest(name, seen), id=name)
+                say(faults, place, "unknown-channel", near=nearest(name, seen), id=name)
     return settings
 
 
@@ -194,66 +334,30 @@ def _put(faults: Faults, document: Document, detail: ErrorDetails) -> None:
     name = str(trail[-1]) if trail else ""
     match detail["type"]:
         case "extra_forbidden":
-            _say(faults, document.place(trail, key=True), "unknown-key", near=nearest(name, _keys()), name=name)
+            _unknown(faults, document.place(trail, key=True), name)
         case "missing":
-            _say(faults, document.place(trail[:-1]), "missing-key", name=name)
+            say(faults, document.place(trail[:-1]), "missing-key", name=name)
         case _:
-            _say(faults, document.place(trail), "bad-value", name=name, why=detail["msg"])
+            why = detail["msg"]
+            if used := named_in(document.data, trail):
+                why = f"{why} (${{secret:{used[0]}}})"
+            say(faults, document.place(trail), "bad-value", name=name, why=why)
+
+
+def _unknown(faults: Faults, place: Place, name: str) -> None:
+    """Say of a key that is known elsewhere where it belongs, of any other which one was probably meant."""
+    above = [key for key, model in _NESTED.items() if name in model.model_fields]
+    if not above:
+        say(faults, place, "unknown-key", near=nearest(name, _keys()), name=name)
+        return
+    message = text("office.fault.unknown-key", faults.lang, name=name)
+    hint = text("office.fault.belongs-under", faults.lang, above=" / ".join(f"{key}:" for key in above))
+    faults.put(Fault(place.file, place.line, place.column, "unknown-key", message, hint))
 
 
 def _keys() -> set[str]:
-    models = (OfficeSettings, Store, Broker, Local, RetrySettings, SilenceSettings, ConsoleSettings, *_CHANNELS)
-    return {name for model in models for name in model.model_fields if issubclass(model, BaseModel)}
+    return {name for model in (OfficeSettings, *_NESTED.values(), *_CHANNELS) for name in _fields(model)}
 
 
-def _say(faults: Faults, place: Place, code: str, *, near: str = "", **fields: object) -> None:
-    message = text(f"office.fault.{code}", faults.lang, **fields)
-    hint = text("office.fault.did-you-mean", faults.lang, near=near) if near else ""
-    faults.put(Fault(place.file, place.line, place.column, code, message, hint))
-
-
-class _Secrets:
-    """Looks secrets up; what is wrong with secrets.yaml is a fault as soon as one is wanted from it."""
-
-    def __init__(self, folder: Path, faults: Faults) -> None:
-        self._path = folder / "secrets.yaml"
-        self._faults = faults
-        self._read: dict[str, str] | None = None
-
-    def get(self, name: str) -> str | None:
-        if (value := os.environ.get(f"SITEKEEPER_SECRET_{name.upper()}")) is not None:
-            return value
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        if credentials and (Path(credentials) / name).is_file():
-            return (Path(credentials) / name).read_text().strip()
-        if self._read is None:
-            self._read = self._file()
-        return self._read.get(name)
-
-    def _file(self) -> dict[str, str]:
-        if not self._path.is_file():
-            return {}
-        if self._path.stat().st_mode & 0o077:
-            _say(self._faults, Place(self._path.name), "secrets-open", name=self._path.name)
-            return {}
-        document = read_document(self._path, self._path.name, self._faults)
-        data = document.data if document is not None else None
-        return {str(k): v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}
-
-
-def _resolve(document: Document, value: Plain, trail: Trail, secrets: _Secrets, faults: Faults) -> Plain:
-    """Return `value` with every secret put in its place."""
-    if isinstance(value, dict):
-        return {k: _resolve(document, v, (*trail, k), secrets, faults) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_resolve(document, v, (*trail, i), secrets, faults) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def known(match: re.Match[str]) -> str:
-        if (secret := secrets.get(match[1])) is None:
-            _say(faults, document.place(trail), "unknown-secret", name=match[1])
-            return "unknown secret " + match[1]
-        return secret
-
-    return _REFERENCE.sub(known, value)
+def _fields(model: type[object]) -> Iterable[str]:
+    return model.model_fields if issubclass(model, BaseModel) else ()

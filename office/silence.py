@@ -1,30 +1,20 @@
 """GW01: nothing heard from a site for too long. Pure: who was heard when, and what follows from the time now.
 
-The office cannot ask the site, so this is the one alarm that the office raises itself, by the same machine
-(`sitekeeper.model.alarm`) and into the same tables as a site's own. Time is the office's monotonic clock; a fresh
-start gives every known site the full limit again, because the office was not listening before.
+The office cannot ask the site, so it raises this alarm itself, as it does others (`own_alarms`). Time is the office's
+monotonic clock; a fresh start gives every known site the full limit again, because the office was not listening before.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
-from sitekeeper.model.alarm import (
-    ACTIVE,
-    AlarmRecord,
-    AlarmState,
-    Cause,
-    Transition,
-    alarm_key,
-    next_state,
-    occurrence_id,
-)
-from sitekeeper.model.clock import SECOND, Micros
-from sitekeeper.model.command import Actor
+from sitekeeper.model.alarm import ACTIVE, AlarmRecord, alarm_key
+from sitekeeper.model.clock import MINUTE, SECOND, Micros
 
 RULE: Final = "GW01"
 DEVICE: Final = "gateway"
 LIMIT: Final[Micros] = 60 * SECOND
+HOLD: Final[Micros] = 5 * MINUTE
+"""So long an office without its broker blames no site for hearing nothing."""
 
 
 def silence_key(site: str) -> str:
@@ -46,7 +36,9 @@ class Silence:
     def __init__(self, sites: Iterable[str], active: Iterable[str], now: Micros, limit: Micros = LIMIT) -> None:
         self._heard = dict.fromkeys(sites, now)
         self._silent = set(active)
+        self._told = set(self._silent)
         self._limit = limit
+        self._deaf_since: Micros | None = None
 
     def heard(self, site: str, now: Micros) -> bool:
         """Note a sign of life; tell whether it ends a silence."""
@@ -60,11 +52,36 @@ class Silence:
         """Tell whether the site was ever heard, now or before."""
         return site in self._heard
 
+    def listens(self, now: Micros, *, hears: bool) -> None:
+        """Note whether the office itself has its broker. Without it a site gets the full limit anew, up to `HOLD`.
+
+        Beyond that somebody has to be called: nobody watches the sites any more, whoever's fault it is.
+        """
+        self._deaf_since = None if hears else now if self._deaf_since is None else self._deaf_since
+        if self._deaf_since is None or now - self._deaf_since >= HOLD:
+            return
+        for site in self._heard.keys() - self._silent:
+            self._heard[site] = now
+
+    def forget(self, sites: Iterable[str]) -> None:
+        """Expect nothing of these sites any more: the office has revoked them. One that is heard again is a new one."""
+        for site in sites:
+            self._heard.pop(site, None)
+            self._silent.discard(site)
+
     def advance(self, now: Micros) -> list[str]:
         """Return the sites that have just become silent, each once."""
         fresh = [s for s, at in self._heard.items() if s not in self._silent and now - at >= self._limit]
         self._silent.update(fresh)
         return fresh
+
+    def untold(self) -> list[tuple[str, bool]]:
+        """Return the sites whose alarm does not stand as it should, each with whether it is silent."""
+        return [(site, site in self._silent) for site in sorted(self._silent ^ self._told)]
+
+    def told(self, site: str, *, silent: bool) -> None:
+        """Note that the alarm of a site is stored as raised, or as cleared."""
+        (self._told.add if silent else self._told.discard)(site)
 
     def next_deadline(self) -> Micros | None:
         """Return the monotonic time at which the next site would become silent; None if none can."""
@@ -74,64 +91,3 @@ class Silence:
 def is_active(record: AlarmRecord | None) -> bool:
     """Tell whether a stored alarm stands as true."""
     return record is not None and record.state in ACTIVE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilenceAlarm:
-    """One site's GW01 as stored, and the moves it can make.
-
-    Attributes:
-        record: the stored alarm, None if there never was one.
-        fresh_epoch: the epoch for a site that never had a GW01, `office-<random>`.
-    """
-
-    site: str
-    record: AlarmRecord | None
-    fresh_epoch: str
-
-    @property
-    def epoch(self) -> str:
-        """Return the epoch under which the next move is stored: the record's own, so that its sequence gives order."""
-        if self.record is None:
-            return self.fresh_epoch
-        return self.record.occurrence.partition("@")[2].rpartition("-")[0]
-
-    def move(
-        self,
-        cause: Cause,
-        *,
-        sequence: int,
-        at: Micros,
-        mono: Micros,
-        actor: Actor | None = None,
-        note: str = "",
-        detail: str = "",
-        limits: Mapping[str, str] | None = None,
-    ) -> Transition:
-        """Return the transition that `cause` makes.
-
-        Raises:
-            Refused: there is no such move, for example a raise of what already stands.
-        """
-        source = AlarmState.NORMAL if self.record is None else self.record.state
-        key = silence_key(self.site)
-        if self.record is None or cause is Cause.RAISE:
-            occurrence = occurrence_id(key, self.epoch, sequence)
-        else:
-            occurrence = self.record.occurrence
-        return Transition(
-            occurrence=occurrence,
-            key=key,
-            rule=RULE,
-            source=source,
-            target=next_state(source, cause, latched=False),
-            cause=cause,
-            priority="P2",
-            at=at,
-            mono=mono,
-            latched=False,
-            actor=actor,
-            note=note,
-            detail=detail,
-            limits=dict(limits or {}),
-        )

@@ -6,18 +6,28 @@ far as the record vouches for it: where nothing vouches, or the value was bad, t
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 import msgspec
 
 from cloud_sync.store.coverage import merge
-from cloud_sync.store.history import AlarmSpan, HistoryReader, Mark, Step
+from cloud_sync.store.history import MOST_MARKS, AlarmSpan, HistoryReader, Mark, Step
+from cloud_sync.store.rolled import Rolled, kept_since, rolled
+from cloud_sync.store.rollups import newest
+from office import trend_rolled as rolling
 from office.facts import VOUCHED_WITHIN, SiteFacts
 from sitekeeper.catalogue import CataloguePoint
-from sitekeeper.model.clock import DAY, SECOND, Micros
+from sitekeeper.model.clock import DAY, HOUR, MINUTE, SECOND, Micros
 from sitekeeper.model.errors import Refused
 
-LONGEST: Final[Micros] = 31 * DAY
+LONGEST: Final[Micros] = 3660 * DAY
+LONG: Final[Micros] = 31 * DAY
+"""A window longer than this is answered out of hours, in steps of whole ones."""
+MOST_INTERVALS: Final = 50_000
+"""Intervals of coverage looked at in a long window."""
+LATEST: Final[Micros] = 253_402_300_799 * SECOND
+"""The last second that a date can name, in the year 9999."""
 STEPS: Final = 600
 """Steps of a window for which no step was asked."""
 MOST_STEPS: Final = 4_000
@@ -59,13 +69,19 @@ def window(start: Micros, end: Micros, step: Micros | None) -> Window:
     """Return a window that can be answered.
 
     Raises:
-        Refused: `usage`, it is empty, too long, or has too many steps.
+        Refused: `usage`, it is empty, too long, out of all time, or has too many steps.
     """
     reason = "usage"
+    if start < 0 or end > LATEST:
+        raise Refused(reason, "a trend lies between the years 1970 and 9999")
     if not start < end <= start + LONGEST:
-        raise Refused(reason, "a trend begins before it ends, and spans 31 days at most")
+        raise Refused(reason, "a trend begins before it ends, and spans ten years at most")
     if step is None:
         step = max(-(-(end - start) // STEPS), SECOND)
+        if end - start > LONG:
+            step = -(-step // HOUR) * HOUR
+    if end - start > LONG and step % HOUR:
+        raise Refused(reason, "a trend of more than 31 days has steps of whole hours")
     if step < SECOND // 10 or -(-(end - start) // step) > MOST_STEPS:
         raise Refused(reason, f"a step has 100 ms at least, and a trend {MOST_STEPS} steps at most")
     return Window(start=start, end=end, step=step)
@@ -77,22 +93,57 @@ def read(
     """Read a trend; to be run in a reading thread."""
     name, until = site.row.site, min(asked.end, now)
     groups = [point.group] if point.group else site.known.groups[point.device]
-    covered = [part for group in groups for part in reader.coverage(name, group, asked.start, asked.end)]
+    long = asked.end - asked.start > LONG
+    most = MOST_INTERVALS if long else MOST_MARKS
+    covered = [part for group in groups for part in reader.coverage(name, group, asked.start, asked.end, most)]
     gaps = [mark for group in groups for mark in reader.gaps(name, group, asked.start, asked.end)]
-    holes = name_holes(complement(merge(covered), asked.start, until), gaps, now)
-    bad = reader.bad(name, point.id, asked.start, until)
+    least = asked.step // 20 if long else 0
+    unknown = [hole for hole in complement(merge(covered), asked.start, until) if hole[1] - hole[0] >= least]
+    holes = name_holes(unknown[-MOST_MARKS:], gaps, now)
     members = msgspec.json.encode(point.members).decode()
-    recorded = reader.steps(name, point.id, asked.start, asked.end, asked.step, members)
+    by_rollup = _rolled(reader, name, point.id, asked, now, members)
+    edge = asked.start if by_rollup is None else by_rollup.end
+    bad = [] if by_rollup is None else rolling.bad(by_rollup.rows, by_rollup.size, asked.start, min(edge, until))
+    bad += reader.bad(name, point.id, edge, until) if edge < until else []
+    recorded = [] if by_rollup is None else rolling.steps(by_rollup.rows, asked.start, edge, asked.step)
+    raw = reader.steps(name, point.id, edge, asked.end, asked.step, members) if edge < asked.end else []
+    recorded += [step for step in raw if by_rollup is None or step.at >= edge]
     blind = merge([(m.start, m.end) for m in (*holes, *bad)] + ([(until, asked.end)] if until < asked.end else []))
     steps = envelope(recorded, asked, blind)
     return Trend(
         window=asked,
         steps=steps,
-        means=_means(reader, name, point, steps, asked, blind) if means else [],
+        means=_means(reader, name, point, steps, asked, blind, by_rollup) if means else [],
         holes=holes,
         bad=bad,
         alarms=reader.alarm_spans(name, point.device, asked.start, asked.end),
     )
+
+
+class _Rolled(NamedTuple):
+    """Rows of minutes or hours that a window is answered out of, up to `end`; from there on raw rows do."""
+
+    rows: list[Rolled]
+    size: Micros
+    end: Micros
+
+
+def _rolled(reader: HistoryReader, site: str, point: str, asked: Window, now: Micros, members: str) -> _Rolled | None:
+    """Return the rollup of a window that is long, or of which raw rows are gone; None where those are to be read."""
+    since = kept_since(reader.ask)
+    long = asked.end - asked.start > LONG
+    if not long and asked.start >= since.get("raw", asked.start):
+        return None
+    minutes = not long and asked.start >= since.get("minutes", asked.start)
+    until = max(min(newest(reader.ask, now), asked.end), asked.start)
+    if until < asked.end:
+        until -= (until - asked.start) % asked.step
+    rows = rolled(reader.ask, "minutes" if minutes else "hours", site, point, asked.start, until, members)
+    return _Rolled(rows, MINUTE if minutes else HOUR, until)
+
+
+def _known(blind: Sequence[Interval], start: Micros, end: Micros) -> list[Interval]:
+    return complement(_clipped(blind, start, end), start, end)
 
 
 def _means(
@@ -102,6 +153,7 @@ def _means(
     steps: Sequence[Step],
     asked: Window,
     blind: Sequence[Interval],
+    by_rollup: _Rolled | None,
 ) -> list[float | None]:
     """Return the mean of each step. Only one in which something changed needs the store."""
     if point.type in {"enum", "text"}:
@@ -112,6 +164,9 @@ def _means(
             found.append(step.last)
             continue
         end = min(step.at + asked.step, asked.end)
+        if by_rollup is not None and step.at < by_rollup.end:
+            found.append(rolling.mean(by_rollup.rows, by_rollup.size, step.at, end, partial(_known, blind)))
+            continue
         found.append(reader.mean(site, point.id, complement(_clipped(blind, step.at, end), step.at, end)))
     return found
 

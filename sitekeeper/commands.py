@@ -16,6 +16,7 @@ TABLE: Final[dict[str, tuple[str, str]]] = {
     # name: (module:command, one line of help)
     "demo": ("simulators.demo:demo", "A bad minute of a whole small estate, with every part real."),
     "run": ("edge.cli.run:run", "Run the gateway daemon for one site."),
+    "join": ("edge.cli.join:join", "Make this box the gateway of a site, with a code of the office."),
     "office": ("office.cli:office", "The central office: run it."),
     "sim": ("simulators.cli:sim", "Run simulated devices from a scenario."),
     "status": ("edge.cli.status:status", "One look at this gateway."),
@@ -27,6 +28,8 @@ TABLE: Final[dict[str, tuple[str, str]]] = {
     "alarm": ("edge.cli.alarm:alarm", "Alarms: list, show, ack, unack, clear."),
     "rule": ("edge.cli.rule:rule", "Rules: list, test."),
     "sync": ("edge.cli.sync:sync", "What waits for the office, and what it has: status, ledger."),
+    "outbox": ("edge.cli.outbox:outbox", "The outbox: stats, check, backup, restore."),
+    "audit": ("edge.cli.audit:audit", "Who asked for what, and whether that record stands: show, verify."),
     "config": ("edge.cli.config:config", "Site files: check, schema."),
     "version": ("edge.cli.version:version", "Versions of this program and what it stands on."),
 }

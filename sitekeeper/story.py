@@ -180,7 +180,8 @@ def _moved(moved: Transition, names: Labels) -> str:
         key = "office.story.clear-latched"
     said = text(key, names.lang, who=who)
     watched = text("office.story.watched", names.lang) if moved.mode == "watch" and moved.cause is Cause.RAISE else ""
-    return said + watched + (f": {moved.note}" if moved.note else "")
+    told = text("office.story.volatile", names.lang) if moved.volatile else ""
+    return said + watched + told + (f": {moved.note}" if moved.note else "")
 
 
 def _because(moved: Transition, names: Labels) -> list[str]:

@@ -10,6 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.postgres import Postgres, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Yield a PostgreSQL server, started once for all tests that want it."""
+    yield from postgres_server()
+
 
 @pytest.fixture(autouse=True)
 def no_leaked_threads() -> Iterator[None]:

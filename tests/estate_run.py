@@ -59,6 +59,8 @@ class EstateRun:
 
     def __init__(self, folder: Path, devices: list[dict[str, Any]], *, scan: str = "250ms", seed: int = 1) -> None:
         self.folder = folder
+        self.outbox = folder / "outbox.db"
+        self.reserve = "1MB"
         self._devices, self._scan, self._seed = devices, scan, seed
         self._broker, self._phone = free_port(), free_port()
         self._stage = Stage(folder)
@@ -197,7 +199,7 @@ class EstateRun:
             "links": {"tower": {"driver": "modbus-tcp", "host": "127.0.0.1", "port": lifts, "timeout": "3s"}},
             "devices": [self._device(device) for device in self._devices],
             "rules": {"packs": ["lift"]},
-            "outbox": {"path": self._path("outbox.db")},
+            "outbox": {"path": str(self.outbox), "reserve": self.reserve},
             "office": {"broker": f"mqtt://127.0.0.1:{self._broker}"},
         }
         write(self.folder / "site" / "site.yaml", yaml.safe_dump(site))
@@ -245,15 +247,17 @@ class EstateRun:
             return True
 
     def _drained(self) -> bool:
-        """Look whether every block was released, every annunciation decided, and every push finished."""
+        """Look whether every block was released, every loss told, each annunciation decided, and each push finished."""
         waits = {
-            "outbox.db": "SELECT COUNT(*) FROM blocks WHERE NOT released",
-            "office.db": """SELECT (SELECT COUNT(*) FROM transitions WHERE decision IS NULL)
+            self.outbox: """SELECT (SELECT COUNT(*) FROM blocks WHERE NOT released)
+                            + (SELECT COUNT(*) FROM salvaged WHERE NOT released)
+                            + (SELECT COUNT(*) FROM dropped WHERE NOT told) + (SELECT COUNT(*) FROM dropped_groups)""",
+            self.folder / "office.db": """SELECT (SELECT COUNT(*) FROM transitions WHERE decision IS NULL)
                             + (SELECT COUNT(*) FROM pushes WHERE state IN ('planned', 'sending'))""",
         }
         left = 0
-        for name, sql in waits.items():
-            with closing(sqlite3.connect(f"file:{self._path(name)}?mode=ro", uri=True)) as file:
+        for path, sql in waits.items():
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
                 left += file.execute(sql).fetchone()[0]
         return left == 0
 

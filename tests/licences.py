@@ -12,7 +12,9 @@ from importlib import metadata
 from pathlib import Path
 
 ALLOWED = re.compile(
-    r"\b(apache|mit|bsd|isc|psf|python software|mpl|mozilla|unlicense|epl|0bsd|zlib|public domain)", re.IGNORECASE
+    r"\b(apache|mit|bsd|isc|psf|python software|mpl|mozilla|lgpl|lesser general public|unlicense|epl|0bsd|zlib"
+    r"|public domain)",
+    re.IGNORECASE,
 )
 PAGE = Path(__file__).parent.parent / "THIRD_PARTY.md"
 EXTRAS = {"office", "demo"}

@@ -34,6 +34,8 @@ GRACE = 4 * SECOND
 """How long after it is due an alarm is missing."""
 SILENT = 60 * SECOND
 """GW01 is due when a site was not heard for so long."""
+OF_ITSELF = {"GW03": "disk", "GW04": "outbox"}
+"""Alarms of the gateway itself that are true only after this part was cut. What else it says of itself is listed."""
 ANNUNCIATING = ("raise", "reannunciate")
 STREAMS = {"samples", "alarms", "events"}
 
@@ -80,6 +82,13 @@ def judge_alarms(
             account.figures["entrapment_found_s"] = account.figures.get("entrapment_found_s", []) + found_s
         for move in found:
             del told[move["id"]]
+    of_itself = [move for move in told.values() if move["key"].split("/")[1] == "gateway" and move["rule"] != "GW01"]
+    account.figures["alarms_of_gateway"] = dict(Counter(move["rule"] for move in of_itself))
+    for move in of_itself:
+        del told[move["id"]]
+        part = OF_ITSELF.get(move["rule"])
+        true = part is None or any(a <= move["at"] for a, _ in absences(done)[part])
+        account.check(not true, f"alarm without a reason: {move['occurrence']} at {move['at']}")
     for move in told.values():
         account.check(
             move["rule"] in {*needed, "GW01"}, f"alarm without a reason: {move['occurrence']} at {move['at']}"
@@ -116,7 +125,7 @@ def judge_pushes(phone: list[Line], done: list[Line], office: Office, account: A
     for line in phone:
         account.check(line.get("signed") is False, f"push {line.get('event')} with a wrong signature")
         if line["status"] == 200:
-            accepted[line["event"]].append(line)
+            accepted[line["event"].partition("~")[0]].append(line)  # behind it: which process told it from memory
     away = absences(done)
     latencies, held, names = [], [], set()
     for move in office.rows("SELECT * FROM transitions WHERE site = ? AND mode = '' ORDER BY at"):
@@ -179,7 +188,7 @@ def _percentiles(values: list[float]) -> dict[str, float] | None:
 
 def judge(
     site: str,
-    office: Path,
+    office: Path | str,
     journal: Path,
     phone: Path | None = None,
     tap: Path | None = None,
@@ -225,11 +234,15 @@ def summary(account: Account) -> dict[str, Any]:
     return first | figures
 
 
+def _place(text: str) -> Path | str:
+    return text if text.startswith("postgresql:") else Path(text)
+
+
 def main() -> int:
     """Print the account; return the exit code."""
     parser = argparse.ArgumentParser(description="The judge of a run.")
     parser.add_argument("--site", required=True)
-    parser.add_argument("--office", type=Path, required=True, help="the office's SQLite file")
+    parser.add_argument("--office", type=_place, required=True, help="the office's SQLite file, or postgresql://...")
     parser.add_argument("--journal", type=Path, required=True, help="of the simulators")
     parser.add_argument("--phone", type=Path)
     parser.add_argument("--tap", type=Path)

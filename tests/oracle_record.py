@@ -21,6 +21,10 @@ GRID = SECOND // 5
 UNSEALED = SECOND * 5 // 2
 """How far back a death may reach: samples wait 1 s to be sealed and 250 ms to be committed, and the vouch before them
 ends at the answer before, up to one period of 1 s earlier; and the grid."""
+UNKNOWN = (None, 130)
+"""What a point is after a block was lost, bad and stale, until it says something new."""
+DROPPED = {"dropped", "writer_behind"}
+"""Causes of gaps that only a disk without room can have."""
 RETURN = 20 * SECOND
 """How long a part may be gone after a `kill` when nobody wrote down when it came back."""
 Line = dict[str, Any]
@@ -41,10 +45,10 @@ def lines(path: Path | None) -> list[Line]:
 
 
 class Office:
-    """The office's tables of one site."""
+    """The office's tables of one site: in an SQLite file, or in a PostgreSQL database (`postgresql://...`)."""
 
-    def __init__(self, path: Path, site: str) -> None:
-        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    def __init__(self, where: Path | str, site: str) -> None:
+        self._db = copied(where) if isinstance(where, str) else sqlite3.connect(f"file:{where}?mode=ro", uri=True)
         self._db.row_factory = sqlite3.Row
         self.site = site
         self.gaps: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
@@ -59,9 +63,11 @@ class Office:
 
     def moments(self, device: str) -> Iterator[tuple[int, dict[str, tuple[Any, int]], set[str]]]:
         """Yield (time, state of all points after it, names that moved) for each time at which `device` has samples."""
-        sql = """SELECT point, at, value, q FROM v_samples JOIN
+        # What was dropped is told later than what followed it, and then the present state is told once more.
+        dropped = any(cause in DROPPED for _, _, cause in self.gaps[device])
+        sql = f"""SELECT point, at, value, q FROM v_samples JOIN
                  (SELECT epoch e, MIN(t0) AS began FROM blocks WHERE site = ?1 GROUP BY epoch) ON e = epoch
-                 WHERE site = ?1 AND point LIKE ?2 ORDER BY began, epoch, sequence, position"""
+                 WHERE site = ?1 AND point LIKE ?2 ORDER BY {"at," * dropped} began, epoch, sequence, position"""
         state: dict[str, tuple[Any, int]] = {}
         at, moved = None, set[str]()
         for row in self.rows(sql, f"{device}/%"):
@@ -70,10 +76,28 @@ class Office:
                 moved = set()
             at = row["at"]
             name = row["point"].split("/", 1)[1]
+            if not dropped or state.get(name) != (row["value"], row["q"]):
+                moved.add(name)
             state[name] = (row["value"], row["q"])
-            moved.add(name)
         if at is not None:
             yield at, dict(state), moved
+
+    def holes(self) -> list[tuple[str, str, int, int]]:
+        """Return (epoch, stream, first, last) of blocks before the last one that are neither here nor told as lost."""
+        told = self.rows("SELECT * FROM dropped WHERE site = ?") + self.rows("SELECT * FROM missing WHERE site = ?")
+        spans: dict[tuple[str, str], list[Span]] = defaultdict(list)
+        for row in told:
+            spans[row["epoch"], row["stream"]].append((row["start"], row["end"]))
+        for epoch, stream, sequence in self.rows("SELECT epoch, stream, sequence FROM blocks WHERE site = ?"):
+            spans[epoch, stream].append((sequence, sequence))
+        found = []
+        for (epoch, stream), known in spans.items():
+            reached = 0
+            for first, last in sorted(known):
+                if first > reached + 1:
+                    found.append((epoch, stream, reached + 1, first - 1))
+                reached = max(reached, last)
+        return found
 
     def known(self, device: str, start: int, end: int) -> int:
         """Return how much of a time lies in none of the device's gaps."""
@@ -84,6 +108,30 @@ class Office:
         return known + max(0, end - reached)
 
 
+def copied(dsn: str) -> sqlite3.Connection:
+    """Return what PostgreSQL has under the names that are asked here, so that the same questions can be put to it."""
+    import psycopg  # only an office that has one needs it
+
+    db = sqlite3.connect(":memory:")
+    with psycopg.connect(dsn) as office:
+        names = office.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        for (name,) in names.fetchall():
+            if name.startswith("samples") or name == "latest":
+                continue  # the views over them say more
+            found = office.execute(f'SELECT * FROM "{name}"')
+            columns = [column.name for column in found.description or ()]
+            db.execute(f'CREATE TABLE "{name}" ({", ".join(map(json.dumps, columns))})')
+            rows = found.fetchall()
+            if name in {"v_samples", "v_latest"}:  # the value as text, and last as a number if it is one
+                rows = [(*row[:3], row[3] if row[-1] is None else _number(row[3]), *row[4:]) for row in rows]
+            db.executemany(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})', rows)
+    return db
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
 class Account:
     """What was found. `wrong` holds sentences; an empty list is a clean run."""
 
@@ -91,6 +139,7 @@ class Account:
         self.wrong: list[str] = []
         self.figures: dict[str, Any] = {}
         self.risk: dict[str, int] = {}
+        self.stored: dict[str, list[int]] = {}
         self.unstored: list[int] = []
 
     def check(self, count: int, what: str, examples: Iterable[object] = ()) -> None:
@@ -193,11 +242,12 @@ def _match(
         differ = [
             f"{device}/{name} is {state[name][0]!r} q {state[name][1]}, served {value!r} (serial {serial})"
             for name, value in expected[fresh[0]][2].items()
-            if name in state and (state[name][1] != 0 or not _same(state[name][0], value))
+            if name in state and state[name] != UNKNOWN and (state[name][1] != 0 or not _same(state[name][0], value))
         ]
         totals["wrong"] += bool(differ)
         examples["wrong"] += differ
     totals["stored"] += len(seen)
+    account.stored[device] = sorted(expected[index][0] for index in seen)
     for t, serial, _ in (reply for index, reply in enumerate(expected) if index not in seen):
         explained = any(start - ON_ITS_WAY <= t <= end for start, end, _ in office.gaps[device])
         totals["in_gaps" if explained else "lost"] += 1
@@ -216,13 +266,15 @@ def _same(stored: Any, served: Any) -> bool:
 
 def judge_record(journal: list[Line], done: list[Line], office: Office, account: Account) -> None:
     """No hole in the sequences, nothing refused, each second vouched for or in a gap, each gap with a true cause."""
+    away = absences(done)
+    holes = office.holes()
+    account.check(len(holes), "holes in the sequences", holes)
+    if not away["outbox"]:
+        lost = office.rows("SELECT * FROM missing WHERE site = ?")
+        account.check(len(lost), "blocks missing", (tuple(row) for row in lost))
     for name, sql in {
-        "holes in the sequences": "SELECT * FROM v_holes WHERE site = ?",
-        "streams without a beginning": """SELECT epoch, stream, MIN(sequence) first FROM blocks WHERE site = ?
-                                          GROUP BY epoch, stream HAVING first > 1""",
         "conflicts": "SELECT site, stream, sequence FROM conflicts WHERE site = ?",
         "messages in quarantine": "SELECT kind, reason, detail FROM quarantine WHERE site = ?",
-        "blocks missing": "SELECT * FROM missing WHERE site = ?",
         "latest values that are not the last ones": """
             SELECT l.point, l.value, s.value FROM v_latest l JOIN (
                 SELECT point, at, value, ROW_NUMBER() OVER (
@@ -240,7 +292,7 @@ def judge_record(journal: list[Line], done: list[Line], office: Office, account:
         spans[row["scan_group"]].append((row["start"], row["end"]))
         if row["cause"]:
             account.figures["gap_s"][row["cause"]] += (row["end"] - row["start"]) / SECOND
-    _judge_gaps(journal, absences(done)["gateway"], spans, office, account)
+    _judge_gaps(journal, away, spans, office, account)
     unexplained = sum(hole for known in spans.values() for hole in _holes(sorted(known)))
     account.check(unexplained, "us of some scan group neither vouched for nor in a gap")
     account.figures["unexplained_s"] = unexplained / SECOND
@@ -258,9 +310,13 @@ def _holes(spans: list[Span]) -> Iterator[int]:
 
 
 def _judge_gaps(
-    journal: list[Line], deaths: list[Span], spans: dict[str, list[Span]], office: Office, account: Account
+    journal: list[Line], away: dict[str, list[Span]], spans: dict[str, list[Span]], office: Office, account: Account
 ) -> None:
-    """The account spans all that was served, and no gap says more than what happened: a death, or no sound answer."""
+    """The account spans all that was served, and no gap says more than what happened: a death, or no sound answer.
+
+    Or a disk that was full (`cut disk`), or an outbox that was damaged (`cut outbox`): what lies in such a gap, but
+    for the state at its end, is not there.
+    """
     served: dict[str, list[int]] = defaultdict(list)
     for line in journal:
         if "n" in line and "fault" not in line:
@@ -273,13 +329,16 @@ def _judge_gaps(
         for start, end, cause in office.gaps[device]:
             if cause == "gateway_off":  # what was silent when it died was not yet written down as such
                 true = start <= times[0] or any(
-                    a <= end <= b + RETURN and not _within(times, start, a - UNSEALED) for a, b in deaths
+                    a <= end <= b + RETURN and not _within(times, start, a - UNSEALED) for a, b in away["gateway"]
                 )
+            elif cause in DROPPED:
+                here = _within(account.stored[device], start, end - ON_ITS_WAY)
+                true = any(start <= b for _, b in [*away["disk"], *away["outbox"]]) and here <= 1
             else:
                 true = cause in {"silent", "link_down", "refused"} and not _within(times, start, end - ON_ITS_WAY)
             account.check(not true, f"gap without a cause: {cause} of {device}, {start} to {end}")
 
 
-def _within(times: list[int], start: int, end: int) -> bool:
-    """Tell whether the device gave a sound answer in a gap, one that was under way when it began left aside."""
-    return bisect_right(times, start + ON_ITS_WAY) < bisect_left(times, end)
+def _within(times: list[int], start: int, end: int) -> int:
+    """Return how many sound answers the device gave in a gap, one that was under way when it began left aside."""
+    return max(0, bisect_left(times, end) - bisect_right(times, start + ON_ITS_WAY))

@@ -151,6 +151,8 @@ class VirtualSite:
         packs: Sequence[str],
     ) -> None:
         self.folder, self.plan, self._rules, self._places, self._packs = folder, plan, rules, places, packs
+        self.sections: dict[str, Any] = {}
+        """Further sections of the site's own file."""
         self.clock = virtual.VirtualClock()
         self.broker, self.field_broker = MemoryBroker(), MemoryBroker()
         self.chat = Chat("chat")
@@ -166,7 +168,13 @@ class VirtualSite:
 
     async def open(self) -> None:
         """Start everything but the gateway; the story begins."""
-        port = await self.phone.start()
+        self._phone_port = await self.phone.start()
+        await self.start_office()
+        self.ports = await self.estate.start()
+        self._tasks["estate"] = asyncio.create_task(self.estate.run(), name="estate")
+
+    async def start_office(self) -> None:
+        """Start the office on what its store holds."""
         settings = OfficeSettings.model_validate(
             {
                 "store": {"path": str(self.folder / "office.db")},
@@ -182,7 +190,7 @@ class VirtualSite:
                 "bulk": self.broker.connector("office-bulk", persistent=True),
             },
             channels={
-                "duty": Webhook(f"http://127.0.0.1:{port}/", SECRET, 10 * SECOND, self.clock),
+                "duty": Webhook(f"http://127.0.0.1:{self._phone_port}/", SECRET, 10 * SECOND, self.clock),
                 "chat": self.chat,
             },
             clock=self.clock,
@@ -190,13 +198,29 @@ class VirtualSite:
         )
         await self.office.open()
         self._tasks["office"] = asyncio.create_task(self.office.run(), name="office")
-        self.ports = await self.estate.start()
-        self._tasks["estate"] = asyncio.create_task(self.estate.run(), name="estate")
+
+    async def stop_office(self) -> None:
+        """End the office; its broker keeps what comes for it meanwhile."""
+        await self._end("office")
+        await self.office.close()
+
+    def back_up_office(self, to: Path) -> None:
+        """Copy the office's store while it runs."""
+        with closing(sqlite3.connect(self.folder / "office.db")) as db, closing(sqlite3.connect(to)) as copy:
+            db.backup(copy)
+
+    def restore_office(self, backup: Path) -> None:
+        """Put a copy in the place of the office's store; the office is stopped."""
+        for old in self.folder.glob("office.db*"):
+            old.unlink()
+        shutil.copy(backup, self.folder / "office.db")
 
     async def start_gateway(self, clock: Clock | None = None) -> App:
         """Start the gateway; with another clock, as after a restart of the machine."""
         site = load_site(
-            site_folder(self.folder / "site", self.plan, self.ports, self._rules, self._places, self._packs)
+            site_folder(
+                self.folder / "site", self.plan, self.ports, self._rules, self._places, self._packs, **self.sections
+            )
         )
         self.app = App(
             site,
@@ -355,10 +379,12 @@ async def running(
     places: Mapping[str, Mapping[str, Any]] | None = None,
     packs: Sequence[str] = (),
     phase: float = 0.0,
+    sections: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[VirtualSite]:
     """Run a scenario, by file name or as written, with its site and office; the first poll comes at `phase` seconds."""
     plan = load(SCENARIOS / scenario) if isinstance(scenario, str) else Scenario.model_validate(scenario)
     site = VirtualSite(folder, plan, rules or {}, places or {}, packs)
+    site.sections = dict(sections or {})
     await site.open()
     try:
         await site.at(phase)

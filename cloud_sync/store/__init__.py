@@ -1,1 +1,14 @@
-"""The central store: what ingest and the office need of it (`base`), and SQLite (`sqlite`)."""
+"""The central store: one set of queries for two engines.
+
+What ingest and the office need of it: `base`; what the queries need of an engine: `sql`. SQLite: `sqlite` (the store),
+`sqlite_sql` (its connections), `schema` (its tables). PostgreSQL: `postgres` (the store), `postgres_sql` (its
+connections), `postgres_schema` (its tables and partitions). `writer` runs transactions one after the other.
+
+Writing: `apply` (all that one transaction brings), `alarms`, `volatile` (alarms told from memory), `turns` (whose turn
+it is), `late` (alarms out of a site's history), `coverage`, `push_log`, `heads` and `orders` (audit and commands),
+`streams` (which blocks the office has had), `told` (what gateways tell of their losses), `identity` (who speaks as a
+site), `clocks` (what a site's clock should have shown), `quarantine`. Reading: `reader`, `history`, `ledger` (the
+completeness of a site's day), `evidence` (what the store holds against its own completeness). Keeping: `fold` (a
+point's hour from its samples; pure), `rollups` (minutes and hours; `rolled` reads them), `retention` (what is old
+enough goes), `sizes` (how it grows), `backup` (copies of an SQLite store).
+"""

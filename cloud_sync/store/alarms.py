@@ -1,11 +1,11 @@
 """Transitions, the alarm records folded from them, and the acknowledgements that they settle, in SQL."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from cloud_sync.store.base import StoredTransition
+from cloud_sync.store.sql import NamedRow, Sql
 from sitekeeper.model.alarm import (
     UNACKED,
     AlarmRecord,
@@ -27,41 +27,58 @@ COLUMNS = (
     "id, site, epoch, sequence, position, occurrence, key, rule, source, target, cause, priority, at, mono, latched,"
     " actor, role, origin, note, detail, inputs, limits, revision, ack_id, mode, volatile, committed, decision"
 )
+_GIVEN = COLUMNS.removeprefix("id, ").removesuffix(", decision")
 RECORD = "key, rule, occurrence, state, priority, latched, raised, changed, acked_by, mode"
+
+_SAVE = """
+INSERT INTO alarms (key, site, device, rule, occurrence, state, priority, latched, raised, changed, acked_by, mode,
+    epoch, sequence, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET occurrence = excluded.occurrence, state = excluded.state, priority = excluded.priority,
+    latched = excluded.latched, raised = excluded.raised, changed = excluded.changed, acked_by = excluded.acked_by,
+    mode = excluded.mode, epoch = excluded.epoch, sequence = excluded.sequence, position = excluded.position"""
 
 _json = msgspec.json.Encoder()
 _inputs = msgspec.json.Decoder(dict[str, tuple[Value, Q]])
 _limits = msgspec.json.Decoder(dict[str, str])
 
 
-def add(sql: sqlite3.Connection, source: Source, moves: Sequence[Transition], at: Micros) -> list[StoredTransition]:
+def add(sql: Sql, source: Source, moves: Sequence[Transition], at: Micros) -> list[StoredTransition]:
     """Insert the transitions of one block, fold each into its alarm's record, settle acknowledgements."""
     stored: list[StoredTransition] = []
     for position, move in enumerate(moves):
-        actor = move.actor
-        who = (None, None, None) if actor is None else (actor.name, actor.role, actor.origin)
-        what = (move.occurrence, move.key, move.rule, move.source, move.target, move.cause, move.priority)
-        when = (move.at, move.mono, move.latched)
-        rest = (move.revision, move.ack_id, move.mode, move.volatile)
-        texts = (_json.encode(move.values).decode(), _json.encode(move.limits).decode())
-        cursor = sql.execute(
-            f"INSERT INTO transitions ({COLUMNS}) VALUES (NULL{', ?' * 26}, NULL)",  # noqa: S608 - our own columns
-            (*source, position, *what, *when, *who, move.note, move.detail, *texts, *rest, at),
-        )
-        site, epoch, sequence = source
-        row = int(cursor.lastrowid or 0)
-        stored.append(
-            StoredTransition(
-                id=row, site=site, epoch=epoch, sequence=sequence, position=position, committed=at, transition=move
-            )
-        )
-        _fold(sql, source, position, move)
-        _settle(sql, move, at)
+        stored.append(insert(sql, source, position, move, at))
+        take_in(sql, source, position, move, at)
     return stored
 
 
-def _fold(sql: sqlite3.Connection, source: Source, position: int, move: Transition) -> None:
+def insert(
+    sql: Sql, source: Source, position: int, move: Transition, at: Micros, volatile: int = 0
+) -> StoredTransition:
+    """Insert one transition; what `volatile` says is in `store.volatile`."""
+    actor = move.actor
+    who = (None, None, None) if actor is None else (actor.name, actor.role, actor.origin)
+    what = (move.occurrence, move.key, move.rule, move.source, move.target, move.cause, move.priority)
+    when = (move.at, move.mono, move.latched)
+    rest = (move.revision, move.ack_id, move.mode, volatile)
+    texts = (_json.encode(move.values).decode(), _json.encode(move.limits).decode())
+    [row] = sql.execute(
+        f"INSERT INTO transitions ({_GIVEN}) VALUES (?{', ?' * 25}) RETURNING id",  # noqa: S608 - our own columns
+        (*source, position, *what, *when, *who, move.note, move.detail, *texts, *rest, at),
+    )
     site, epoch, sequence = source
+    return StoredTransition(
+        id=row[0], site=site, epoch=epoch, sequence=sequence, position=position, committed=at, transition=move
+    )
+
+
+def take_in(sql: Sql, source: Source, position: int, move: Transition, at: Micros) -> None:
+    """Fold a transition into its alarm's record unless that is newer; settle acknowledgements. Twice is once."""
+    _fold(sql, source, position, move)
+    _settle(sql, move, at)
+
+
+def _fold(sql: Sql, source: Source, position: int, move: Transition) -> None:
+    _, epoch, sequence = source
     row = sql.execute(
         f"SELECT {RECORD}, epoch, sequence, position FROM alarms WHERE key = ?",  # noqa: S608 - our own columns
         (move.key,),
@@ -71,18 +88,22 @@ def _fold(sql: sqlite3.Connection, source: Source, position: int, move: Transiti
         same = row[10] == epoch
         if (same and (row[11], row[12]) >= (sequence, position)) or (not same and before.changed > move.at):
             return  # an older move never overwrites a newer state
-    after = fold(before, move)
-    _, device, rule = split_key(move.key)
-    state = (after.occurrence, after.state, after.priority, after.latched)
-    times = (after.raised, after.changed)
+    save(sql, fold(before, move), source, position)
+
+
+def save(sql: Sql, record: AlarmRecord, source: Source, position: int) -> None:
+    """Write an alarm's record, as it stands after the transition at `source` and `position`."""
+    site, epoch, sequence = source
+    _, device, rule = split_key(record.key)
+    state = (record.occurrence, record.state, record.priority, record.latched)
+    times = (record.raised, record.changed)
     sql.execute(
-        "INSERT OR REPLACE INTO alarms (key, site, device, rule, occurrence, state, priority, latched, raised, changed,"
-        " acked_by, mode, epoch, sequence, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (after.key, site, device, rule, *state, *times, after.acked_by, after.mode, epoch, sequence, position),
+        _SAVE,
+        (record.key, site, device, rule, *state, *times, record.acked_by, record.mode, epoch, sequence, position),
     )
 
 
-def _settle(sql: sqlite3.Connection, move: Transition, at: Micros) -> None:
+def _settle(sql: Sql, move: Transition, at: Micros) -> None:
     """Close the acknowledgements that this move answers: done by it, or moot because nothing is left to acknowledge."""
     if move.ack_id:
         sql.execute(
@@ -103,37 +124,39 @@ def _settle(sql: sqlite3.Connection, move: Transition, at: Micros) -> None:
         )
 
 
-def add_ack(sql: sqlite3.Connection, site: str, ack: Ack) -> str:
+def add_ack(sql: Sql, site: str, ack: Ack) -> str:
     """Keep an acknowledgement as pending, or as moot if that occurrence has nothing to acknowledge any more."""
     row = sql.execute("SELECT state FROM alarms WHERE occurrence = ?", (ack.occurrence,)).fetchone()
     state = "pending" if row is not None and AlarmState(row[0]) in UNACKED else "moot"
     sql.execute(
-        "INSERT OR IGNORE INTO acks (id, site, occurrence, who, note, made, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO acks (id, site, occurrence, who, note, made, state) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO NOTHING",
         (ack.id, site, ack.occurrence, ack.who, ack.note, ack.made, state),
     )
-    return str(sql.execute("SELECT state FROM acks WHERE id = ?", (ack.id,)).fetchone()[0])
+    [found] = sql.execute("SELECT state FROM acks WHERE id = ?", (ack.id,))
+    return str(found[0])
 
 
-def next_sequence(sql: sqlite3.Connection, site: str, epoch: str) -> int:
+def next_sequence(sql: Sql, site: str, epoch: str) -> int:
     """Return the next free sequence of an epoch of the office's own."""
-    row = sql.execute(
+    [row] = sql.execute(
         "SELECT coalesce(max(sequence), 0) + 1 FROM transitions WHERE site = ? AND epoch = ?", (site, epoch)
-    ).fetchone()
+    )
     return int(row[0])
 
 
-def record(row: Sequence[object]) -> AlarmRecord:
+def record(row: NamedRow | Sequence[object]) -> AlarmRecord:
     """Return the alarm record in a row of RECORD."""
     names = RECORD.split(", ")
-    return msgspec.convert(dict(zip(names, row[: len(names)], strict=True)), AlarmRecord, strict=False)
+    return msgspec.convert(dict(zip(names, tuple(row)[: len(names)], strict=True)), AlarmRecord, strict=False)
 
 
-def stored(rows: Iterable[sqlite3.Row]) -> list[StoredTransition]:
+def stored(rows: Iterable[NamedRow]) -> list[StoredTransition]:
     """Return the transitions in rows of COLUMNS."""
     return [_stored(row) for row in rows]
 
 
-def _stored(row: sqlite3.Row) -> StoredTransition:
+def _stored(row: NamedRow) -> StoredTransition:
     actor = None if row["actor"] is None else Actor(row["actor"], row["role"], row["origin"])
     return StoredTransition(
         id=row["id"],

@@ -4,10 +4,10 @@ One `Transaction` is committed as a whole or not at all, and committing it a sec
 makes any repeat, any order and any unknown outcome harmless.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -18,8 +18,11 @@ from sitekeeper.model.alarm import Transition
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.command import Ack
 
+NEAR: Final = 64
+"""Alarms blocks lacking below the first that a site still has to send, beyond which new ones do not wait for them."""
+
 QuarantineReason = Literal["undecodable", "too-new", "wrong-topic", "constraint", "catalogue"]
-Applied = Literal["new", "repeat", "conflict", "quarantined"]
+Applied = Literal["new", "repeat", "conflict", "quarantined", "overflow", "early"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,13 @@ class PutBlock:
     block: Block
     payload: bytes
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutVolatile:
+    """An alarms block told from memory while the site's disk does not take it; the durable one may follow, or never."""
+
+    block: Block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +67,14 @@ class PutQuarantine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutReplay:
+    """A message out of quarantine that can be used now; `number` is its row there."""
+
+    number: int
+    entry: PutBlock | PutCatalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutMissing:
     """Blocks that a site can no longer send: a hole in the record, with its bounds."""
 
@@ -75,7 +93,7 @@ class PutStatus:
     live: bool
 
 
-Entry = PutBlock | PutCatalogue | PutQuarantine | PutMissing | PutStatus
+Entry = PutBlock | PutVolatile | PutCatalogue | PutQuarantine | PutReplay | PutMissing | PutStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +124,22 @@ class StoredTransition(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a transaction, entry by entry, and the transitions that were new in it."""
+    """What came of a transaction, entry by entry, and the transitions that were new in it.
+
+    Attributes:
+        turns: whose turn it is, by (site, epoch), where an alarms block came to `early`: it is not in the store.
+    """
 
     applied: tuple[Applied, ...]
     transitions: tuple[StoredTransition, ...] = ()
+    turns: "Mapping[tuple[str, str], Turn]" = field(default_factory=dict)
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Where an epoch's alarms stand: `next` to apply, and the `first` that the site can still send, if it said so."""
+
+    next: int
+    first: int | None
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,12 +152,13 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 class Shape(msgspec.Struct, frozen=True):
     """As much of a catalogue as is needed to refuse a block that does not fit it."""
 
+    site: str
     points: int
     groups: int
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> "Shape":
-        return cls(len(catalogue.points), len(catalogue.groups))
+        return cls(catalogue.site, len(catalogue.points), len(catalogue.groups))
 
 
 PushState = Literal["planned", "sending", "sent", "failed", "given-up"]
@@ -170,6 +201,13 @@ class IngestStore(Protocol):
 
     def known(self) -> Known:
         """Return what the store holds already."""
+
+    @property
+    def shared(self) -> bool:
+        """Return whether others may write to the store at the same time, so that only its word counts."""
+
+    def shape(self, catalogue: str) -> Shape | None:
+        """Return the shape of the catalogue with this hash, if the store has it by now."""
 
     def commit(self, transaction: Transaction) -> "Future[Outcome]":
         """Commit all of it, or nothing."""

@@ -1,14 +1,18 @@
 """Coverage as merged intervals per scan group: the result does not depend on the order in which blocks come."""
 
-import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from cloud_sync.store.sql import Sql
 from sitekeeper.model.clock import MS, Micros
 
 Interval = tuple[Micros, Micros]
 
 SLACK: Micros = MS
 """Intervals this close touch: a block rounds both ends down to whole milliseconds from its own t0."""
+
+
+AT_ONCE = 200
+"""Intervals asked about in one query."""
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
@@ -27,23 +31,28 @@ def length(intervals: Iterable[Interval]) -> Micros:
     return sum(until - start for start, until in intervals)
 
 
-def extend(sql: sqlite3.Connection, site: str, group: str, intervals: Iterable[Interval]) -> None:
-    """Add intervals to a scan group's coverage."""
-    for start, until in merge(intervals):
-        touched = sql.execute(
-            "SELECT start, until FROM coverage WHERE site = ? AND scan_group = ? AND start <= ? AND until >= ?"
-            " AND start >= coalesce("
-            "(SELECT max(start) FROM coverage WHERE site = ? AND scan_group = ? AND start <= ?), ?)",
-            (site, group, until + SLACK, start - SLACK, site, group, start, start),
-        ).fetchall()
-        first = min([start, *(row[0] for row in touched)])
-        last = max([until, *(row[1] for row in touched)])
-        for row in touched:
-            if row[0] != first:
-                which = (site, group, row[0])
-                sql.execute("DELETE FROM coverage WHERE site = ? AND scan_group = ? AND start = ?", which)
-        sql.execute(
-            "INSERT INTO coverage VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (site, scan_group, start) DO UPDATE SET until = excluded.until",
-            (site, group, first, last),
-        )
+def extend(sql: Sql, site: str, intervals: Mapping[str, Iterable[Interval]]) -> None:
+    """Add intervals to the coverage of a site's scan groups."""
+    new = {group: merge(found) for group, found in intervals.items()}
+    wanted = [(group, start - SLACK, start, until + SLACK) for group, found in new.items() for start, until in found]
+    touched: dict[str, set[Interval]] = {group: set() for group in new}
+    for at in range(0, len(wanted), AT_ONCE):
+        some = wanted[at : at + AT_ONCE]
+        rows = sql.execute(_TOUCHED.format(", ".join(["(?, ?, ?, ?)"] * len(some))), (*sum(some, ()), site, site))
+        for group, start, until in rows:
+            touched[group].add((start, until))
+    whole = {group: merge([*found, *touched[group]]) for group, found in new.items()}
+    over = [(site, group, start) for group, old in touched.items() for start, _ in old - set(whole[group])]
+    sql.executemany("DELETE FROM coverage WHERE site = ? AND scan_group = ? AND start = ?", sorted(over))
+    grown = [(site, group, *one) for group, found in whole.items() for one in found if one not in touched[group]]
+    sql.upsert("coverage", ("site", "scan_group", "start", "until"), sorted(grown), _LONGER)
+
+
+_TOUCHED = """
+SELECT c.scan_group, c.start, c.until FROM (VALUES {}) AS w
+JOIN coverage c ON c.scan_group = w.column1 AND c.start <= w.column4 AND c.until >= w.column2
+WHERE c.site = ? AND c.start >= coalesce((
+    SELECT max(m.start) FROM coverage m WHERE m.site = ? AND m.scan_group = w.column1 AND m.start <= w.column3
+), w.column3)"""
+"""Disjoint intervals in order: of those that begin before `start` only the last one can reach it."""
+_LONGER = "ON CONFLICT (site, scan_group, start) DO UPDATE SET until = excluded.until"

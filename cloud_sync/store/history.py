@@ -3,15 +3,16 @@
 Every query is bounded: by a limit of rows, by a number of steps, or by the keys that were asked for.
 """
 
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
+from cloud_sync.store import clocks
 from cloud_sync.store.alarms import COLUMNS, RECORD, record, stored
 from cloud_sync.store.base import Push, StoredTransition
 from cloud_sync.store.reader import PUSH_COLUMNS, StoreReader
+from cloud_sync.store.sql import NamedRow, named
 from sitekeeper.model.alarm import AlarmRecord
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.sample import Value
@@ -56,7 +57,11 @@ class AlarmSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the office has it: `id` tells the order of arrival, `at` and `source` are the site's wall times."""
+    """An event as the office has it: `id` tells the order of arrival, `at` and `source` are the site's wall times.
+
+    Where the site's clock was not to be believed, `corrected` is what `at` should have been, perhaps an estimate
+    (`estimated`, see `store.clocks`).
+    """
 
     id: int
     site: str
@@ -66,6 +71,8 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     device_sequence: int | None
     source: Micros | None
     late: bool
+    corrected: Micros | None = None
+    estimated: bool = False
 
 
 class HistoryReader(StoreReader):
@@ -74,6 +81,10 @@ class HistoryReader(StoreReader):
     def last_transition(self) -> int:
         """Return the id of the newest transition, 0 if there is none."""
         return int(self._rows("SELECT coalesce(max(id), 0) FROM transitions")[0][0])
+
+    def last_seen(self) -> list[tuple[str, bool, Micros]]:
+        """Return (site, online, when it was last heard) of all sites."""
+        return [(row[0], bool(row[1]), row[2]) for row in self._rows("SELECT site, online, last_seen FROM sites")]
 
     def transitions_after(self, number: int, limit: int) -> list[StoredTransition]:
         """Return up to `limit` transitions that arrived after the one with this id, in order of arrival."""
@@ -89,9 +100,13 @@ class HistoryReader(StoreReader):
         site: str = "",
         priority: str = "",
         device: str = "",
+        sites: Collection[str] | None = None,
     ) -> list[AlarmRecord]:
-        """Return alarms: the most urgent first, of those the ones that nobody has acknowledged, then the newest."""
-        where, arguments = ["1"], list[object]()
+        """Return alarms: the most urgent first, of those the ones that nobody has acknowledged, then the newest.
+
+        Without `sites` those of all sites.
+        """
+        where, arguments = ["1 = 1"], list[object]()
         for column, value in (("site", site), ("priority", priority), ("device", device)):
             if value:
                 where.append(f"{column} = ?")
@@ -99,6 +114,9 @@ class HistoryReader(StoreReader):
         if states:
             where.append(f"state IN ({_marks(states)})")
             arguments += states
+        if sites is not None:
+            where.append(f"site IN ({_marks(sites) or 'NULL'})")
+            arguments += sites
         sql = (
             f"SELECT {RECORD} FROM alarms WHERE {' AND '.join(where)}"  # noqa: S608 - our own columns
             " ORDER BY priority, state NOT IN ('B', 'D', 'LU'), raised DESC, key LIMIT ? OFFSET ?"
@@ -108,15 +126,16 @@ class HistoryReader(StoreReader):
     def alarm_counts(self, site: str = "") -> dict[tuple[str, str, str], int]:
         """Return how many alarms stand open, by (site, priority, state)."""
         rows = self._rows(
-            "SELECT site, priority, state, count(*) FROM alarms WHERE state <> 'A' AND (?1 = '' OR site = ?1)"
-            " GROUP BY site, priority, state",
-            site,
+            "SELECT site, priority, state, count(*) FROM alarms WHERE state <> 'A'"  # noqa: S608 - our own columns
+            f"{' AND site = ?' if site else ''} GROUP BY site, priority, state",
+            *([site] if site else []),
         )
         return {(row[0], row[1], row[2]): row[3] for row in rows}
 
-    def last_alarm_at(self) -> Micros | None:
-        """Return when the newest alarm of all was raised."""
-        found = self._rows("SELECT max(raised) FROM alarms")[0][0]
+    def last_alarm_at(self, sites: Collection[str] | None = None) -> Micros | None:
+        """Return when the newest alarm of all sites, or of some, was raised."""
+        where = "" if sites is None else f" WHERE site IN ({_marks(sites) or 'NULL'})"
+        found = self._rows(f"SELECT max(raised) FROM alarms{where}", *(sites or ()))[0][0]  # noqa: S608 - marks only
         return None if found is None else int(found)
 
     def causes(self, occurrences: Sequence[str]) -> dict[str, StoredTransition]:
@@ -127,12 +146,17 @@ class HistoryReader(StoreReader):
         )
         return {one.transition.occurrence: one for one in stored(self._rows(sql, *occurrences))}
 
+    def corrections(self, moves: Iterable[StoredTransition]) -> dict[int, tuple[Micros, bool]]:
+        """Return by id, for moves under a clock not to be believed, their true time and whether that is settled."""
+        numbers = [move.id for move in moves]
+        return {row[0]: (row[1], bool(row[2])) for row in self._rows(clocks.corrections(numbers), *numbers)}
+
     def pushes_of(self, occurrences: Sequence[str]) -> dict[str, list[Push]]:
         """Return the pushes about each occurrence, oldest first."""
         sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE occurrence IN ({_marks(occurrences)}) ORDER BY id"  # noqa: S608
         found: dict[str, list[Push]] = {one: [] for one in occurrences}
         for row in self._rows(sql, *occurrences):
-            push = msgspec.convert(dict(row), Push, strict=False)
+            push = msgspec.convert(named(row), Push, strict=False)
             found[push.occurrence].append(push)
         return found
 
@@ -147,18 +171,21 @@ class HistoryReader(StoreReader):
 
         Either way in order of arrival.
         """
+        of_device = f" AND {self._sql.dialect.device_of} = ?" if device else ""
         sql = (
-            "SELECT id, site, source_id, at, fields, device_sequence, source, late FROM events WHERE site = ?1"  # noqa: S608
-            f"{_OF_DEVICE if device else ''} AND id > ?3 ORDER BY id {'DESC' if after is None else 'ASC'} LIMIT ?4"
+            "SELECT e.id, e.site, source_id, at, fields, device_sequence, source, late,"  # noqa: S608 - our own words
+            " e.at - (b.t0 - b.mono0) + c.wall_less_mono AS corrected, coalesce(1 - c.trusted, 0) AS estimated"
+            f" FROM events e LEFT JOIN blocks b ON b.id = e.block {clocks.JOINED} WHERE e.site = ?"
+            f"{of_device} AND e.id > ? ORDER BY e.id {'DESC' if after is None else 'ASC'} LIMIT ?"
         )
-        rows = self._rows(sql, site, device, after or 0, limit)
+        rows = self._rows(sql, site, *([device] if device else []), after or 0, limit)
         found = [_event(row) for row in rows]
         return found[::-1] if after is None else found
 
     def pushes_after(self, number: int, limit: int) -> list[Push]:
         """Return up to `limit` rows of the push log after the one with this id, in order."""
         sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - our own columns
-        return [msgspec.convert(dict(row), Push, strict=False) for row in self._rows(sql, number, limit)]
+        return [msgspec.convert(named(row), Push, strict=False) for row in self._rows(sql, number, limit)]
 
     def push_counts(self) -> dict[tuple[str, str], int]:
         """Return how many rows the push log has, by (channel, state)."""
@@ -177,19 +204,22 @@ class HistoryReader(StoreReader):
         Args:
             members: the words of an enumeration as a JSON list; each counts as its place in it.
         """
-        number = self._point(site, point)
-        if number is None:
+        which = self._point(site, point)
+        if which is None:
             return []
+        as_number, words = self._as_number(members)
+        before = _BEFORE.format(number=as_number)
         found = [
             Step(at=row[0], low=row[1], high=row[1], last=row[1], samples=0)
-            for row in self._rows(_BEFORE, members, number, start)
+            for row in self._rows(before, *words, which, start)
         ]
+        of_step, last_of = _STEP.format(number=as_number), _LAST.format(number=as_number)
         for at in range(start, min(end, start + MOST_STEPS * step), step):
             # One short scan along the key for each step: grouping the whole window would sort it, 30 times slower.
             until = min(at + step, end)
-            [row] = self._rows(_STEP, members, number, at, until)
+            [row] = self._rows(of_step, *words, which, at, until)
             if row[2]:
-                last = self._rows(_LAST, members, number, at, until)
+                last = self._rows(last_of, *words, which, at, until)
                 value = last[0][0] if last else None
                 found.append(Step(at=at, low=row[0], high=row[1], last=value, samples=row[2]))
         return found
@@ -200,15 +230,17 @@ class HistoryReader(StoreReader):
         Args:
             known: disjoint and short: each costs two small queries. members: as for `steps`.
         """
-        number = self._point(site, point)
+        which = self._point(site, point)
+        as_number, words = self._as_number(members)
+        before, area_of = _BEFORE.format(number=as_number), _AREA.format(number=as_number)
         area = length = 0.0
-        for start, end in known if number is not None else ():
-            stood = self._rows(_BEFORE, members, number, start)
-            [row] = self._rows(_AREA, members, number, start, end)
+        for start, end in known if which is not None else ():
+            stood = self._rows(before, *words, which, start)
+            [row] = self._rows(area_of, *words, end, which, start, end)
             if stood and stood[0][1] is not None:
                 held = (end if row[0] is None else row[0]) - start
                 area, length = area + stood[0][1] * held, length + held
-            area, length = area + (row[1] or 0), length + (row[2] or 0)
+            area, length = area + (row[1] or 0), length + float(row[2] or 0)
         return area / length if length else None
 
     def bad(self, site: str, point: str, start: Micros, end: Micros) -> list[Mark]:
@@ -217,7 +249,7 @@ class HistoryReader(StoreReader):
         if number is None:
             return []
         marks: list[Mark] = []
-        for began, block, position, q in reversed(self._rows(_BAD, number, start, end, MOST_MARKS)):
+        for began, block, position, q in reversed(self._rows(_BAD, number, end, number, start, start, MOST_MARKS)):
             following = self._rows(_FOLLOWING, number, began, block, position)
             at, until = max(began, start), min(following[0][0], end) if following else end
             if at >= until:
@@ -228,23 +260,25 @@ class HistoryReader(StoreReader):
                 marks.append(Mark(start=at, end=until, what=str(q)))
         return marks
 
-    def coverage(self, site: str, group: str, start: Micros, end: Micros) -> list[tuple[Micros, Micros]]:
+    def coverage(
+        self, site: str, group: str, start: Micros, end: Micros, limit: int = MOST_MARKS
+    ) -> list[tuple[Micros, Micros]]:
         """Return the stretches of [start, end) that the record vouches for, in order."""
         rows = self._rows(
-            "SELECT max(start, ?), min(until, ?) FROM coverage WHERE site = ? AND scan_group = ? AND start < ?"
-            " AND until > ? ORDER BY start DESC LIMIT ?",
-            *(start, end, site, group, end, start, MOST_MARKS),
+            "SELECT start, until FROM coverage WHERE site = ? AND scan_group = ? AND start < ? AND until > ?"
+            " ORDER BY start DESC LIMIT ?",
+            *(site, group, end, start, limit),
         )
-        return [(row[0], row[1]) for row in reversed(rows)]
+        return [(max(row[0], start), min(row[1], end)) for row in reversed(rows)]
 
     def gaps(self, site: str, group: str, start: Micros, end: Micros) -> list[Mark]:
         """Return the gaps in [start, end) for which the site gave a cause, in order."""
         rows = self._rows(
-            'SELECT max(start, ?), min("end", ?), cause FROM gaps WHERE site = ? AND scan_group = ? AND start < ?'
-            ' AND "end" > ? ORDER BY start DESC LIMIT ?',
-            *(start, end, site, group, end, start, MOST_MARKS),
+            'SELECT start, "end", cause FROM gaps WHERE site = ? AND scan_group = ? AND start < ? AND "end" > ?'
+            " ORDER BY start DESC LIMIT ?",
+            *(site, group, end, start, MOST_MARKS),
         )
-        return [Mark(start=row[0], end=row[1], what=row[2]) for row in reversed(rows)]
+        return [Mark(start=max(row[0], start), end=min(row[1], end), what=row[2]) for row in reversed(rows)]
 
     def alarm_spans(self, site: str, device: str, start: Micros, end: Micros) -> list[AlarmSpan]:
         """Return when alarms of a device were true in [start, end), in order."""
@@ -260,14 +294,22 @@ class HistoryReader(StoreReader):
         rows = self._rows("SELECT id FROM points WHERE site = ? AND point = ?", site, point)
         return int(rows[0][0]) if rows else None
 
+    def _as_number(self, members: str) -> tuple[str, list[str]]:
+        """Return a good value as a number, and the arguments of that: a word's place in a list, else the number."""
+        words: list[str] = msgspec.json.decode(members)
+        places = " ".join(f"WHEN ? THEN {place}" for place in range(len(words)))
+        dialect = self._sql.dialect
+        number = f"CAST(CASE {dialect.word} {places} END AS DOUBLE PRECISION)" if words else dialect.number
+        return f"CASE WHEN s.q < 64 THEN {number} END", words
 
-def _event(row: sqlite3.Row) -> EventRow:
-    found = dict(row)
+
+def _event(row: NamedRow) -> EventRow:
+    found = named(row)
     found["fields"] = msgspec.json.decode(found["fields"])
     return msgspec.convert(found, EventRow, strict=False)
 
 
-def _spans(rows: Iterable[sqlite3.Row]) -> list[AlarmSpan]:
+def _spans(rows: Iterable[NamedRow]) -> list[AlarmSpan]:
     """Return one span for each time that an alarm's condition was true, from moves in order."""
     spans: list[AlarmSpan] = []
     standing: AlarmSpan | None = None
@@ -282,37 +324,30 @@ def _spans(rows: Iterable[sqlite3.Row]) -> list[AlarmSpan]:
     return spans if standing is None else [*spans, standing]
 
 
-def _marks(values: Sequence[object]) -> str:
+def _marks(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-_OF_DEVICE: Final = " AND substr(source_id, 1, instr(source_id, '/') - 1) = ?2"
-"""As the index has it."""
-
-# A good value as a number: the place of a word among the members (?1), else the number itself; text has none.
-_AS_NUMBER: Final = (
-    "CASE WHEN q >> 6 <> 0 THEN NULL"
-    " WHEN ?1 <> '[]' THEN (SELECT CAST(m.key AS REAL) FROM json_each(?1) m WHERE m.value = s.value)"
-    " WHEN typeof(value) IN ('integer', 'real') THEN CAST(value AS REAL) END"
-)
-_STEP: Final = f"""
+# {number} is a good value as a number; its arguments, if it has any, come first.
+_STEP: Final = """
 SELECT min(number), max(number), count(*)
-FROM (SELECT {_AS_NUMBER} AS number FROM samples s WHERE point = ?2 AND at >= ?3 AND at < ?4)"""  # noqa: S608
-_LAST: Final = f"""
-SELECT {_AS_NUMBER} AS number FROM samples s WHERE point = ?2 AND at >= ?3 AND at < ?4 AND number IS NOT NULL
-ORDER BY at DESC, block DESC, position DESC LIMIT 1"""  # noqa: S608 - our own text
+FROM (SELECT {number} AS number FROM samples s WHERE s.point = ? AND s.at >= ? AND s.at < ?) n"""
+_LAST: Final = """
+SELECT number
+FROM (SELECT {number} AS number, at, block, position FROM samples s WHERE s.point = ? AND s.at >= ? AND s.at < ?) n
+WHERE number IS NOT NULL ORDER BY at DESC, block DESC, position DESC LIMIT 1"""
 # When the first sample came, and of the good ones the sum of value times duration, and of the durations.
-_AREA: Final = f"""
+_AREA: Final = """
 SELECT min(at), sum(number * (until - at)), sum(CASE WHEN number IS NOT NULL THEN until - at END)
-FROM (SELECT at, {_AS_NUMBER} AS number, lead(at, 1, ?4) OVER (ORDER BY at, block, position) AS until
-      FROM samples s WHERE point = ?2 AND at >= ?3 AND at < ?4)"""  # noqa: S608 - our own text
-_BEFORE: Final = f"""
-SELECT at, {_AS_NUMBER} FROM samples s WHERE point = ?2 AND at < ?3 ORDER BY at DESC, block DESC, position DESC
-LIMIT 1"""  # noqa: S608 - our own text
+FROM (SELECT at, {number} AS number, lead(at, 1, ?) OVER (ORDER BY at, block, position) AS until
+      FROM samples s WHERE s.point = ? AND s.at >= ? AND s.at < ?) n"""
+_BEFORE: Final = """
+SELECT at, {number} FROM samples s WHERE s.point = ? AND s.at < ? ORDER BY at DESC, block DESC, position DESC
+LIMIT 1"""
 _BAD: Final = """
 SELECT at, block, position, q FROM samples
-WHERE point = ?1 AND at < ?3 AND q <> 0
-    AND at >= coalesce((SELECT max(at) FROM samples WHERE point = ?1 AND at <= ?2), ?2)
-ORDER BY at DESC, block DESC, position DESC LIMIT ?4"""
+WHERE point = ? AND at < ? AND q <> 0
+    AND at >= coalesce((SELECT max(at) FROM samples WHERE point = ? AND at <= ?), ?)
+ORDER BY at DESC, block DESC, position DESC LIMIT ?"""
 _FOLLOWING: Final = """
-SELECT at FROM samples WHERE point = ?1 AND (at, block, position) > (?2, ?3, ?4) ORDER BY at, block, position LIMIT 1"""
+SELECT at FROM samples WHERE point = ? AND (at, block, position) > (?, ?, ?) ORDER BY at, block, position LIMIT 1"""

@@ -1,21 +1,23 @@
 """Reading the central store, on a read-only connection: for ingest's start, the office, and `sk`."""
 
-import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cloud_sync.store import heads
+from cloud_sync.store import orders as given
 from cloud_sync.store.alarms import COLUMNS, RECORD, record, stored
 from cloud_sync.store.base import Known, PendingAck, Push, Shape, StoredTransition
 from cloud_sync.store.coverage import Interval, length, merge
+from cloud_sync.store.sql import Engine, NamedRow, Reading, named
+from cloud_sync.store.sqlite_sql import SqliteReading
 from sitekeeper.catalogue import Catalogue, decode
 from sitekeeper.model.alarm import AlarmRecord
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.command import Ack
-from sitekeeper.model.errors import StorageError
 from sitekeeper.model.quality import Q
 from sitekeeper.model.sample import Value
 
@@ -87,11 +89,18 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreReader:
-    """Reads one store. Belongs to the thread that made it. Every method raises StorageError if the file fails."""
+    """Reads one store: an SQLite file, or through a connection. Belongs to the thread that made it.
 
-    def __init__(self, path: Path) -> None:
-        self._sql = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
-        self._sql.row_factory = sqlite3.Row
+    Every method raises StorageError if the store fails.
+    """
+
+    def __init__(self, store: Path | Reading) -> None:
+        self._sql = SqliteReading(store) if isinstance(store, Path) else store
+
+    @property
+    def engine(self) -> Engine:
+        """Return which database it is."""
+        return self._sql.engine
 
     def close(self) -> None:
         """Close the connection."""
@@ -101,12 +110,24 @@ class StoreReader:
         """Return what an ingest starts from."""
         catalogues = self._rows("SELECT hash, payload FROM catalogues")
         positions = self._rows(
-            "SELECT site, epoch, max(sequence) FROM blocks WHERE stream = 'alarms' GROUP BY site, epoch"
+            "SELECT site, epoch, max(sequence) FROM blocks WHERE stream = 'alarms' AND quarantined = 0"
+            " GROUP BY site, epoch"
         )
+        alarms = {(row[0], row[1]): row[2] for row in positions}
+        for site, epoch, sequence in self._rows(
+            "SELECT site, epoch, sequence FROM blocks WHERE stream = 'alarms' AND quarantined = 1 ORDER BY sequence"
+        ):
+            if sequence == alarms.get((site, epoch), 0) + 1:  # it has taken its place, as in `turns`
+                alarms[site, epoch] = sequence
         return Known(
             catalogues={row[0]: Shape.of(decode(row[1])) for row in catalogues},
-            alarms={(row[0], row[1]): row[2] for row in positions},
+            alarms=alarms,
         )
+
+    def shape(self, catalogue: str) -> Shape | None:
+        """Return the shape of the catalogue with this hash, if the store has it."""
+        rows = self._rows("SELECT payload FROM catalogues WHERE hash = ?", catalogue)
+        return Shape.of(decode(bytes(rows[0][0]))) if rows else None
 
     def pending_acks(self) -> list[PendingAck]:
         """Return the acknowledgements that the site has not answered yet."""
@@ -119,7 +140,7 @@ class StoreReader:
         """Return the acknowledgements made here of one occurrence, oldest first."""
         columns = "id, occurrence, who, note, made, state, settled"
         rows = self._rows(f"SELECT {columns} FROM acks WHERE occurrence = ? ORDER BY made", occurrence)  # noqa: S608
-        return [msgspec.convert(dict(row), AckRow) for row in rows]
+        return [msgspec.convert(named(row), AckRow) for row in rows]
 
     def undecided(self) -> list[StoredTransition]:
         """Return the transitions about which notify has not decided, in order of arrival."""
@@ -132,7 +153,7 @@ class StoreReader:
 
     def alarms(self, *, site: str | None = None, open_only: bool = True) -> list[AlarmRecord]:
         """Return alarm records, the most urgent and oldest first; open means anything but normal."""
-        where = ["1"] + (["state <> 'A'"] if open_only else []) + (["site = ?"] if site is not None else [])
+        where = ["1 = 1"] + (["state <> 'A'"] if open_only else []) + (["site = ?"] if site is not None else [])
         rows = self._rows(
             f"SELECT {RECORD} FROM alarms WHERE {' AND '.join(where)} ORDER BY priority, raised",  # noqa: S608
             *([site] if site is not None else []),
@@ -164,11 +185,16 @@ class StoreReader:
 
     def latest(self, site: str, device: str | None = None) -> list[LatestRow]:
         """Return the newest sample of every point of a site, or of one device."""
+        dialect = self._sql.dialect
         sql = (
-            "SELECT p.site, p.point, p.type, p.unit, l.at, l.value, l.q FROM latest l JOIN points p ON p.id = l.point"
-            " WHERE p.site = ? AND (? IS NULL OR p.device = ?) ORDER BY p.point"
+            f"SELECT p.site, p.point, p.type, p.unit, l.at, l.q, {', '.join(f'l.{one}' for one in dialect.values)}"  # noqa: S608
+            " FROM latest l JOIN points p ON p.id = l.point WHERE p.site = ?"
+            f"{'' if device is None else ' AND p.device = ?'} AND NOT EXISTS"
+            " (SELECT 1 FROM latest o WHERE o.point = l.point AND (o.reach, o.epoch) > (l.reach, l.epoch))"
+            " ORDER BY p.point"
         )
-        return [msgspec.convert(dict(row), LatestRow) for row in self._rows(sql, site, device, device)]
+        rows = self._rows(sql, site, *([] if device is None else [device]))
+        return [_latest(row, dialect.value([row[one] for one in dialect.values])) for row in rows]
 
     def latest_value(self, site: str, point: str) -> LatestRow | None:
         """Return the newest sample of one point."""
@@ -176,8 +202,9 @@ class StoreReader:
 
     def pushes(self, occurrence: str | None = None, *, limit: int = 1_000) -> list[Push]:
         """Return pushes, of one occurrence or the newest of all, in the order in which they were made."""
-        sql = f"SELECT {PUSH_COLUMNS} FROM pushes WHERE ? IS NULL OR occurrence = ? ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return _pushes(self._rows(sql, occurrence, occurrence, limit))[::-1]
+        which = "" if occurrence is None else "WHERE occurrence = ? "
+        sql = f"SELECT {PUSH_COLUMNS} FROM pushes {which}ORDER BY id DESC LIMIT ?"  # noqa: S608 - our own columns
+        return _pushes(self._rows(sql, *([] if occurrence is None else [occurrence]), limit))[::-1]
 
     def unfinished_pushes(self) -> list[Push]:
         """Return the pushes that were planned or begun and not finished, in order."""
@@ -188,29 +215,55 @@ class StoreReader:
         """Return the account of every scan group of a site of which the record says anything in [start, end)."""
         known: dict[str, list[Interval]] = defaultdict(list)
         gaps: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
-        cover = (
-            "SELECT scan_group, max(start, ?2), min(until, ?3) FROM coverage WHERE site = ?1 AND start < ?3"
-            " AND until > ?2"
-        )
-        for row in self._rows(cover, site, start, end):
-            known[row[0]].append((row[1], row[2]))
-        gap = (
-            'SELECT scan_group, max(start, ?2), min("end", ?3), cause FROM gaps WHERE site = ?1 AND start < ?3'
-            ' AND "end" > ?2'
-        )
-        for row in self._rows(gap, site, start, end):
-            gaps[row[0]][row[3]].append((row[1], row[2]))
+        cover = "SELECT scan_group, start, until FROM coverage WHERE site = ? AND start < ? AND until > ?"
+        for row in self._rows(cover, site, end, start):
+            known[row[0]].append((max(row[1], start), min(row[2], end)))
+        gap = 'SELECT scan_group, start, "end", cause FROM gaps WHERE site = ? AND start < ? AND "end" > ?'
+        for row in self._rows(gap, site, end, start):
+            gaps[row[0]][row[3]].append((max(row[1], start), min(row[2], end)))
         return [_account(group, known[group], gaps[group]) for group in sorted(known.keys() | gaps.keys())]
 
-    def _rows(self, sql: str, *arguments: object) -> list[sqlite3.Row]:
-        try:
-            return self._sql.execute(sql, arguments).fetchall()
-        except sqlite3.Error as err:
-            raise StorageError(f"central store: {err}") from None
+    # commands and audits
+
+    def word(self, site: str) -> heads.Word | None:
+        """Return a site's latest word, which a command has to quote."""
+        return heads.word(self._sql, site)
+
+    def words(self) -> list[heads.Word]:
+        """Return the latest word of every site."""
+        return heads.words(self._sql)
+
+    def audit_heads(self, site: str) -> list[heads.Head]:
+        """Return the heads of its audit that a site told, oldest first."""
+        return heads.heads(self._sql, site)
+
+    def order(self, id_: str) -> given.OrderRow | None:
+        """Return a command given at this office."""
+        return given.find(self._sql, id_)
+
+    def orders(self, limit: int, sites: Sequence[str] | None = None) -> list[given.OrderRow]:
+        """Return the newest commands, of all sites or of some, the newest first."""
+        return given.latest(self._sql, limit, sites)
+
+    def office_audit(self) -> tuple[int, int | None]:
+        """Return how many rows the office's own audit has, and the number of the first that does not fit."""
+        return given.audited(self._sql)
+
+    def ask(self, statement: str, *arguments: object) -> Sequence[NamedRow]:
+        """Return what a query finds; for `streams`, `ledger`, `evidence` and `quarantine` beside this module."""
+        return self._sql.rows(statement, arguments)
+
+    def _rows(self, sql: str, *arguments: object) -> Sequence[NamedRow]:
+        return self._sql.rows(sql, arguments)
 
 
-def _pushes(rows: Iterable[sqlite3.Row]) -> list[Push]:
-    return [msgspec.convert(dict(row), Push, strict=False) for row in rows]
+def _latest(row: NamedRow, value: Value) -> LatestRow:
+    names = ("site", "point", "type", "unit", "at", "q")
+    return msgspec.convert({name: row[name] for name in names} | {"value": value}, LatestRow)
+
+
+def _pushes(rows: Iterable[NamedRow]) -> list[Push]:
+    return [msgspec.convert(named(row), Push, strict=False) for row in rows]
 
 
 def _account(group: str, known: list[Interval], gaps: dict[str, list[Interval]]) -> LedgerRow:
@@ -227,8 +280,8 @@ def _account(group: str, known: list[Interval], gaps: dict[str, list[Interval]])
     )
 
 
-def _site(row: sqlite3.Row) -> SiteRow:
-    found: dict[str, Any] = dict(row)
+def _site(row: NamedRow) -> SiteRow:
+    found: dict[str, Any] = named(row)
     found["names"] = msgspec.json.decode(found["names"])
     found["unsent"] = msgspec.json.decode(found["unsent"] or "{}")
     return msgspec.convert(found, SiteRow, strict=False)

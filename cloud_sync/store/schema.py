@@ -3,14 +3,17 @@
 Times are microseconds since the epoch, UTC. `q` is the packed quality byte (`sitekeeper.model.quality`), 0 is good.
 Booleans are 0 and 1, enumerations their words. Migrations only ever add.
 
-Read the views `v_samples`, `v_latest` and `v_holes`; the tables behind them hold numbers for points and blocks to save
-space. `coverage` and `gaps` together say what is known: inside coverage, no sample means no change; in a gap nothing
-is known, for the cause given.
+Read the views `v_samples`, `v_latest`, `v_minutes`, `v_hours` and `v_holes`; the tables behind them hold numbers for
+points and blocks to save space. `coverage` and `gaps` together say what is known: inside coverage, no sample means no
+change; in a gap nothing is known, for the cause given.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from cloud_sync.store import clocks, heads, orders, rollups, streams
+from sitekeeper import files
 from sitekeeper.model.errors import StorageError
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ VERSION = 1
 _FIRST = """
 CREATE TABLE sites (
     site TEXT PRIMARY KEY, names TEXT NOT NULL DEFAULT '{}', timezone TEXT NOT NULL DEFAULT 'UTC', catalogue TEXT,
-    online INTEGER NOT NULL DEFAULT 0, epoch TEXT, boot TEXT, version TEXT, clock_trusted INTEGER, window INTEGER,
+    online INTEGER NOT NULL DEFAULT 0, epoch TEXT, boot TEXT, version TEXT, clock_trusted INTEGER, "window" INTEGER,
     first TEXT, unsent TEXT, nonce TEXT, status_at INTEGER, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL);
 CREATE TABLE catalogues (
     hash TEXT PRIMARY KEY, site TEXT NOT NULL, payload BLOB NOT NULL, received INTEGER NOT NULL);
@@ -94,7 +97,7 @@ CREATE VIEW v_latest AS
 CREATE VIEW v_holes AS
     SELECT site, epoch, stream, sequence + 1 AS start, following - 1 AS "end"
     FROM (SELECT site, epoch, stream, sequence,
-                 LEAD(sequence) OVER (PARTITION BY site, epoch, stream ORDER BY sequence) AS following FROM blocks)
+                 LEAD(sequence) OVER (PARTITION BY site, epoch, stream ORDER BY sequence) AS following FROM blocks) b
     WHERE following > sequence + 1;
 """
 
@@ -102,6 +105,53 @@ _EVENTS_IN_ORDER = """
 CREATE INDEX events_of_site ON events (site);
 CREATE INDEX events_of_device ON events (site, substr(source_id, 1, instr(source_id, '/') - 1))"""
 """Both end in the row's id, as every index does: so the newest of a site or a device cost no sorting."""
+
+_LATEST_BY_EPOCH = """
+ALTER TABLE latest RENAME TO latest_before;
+CREATE TABLE latest (
+    point INTEGER NOT NULL, at INTEGER NOT NULL, value, q INTEGER NOT NULL, source INTEGER,
+    epoch TEXT NOT NULL, sequence INTEGER NOT NULL, position INTEGER NOT NULL, reach INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (point, epoch)) WITHOUT ROWID;
+INSERT INTO latest SELECT point, at, value, q, source, epoch, sequence, position, at FROM latest_before;
+DROP VIEW v_latest;
+DROP TABLE latest_before;
+CREATE VIEW v_latest AS
+    SELECT p.site, p.point, l.at, l.value, l.q, l.source, l.epoch, l.sequence, l.position
+    FROM latest l JOIN points p ON p.id = l.point
+    WHERE NOT EXISTS (SELECT 1 FROM latest o WHERE o.point = l.point AND (o.reach, o.epoch) > (l.reach, l.epoch))"""
+"""The last sample of each point in each epoch, and the latest time that the epoch reached for it: the furthest counts.
+
+So which one counts does not depend on the order in which the blocks of two epochs come.
+"""
+
+_VOLATILE = "CREATE INDEX transitions_told ON transitions (site) WHERE volatile = 1"
+"""Alarms told from memory that nothing has settled yet (`store.volatile`): hardly ever a row."""
+
+
+STEPS: Final = (
+    ("first", _FIRST),
+    ("events_in_order", _EVENTS_IN_ORDER),
+    ("volatile_alarms", _VOLATILE),
+    ("latest_by_epoch", _LATEST_BY_EPOCH),
+    ("commands_and_audit_heads", f"{orders.SCHEMA};\n{heads.SCHEMA}"),
+    ("completeness", f"{streams.TABLES};\n{streams.FILL}"),
+    ("boot_clocks", clocks.TABLE),
+    ("rollups", f"{rollups.TABLES};\n{rollups.FILL}"),
+)
+"""All migrations in order, by name; PostgreSQL gets the same ones, in its own words (`postgres_schema`)."""
+
+
+def statements(text: str) -> list[str]:
+    """Return the statements of a migration."""
+    return [one for one in text.split(";\n") if one.strip()]
+
+
+def _step(text: str) -> "Callable[[Database], None]":
+    def run(db: "Database") -> None:
+        for statement in statements(text):
+            db.execute(statement)
+
+    return run
 
 
 def prepare(path: Path) -> None:
@@ -114,17 +164,10 @@ def prepare(path: Path) -> None:
 
     migrations = Migrations("office")
 
-    @migrations()
-    def first(db: "Database") -> None:
-        for statement in _FIRST.split(";\n"):
-            if statement.strip():
-                db.execute(statement)
+    for name, text in STEPS:
+        migrations(name=name)(_step(text))
 
-    @migrations()
-    def events_in_order(db: "Database") -> None:
-        for statement in _EVENTS_IN_ORDER.split(";\n"):
-            db.execute(statement)
-
+    files.make_empty(path)
     db = Database(path)
     try:
         found = db.execute("PRAGMA application_id").fetchone()[0]
@@ -138,3 +181,10 @@ def prepare(path: Path) -> None:
         db.execute(f"PRAGMA user_version = {VERSION}")
     finally:
         db.close()
+
+
+def _each(db: "Database", script: str) -> None:
+    """Run the statements of a script inside the migration's own transaction."""
+    for statement in script.split(";\n"):
+        if statement.strip():
+            db.execute(statement)

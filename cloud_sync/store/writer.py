@@ -1,29 +1,46 @@
-"""One thread, one connection that writes and checkpoints: two of them can corrupt a file (SQLite before 3.51.3).
+"""One thread, one connection that writes: two of them can corrupt an SQLite file (before 3.51.3).
 
 After any error the connection is closed and opened again, and the caller is told whether the outcome is known. A job
 whose outcome is unknown may be given again: every job of the store changes nothing the second time.
 """
 
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from cloud_sync.store.sql import Sql
 from sitekeeper.model.errors import StorageError
 
 _T = TypeVar("_T")
-Work = Callable[[sqlite3.Connection], _T]
-
-LOG_PAGES = 4_096
-"""Pages in the log at which they are moved into the file: 16 MiB. Samples of 5,000 points touch a page of each point
-again with every few transactions; moving such a page at SQLite's usual 4 MiB writes it a quarter to a third more often.
-"""
+Work = Callable[[Sql], _T]
 
 MAX_JOBS = 1_000
 """Jobs waiting for the thread; beyond it `submit` refuses, and the caller tries again later."""
+
+
+class Link(Protocol):
+    """The writing connection; it opens itself when it is needed."""
+
+    @property
+    def retries(self) -> int:
+        """Return how often a transaction is tried again that the database itself asked to be repeated."""
+
+    def begin(self) -> Sql:
+        """Begin a transaction."""
+
+    def commit(self) -> None:
+        """Make it durable."""
+
+    def drop(self) -> None:
+        """Close the connection; what is open is rolled back."""
+
+    def again(self, err: Exception) -> bool:
+        """Tell whether the same transaction may succeed at once if it is tried again as a whole."""
+
+    def told(self, err: Exception, *, unknown: bool) -> Exception:
+        """Return the library's error as ours."""
 
 
 class Writer:
@@ -34,17 +51,10 @@ class Writer:
         inline: no thread; a job has run when `submit` returns. For the virtual site.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        failed: Callable[[], None],
-        inline: bool = False,
-    ) -> None:
-        self._path = path
+    def __init__(self, link: Link, *, failed: Callable[[], None], inline: bool = False) -> None:
+        self._link = link
         self._failed = failed
         self._inline = inline
-        self._sql: sqlite3.Connection | None = None
         self._jobs: queue.Queue[tuple[Work[Any], Future[Any]] | None] = queue.Queue(MAX_JOBS)
         self._thread = None if inline else threading.Thread(target=self._loop, name="store-writer", daemon=True)
         if self._thread is not None:
@@ -68,47 +78,26 @@ class Writer:
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
-        self._drop()
+        self._link.drop()
 
     def _loop(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._run(*job)
-        self._drop()
+        self._link.drop()
 
-    def _run(self, work: Work[_T], future: "Future[_T]") -> None:
+    def _run(self, work: Work[_T], future: "Future[_T]", tries: int = 0) -> None:
         """The store's task boundary: whatever happens goes to whoever waits for the future."""
         committing = False
         try:
-            sql = self._connection()
-            sql.execute("BEGIN IMMEDIATE")
-            result = work(sql)
+            result = work(self._link.begin())
             committing = True
-            sql.execute("COMMIT")
+            self._link.commit()
         except Exception as err:  # noqa: BLE001 - task boundary; the future carries it
-            self._drop()
+            self._link.drop()
             self._failed()
-            future.set_exception(_as_storage_error(err, unknown=committing))
+            if tries < self._link.retries and self._link.again(err):
+                self._run(work, future, tries + 1)
+            else:
+                future.set_exception(self._link.told(err, unknown=committing))
         else:
             future.set_result(result)
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._sql is None:
-            # Inline, the thread that opened it may not be the one that closes it.
-            self._sql = sqlite3.connect(self._path, isolation_level=None, timeout=5.0, check_same_thread=False)
-            self._sql.execute("PRAGMA journal_mode = WAL")
-            self._sql.execute("PRAGMA synchronous = FULL")
-            self._sql.execute("PRAGMA cache_size = -16384")
-            self._sql.execute("PRAGMA journal_size_limit = 67108864")
-            self._sql.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-        return self._sql
-
-    def _drop(self) -> None:
-        if self._sql is not None:
-            self._sql.close()  # rolls back what is open
-            self._sql = None
-
-
-def _as_storage_error(err: Exception, *, unknown: bool) -> Exception:
-    if isinstance(err, sqlite3.Error | OverflowError):
-        return StorageError(f"central store: {err}", unknown=unknown)
-    return err

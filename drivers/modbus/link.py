@@ -180,6 +180,8 @@ class Link:
             client.close()
             self._failures += 1
             raise LinkDown(self._why, endpoint=self.endpoint, count=self._failures)
+        # The numbers of the last connection go on: a late answer to its first request is not that to our first.
+        client.ctx.next_tid = int.from_bytes(self._transaction)
         self._client = client
         self._failures = 0
         self._silences.clear()

@@ -26,7 +26,8 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_options
 def list_(*, everything: bool, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """Alarms that want something, worst first."""
-    columns = ("priority", "state", "rule", "key", "raised", "acked_by", "occurrence")
+    delivered = () if office else ("delivered",)
+    columns = ("priority", "state", "rule", "key", "raised", "acked_by", *delivered, "occurrence")
     args = {"all": everything}
     sys.exit(listing("alarm.list", "alarm.list", args, columns, socket_=office or socket_, as_json=as_json, lang=lang))
 

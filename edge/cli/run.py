@@ -59,7 +59,8 @@ def _leaves(error: BaseException) -> list[str]:
 
 async def _serve(site: "Site", socket_: Path) -> None:
     """Run until a signal asks to stop; then everything that waits is made durable."""
-    from edge.app import App, Wiring, office_connect
+    from edge.app import App, Wiring
+    from edge.brokers import office_connect
     from edge.clock_trust import synchronised
     from edge.service import Service
     from sitekeeper.model.clock import SystemClock

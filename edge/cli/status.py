@@ -36,9 +36,9 @@ def _print(item: dict[str, Any], problems: list[Problem]) -> None:
         ("part", "state", "detail"),
         [
             ("gateway", "running", f"{item['site']} up {item['uptime_s']} s, version {item['version']}"),
-            ("clock", "trusted" if item["clock_trusted"] else "not synchronised", item["at"]),
+            ("clock", "trusted" if item["clock_trusted"] else "not synchronised", _clock(item)),
             ("office", office["state"], f"{heard}, waiting: {waiting}"),
-            ("outbox", outbox["state"], f"samples dropped: {outbox['samples_dropped']}"),
+            ("outbox", outbox["state"], _kept(outbox)),
             ("devices", f"{devices['online']} of {devices['all']} answer", ", ".join(devices["silent"]) or "-"),
             ("alarms", f"{alarms['active']} active", f"{alarms['unacked']} to acknowledge"),
             ("commands", f"{commands['standing']} stand", f"{len(commands['unsettled'])} not as they should"),
@@ -46,3 +46,16 @@ def _print(item: dict[str, Any], problems: list[Problem]) -> None:
     )
     for problem in problems:
         click.echo(f"{problem.code}: {problem.message}\n  next: {problem.hint}", err=True)
+
+
+def _kept(outbox: dict[str, Any]) -> str:
+    told = f", alarms only in memory: {outbox['alarms_volatile']}" if outbox["alarms_volatile"] else ""
+    lasts = f", room for {outbox['hours']:,g} h without the office" if outbox["hours"] is not None else ""
+    full = ", no room: alarms go on in the reserve" if outbox["no_room"] else ""
+    return f"samples dropped: {outbox['samples_dropped']}{told}{lasts}{full}"
+
+
+def _clock(item: dict[str, Any]) -> str:
+    ahead = item["office"].get("office_clock_ahead_s")
+    shown = f", by the office's clock {ahead:+g} s" if ahead is not None and not item["clock_trusted"] else ""
+    return f"{item['at']}{shown}"

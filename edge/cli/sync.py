@@ -5,11 +5,12 @@ import sys
 import click
 
 from edge.cli.output import facts, lang_option, listing, options
+from edge.cli.quarantine import quarantine
 
 
 @click.group()
 def sync() -> None:
-    """What waits for the office, and what it has: status, ledger."""
+    """What waits for the office, and what it has: status, retry, ledger, quarantine."""
 
 
 @sync.command()
@@ -20,13 +21,33 @@ def status(*, socket_: str | None, as_json: bool, lang: str) -> None:
 
 
 @sync.command()
+@options
+def retry(*, socket_: str | None, as_json: bool, lang: str) -> None:
+    """Connect or ask now, and send again what was held back: after something was mended."""
+    sys.exit(facts("sync.retry", "sync.retry", {}, socket_=socket_, as_json=as_json, lang=lang))
+
+
+@sync.command()
 @click.option("--office", metavar="SOCKET", required=True, help="The office's local socket: it keeps the ledger.")
-@click.option("--site", "site_id", required=True)
+@click.option("--site", "site_id", default="", help="One site; without it a sum for each.")
+@click.option("--day", default="", metavar="DATE", help="A day of the site's own time zone, or `today`.")
+@click.option("--points", is_flag=True, help="Per point instead of per scan group, with the number of its records.")
+@click.option("--point", default="", metavar="DEVICE/NAME", help="One point.")
 @click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")
 @lang_option
-def ledger(*, office: str, site_id: str, as_json: bool, lang: str) -> None:
-    """Per scan group: seconds vouched for, seconds in gaps by cause, seconds unexplained (which must be 0)."""
-    columns = ("scan_group", "from", "to", "known_s", "gap_s", "causes", "unexplained_s")
-    sys.exit(
-        listing("sync.ledger", "sync.ledger", {"site": site_id}, columns, socket_=office, as_json=as_json, lang=lang)
-    )
+def ledger(*, office: str, site_id: str, day: str, points: bool, point: str, as_json: bool, lang: str) -> None:
+    """Seconds known, in gaps by cause, awaited, and unexplained (which must be 0)."""
+    figures = ("known_s", "gap_s", "causes", "awaited_s", "unexplained_s")
+    if not site_id:
+        columns: tuple[str, ...] = ("site", "day", "span_s", *figures, "records_dropped")
+    elif points or point:
+        columns = ("point", "records", "span_s", *figures)
+    elif day:
+        columns = ("scan_group", "from", "to", "span_s", *figures)
+    else:
+        columns = ("scan_group", "from", "to", "known_s", "gap_s", "causes", "unexplained_s")
+    args = {"site": site_id, "day": day, "points": points, "point": point}
+    sys.exit(listing("sync.ledger", "sync.ledger", args, columns, socket_=office, as_json=as_json, lang=lang))
+
+
+sync.add_command(quarantine)

@@ -3,6 +3,10 @@
 The task lives as long as there is something to do or to wait for. A newer, stronger claim interrupts the read-back of
 the one before. A write is tried once; again only after an outage of the device, if its effect is not seen then.
 
+No claim is carried out before its row in the audit is on the disk, with one exception: what is claimed for life safety
+(priorities 1 and 2) goes ahead while the disk fails, and its rows follow in their order when it is back. A rule's other
+claims stand meanwhile and are tried again; a person's are refused.
+
 Life safety is more stubborn, and so is giving a point back: a frame that is lost once must not keep a door locked in a
 fire, or free after it. What is claimed for life safety is looked after as long as it stands, and written again when it
 is not seen to stand. A device that missed a reading a moment ago may well be there: it is written to all the same.
@@ -28,7 +32,10 @@ GUARDED_WITHIN: Final[Micros] = SECOND
 """The same for a write with an interlock: what was seen to be clear must not be long ago."""
 
 DURABLE_WITHIN: Final[Micros] = 2 * SECOND
-"""How long a person's command waits for its row in the audit; without one it is not carried out."""
+"""How long a command waits for its row in the audit; without one it is not carried out. Life safety does not wait."""
+
+NOT_RECORDED: Final = "not-recorded"
+"""Reason of a command that was not carried out because its row in the audit did not become durable."""
 
 LOOK: Final[Micros] = 100 * MS
 """How often it is looked whether a write has shown its effect."""
@@ -197,18 +204,22 @@ class Line:
     def _next_look(self) -> Micros | None:
         """Return when to look after the point; None: nobody's safety needs it, or the device's return will tell."""
         holder = self.held
-        safety = holder is not None and _for_safety(holder) and holder.id in self.results
-        if not (safety or self._parked) or not self._desk.present(None).online(self.target):
+        cared_for = holder is not None and holder.id in self.results and self._cared_for(holder)
+        if not (cared_for or self._parked) or not self._desk.present(None).online(self.target):
             return None
         return self._looked + self._again
 
+    def _cared_for(self, claim: Claim) -> bool:
+        """Tell whether a claim that was carried out is looked after: for safety, or because the disk was not ready."""
+        return _for_safety(claim) or self.results[claim.id].reason == NOT_RECORDED
+
     def _look_after(self) -> None:
-        """What life safety claims and is not seen to stand is written again; and so is giving the point back."""
+        """What is cared for and not seen to stand is written again; and so is giving the point back."""
         due, now, holder = self._next_look(), self._desk.clock.monotonic(), self.held
         if due is None or now < due:
             return
         self._looked, self._again, self._parked = now, min(2 * self._again, AGAIN_MOST), False
-        if holder is None or not _for_safety(holder):
+        if holder is None or not self._cared_for(holder):
             return
         stands, result = self._stands(holder), self.results[holder.id]
         if stands:
@@ -280,9 +291,9 @@ class Line:
             guard.ready(self.target, self._desk.present(None))
             self.wishes = claims.writing(self.wishes, step, relinquishes=self.target.relinquishes)
             durable = self._desk.tell(self.target.id, self.wishes, claim, Result("accepted"))
-            if claim.person:
+            if claim.priority > SAFETY:
                 if durable is None or not await _durable(durable):
-                    return Result("refused", "not-recorded", "the disk does not take it")
+                    return Result("refused", NOT_RECORDED, "the disk does not take it")
                 guard.ready(self.target, self._desk.present(None))
         except Refused as refused:
             return Result("refused", refused.reason, refused.detail)

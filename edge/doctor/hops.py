@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from edge.doctor.devices import probe
 from edge.doctor.finding import Facts
-from edge.doctor.office import FRESH_S, REACHED, STARTING_S
+from edge.doctor.office import REACHED, STARTING_S, unreceived
 from sitekeeper.texts import text
 
 _BACNET: Final = re.compile(r"(\S+) device (\d+)")
@@ -217,12 +217,12 @@ def _office(facts: Facts) -> Hop:
     fields = {"age": "-" if age is None else age, "blocks": unsent}
     if uplink["state"] == "none":
         return Hop(name="office", state="ok", said="office-none")
+    if uplink["state"] in REACHED and unreceived(uplink, unsent, uptime):
+        said = "office-never" if age is None else "office-silent"
+        return Hop(name="office", state="broken", said=said, fields=fields, next="sk sync status")
     if block is not None and block["released"]:
         return Hop(name="office", state="ok", said="office-has", fields={**fields, "sequence": block["sequence"]})
     if uplink["state"] not in REACHED:
         return Hop(name="office", state="unknown", said="office-waits", fields=fields)
-    if unsent and (uptime > STARTING_S if age is None else age > FRESH_S):
-        said = "office-never" if age is None else "office-silent"
-        return Hop(name="office", state="broken", said=said, fields=fields, next="sk sync status")
     return Hop(name="office", state="unknown" if unsent else "ok", said="office-soon" if unsent else "office-all",
                fields=fields)  # fmt: skip

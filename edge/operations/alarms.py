@@ -36,7 +36,7 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
 async def _every(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
     for record in sorted(gateway.pipeline.book.records(), key=lambda r: (r.priority, -r.changed)):
         if args.get("all") or record.state is not AlarmState.NORMAL:
-            yield _alarm(record)
+            yield _alarm(record) | {"delivered": _delivered(gateway, record)}
 
 
 async def _show(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
@@ -109,6 +109,14 @@ def _find(gateway: Gateway, wanted: str) -> AlarmRecord:
 def _alarm(record: AlarmRecord) -> Item:
     item: Item = msgspec.to_builtins(record)
     return item | {"raised": rfc3339(record.raised), "changed": rfc3339(record.changed)}
+
+
+def _delivered(gateway: Gateway, record: AlarmRecord) -> bool | None:
+    """Tell whether the office has acknowledged what raised the alarm; None if that stands in an earlier file."""
+    epoch, _, sequence = record.occurrence.rpartition("@")[2].rpartition("-")
+    if epoch != gateway.outbox.epoch or not sequence.isdecimal():
+        return None
+    return int(sequence) < gateway.outbox.unsent("alarms").oldest
 
 
 def named(move: Transition) -> Item:

@@ -1,6 +1,6 @@
 """The parts of a running gateway that its operations speak of, and the few words that all of them use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -13,6 +13,7 @@ from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.poller import Poller
 from edge.settings.values import Site
+from edge.watches import Watches
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import NotFound, Refused
 from sitekeeper.model.point import ONLINE
@@ -30,7 +31,7 @@ class UplinkFacts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """One running daemon. `started` is monotonic."""
+    """One running daemon. `started` is monotonic; `retry` has the uplink connect or ask at once."""
 
     site: Site
     outbox_path: Path
@@ -38,8 +39,10 @@ class Gateway:
     pollers: Mapping[str, Poller]
     outbox: Outbox
     uplink: UplinkFacts
+    retry: Callable[[], None] | None = None
     door: AlarmDoor
     commander: Commander
+    watches: Watches
     clock: Clock
     boot: str
     started: Micros

@@ -6,17 +6,24 @@ from functools import partial
 from edge import health
 from edge.operations.gateway import Gateway, Item, rfc3339
 from edge.socket_api import Operation
+from edge.trust import keeping
 from sitekeeper import __version__
-from sitekeeper.block import STREAMS
+from sitekeeper.block import STREAMS, Stream, decode
 from sitekeeper.control import Problem
 from sitekeeper.model.alarm import ACTIVE, UNACKED
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.command import Actor
+from sitekeeper.model.errors import FormatError, Refused, StorageError
 
 
 def operations(gateway: Gateway) -> dict[str, Operation]:
-    """Return `status` and `sync.status`."""
-    return {"status": partial(_status, gateway), "sync.status": partial(_sync, gateway)}
+    """Return `status`, `outbox.stats`, `sync.status` and `sync.retry`."""
+    return {
+        "status": partial(_status, gateway),
+        "outbox.stats": partial(_outbox, gateway),
+        "sync.status": partial(_sync, gateway),
+        "sync.retry": partial(_retry, gateway),
+    }
 
 
 async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
@@ -44,11 +51,14 @@ async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator
             "path": str(gateway.outbox_path),
             "unsent": {stream: gateway.outbox.unsent(stream).blocks for stream in STREAMS},
             "samples_dropped": gateway.pipeline.dropped,
+            "alarms_volatile": facts.volatile,
+            "no_room": str(gateway.outbox.short or ""),
+            "hours": gateway.outbox.hours(),
         },
         "office": uplink,
         "commands": commands,
         "events_missing": {name: len(ranges) for name, ranges in gateway.pipeline.occurrences.missing().items()},
-        "problems": [*_commands(commands), *health.problems(facts)],
+        "problems": [*_commands(commands), *keeping.problems(uplink), *health.problems(facts)],
     }
 
 
@@ -64,12 +74,53 @@ def _commands(report: Item) -> list[Problem]:
     ]
 
 
+async def _outbox(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
+    outbox = gateway.outbox
+    depth, usage = outbox.depth(), outbox.usage()
+    yield {
+        "path": str(gateway.outbox_path),
+        "epoch": outbox.epoch,
+        "no_room": str(outbox.short or ""),
+        "unsent": {stream: outbox.unsent(stream).blocks for stream in STREAMS},
+        "salvaged": sum(last - first + 1 for found in outbox.salvaged().values() for first, last in found),
+        "hours": outbox.hours(),
+        "bytes_a_second": {"hour": round(depth.hour, 1), "minute": round(depth.minute, 1)},
+        "bytes_waiting": depth.unsent,
+        "bytes_that_may_wait": depth.capacity,
+        **usage._asdict(),
+    }
+
+
 async def _sync(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
     yield {
         "epoch": gateway.outbox.epoch,
         "uplink": gateway.uplink(),
+        "hours": gateway.outbox.hours(),
         "unsent": {stream: gateway.outbox.unsent(stream)._asdict() for stream in STREAMS},
+        "oldest_age_s": {stream: _oldest_age(gateway, stream) for stream in STREAMS},
+        "buffer_hours_left": gateway.outbox.depth().hours,
     }
+
+
+async def _retry(gateway: Gateway, actor: Actor, _args: Item) -> AsyncIterator[Item]:
+    if gateway.retry is None:
+        reason = "no-office"
+        raise Refused(reason, "this site has no office")
+    if actor.role == "viewer":
+        reason = "not-allowed"
+        raise Refused(reason, f"{actor.role} may not retry")
+    gateway.retry()
+    yield {"state": gateway.uplink()["state"], "asked": True}
+
+
+def _oldest_age(gateway: Gateway, stream: Stream) -> float | None:
+    """Return the seconds since the oldest unsent block was begun; None if there is none, or it cannot be read."""
+    oldest = gateway.outbox.unsent(stream)
+    try:
+        payload = gateway.outbox.read(stream, oldest.oldest) if oldest.blocks else None
+        return None if payload is None else round(max(0, gateway.clock.wall() - decode(payload).t0) / SECOND, 1)
+    except (FormatError, StorageError):
+        return None
 
 
 def _facts(gateway: Gateway) -> health.Facts:
@@ -79,7 +130,10 @@ def _facts(gateway: Gateway) -> health.Facts:
     return health.Facts(
         clock_trusted=gateway.clock.trusted(),
         writer_error=str(problem) if problem else "",
+        volatile=gateway.watches.disk.volatile,
         office=uplink["state"],
+        nobody=uplink.get("nobody_listens", False),
+        revoked=uplink.get("revoked", False),
         receipt_age=None if age is None else int(age * SECOND),
         unsent=sum(gateway.outbox.unsent(stream).blocks for stream in STREAMS),
         silent_devices=tuple(device for device, s in samples.items() if s is not None and s.value is not True),

@@ -9,10 +9,12 @@ from typing import Final, Self
 
 import msgspec
 
-from edge.outbox import schema
+from edge.outbox import damage, salvage, schema, space, tables
+from edge.outbox.drops import Note
+from edge.outbox.pace import Depth, Usage, depth
 from edge.outbox.pending import Job
-from edge.outbox.ranges import contains
-from edge.outbox.records import AsOf, Limits, Sealed, StartState, Unsent
+from edge.outbox.ranges import Ranges, contains
+from edge.outbox.records import AsOf, Damaged, Limits, Sealed, StartState, Unsent
 from edge.outbox.store import Store
 from edge.outbox.writer import Committed, Writer
 from sitekeeper import catalogue
@@ -22,16 +24,23 @@ from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.errors import StorageError
 
 _READ: Final[dict[Stream, str]] = {
-    "alarms": "SELECT payload FROM blocks_alarms WHERE sequence = ?",
-    "events": "SELECT payload FROM blocks_events WHERE sequence = ?",
-    "samples": "SELECT payload FROM blocks_samples WHERE sequence = ?",
+    "alarms": "SELECT sequence, count, t0, t1, payload, digest FROM blocks_alarms WHERE sequence = ?",
+    "events": "SELECT sequence, count, t0, t1, payload, digest FROM blocks_events WHERE sequence = ?",
+    "samples": "SELECT sequence, count, t0, t1, payload, digest FROM blocks_samples WHERE sequence = ?",
 }
+_READ_SALVAGED: Final = (
+    "SELECT epoch, stream, sequence, count, t0, t1, released, payload, digest FROM salvaged"
+    " WHERE epoch = ? AND stream = ? AND sequence = ?"
+)
 
 
 class Outbox:
     """One open outbox file. Made by `open`; all calls come from one thread, except that futures resolve on another."""
 
-    def __init__(self, lock: int, store: Store, writer: Writer, reader: sqlite3.Connection, state: StartState) -> None:
+    def __init__(
+        self, lock: int, store: Store, writer: Writer, reader: sqlite3.Connection, state: StartState, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._lock = lock
         self._store = store
         self._writer = writer
@@ -39,6 +48,8 @@ class Outbox:
         self._state = state
         self._next = {stream: last + 1 for stream, last in state.sequences.items()}
         self._closed = False
+        self._telling: Future[None] = Future()
+        self._telling.set_result(None)
 
     @classmethod
     def open(
@@ -51,6 +62,7 @@ class Outbox:
         limits: Limits | None = None,
         on_commit: Committed | None = None,
         make_epoch: Callable[[], str] | None = None,
+        own: bytes | None = None,
     ) -> Self:
         """Open or create the outbox of `site` at `path`.
 
@@ -58,13 +70,15 @@ class Outbox:
             inline: no thread; every append has committed when it returns.
             on_commit: told the blocks of every commit, on the writer's thread; neither blocks nor raises.
             make_epoch: names the epoch of a new file; random by default.
+            own: the site's catalogue, for a damaged file that has lost it: without one no block says what times
+                it accounts for.
 
         Raises:
             StorageError: in use by another process, not an outbox, of another site, newer, or damaged.
         """
         lock = schema.lock(path)
         try:
-            store = Store(path, site, make_epoch)
+            store = _open_or_save(path, site, make_epoch, lock, clock, own)
             try:
                 state = store.start_state()
                 reader = schema.connect_reader(path)
@@ -75,7 +89,7 @@ class Outbox:
             os.close(lock)
             raise
         writer = Writer(store, clock, limits or Limits(), inline=inline, on_commit=on_commit)
-        return cls(lock, store, writer, reader, state)
+        return cls(lock, store, writer, reader, state, clock)
 
     @property
     def epoch(self) -> str:
@@ -86,6 +100,11 @@ class Outbox:
     def problem(self) -> StorageError | None:
         """Why nothing becomes durable at present; None while all is well."""
         return self._writer.problem
+
+    @property
+    def short(self) -> StorageError | None:
+        """Why samples have no room at present; None while they have. Alarms and events go on in the reserve."""
+        return self._writer.short
 
     @property
     def dead(self) -> bool:
@@ -115,6 +134,7 @@ class Outbox:
         as_of: AsOf | None = None,
         until: Mapping[str, Micros] | None = None,
         audit: Sequence[bytes] = (),
+        told: Note | None = None,
     ) -> Future[None]:
         """Store all of this in one transaction; the future resolves when it is durable, and cannot be cancelled.
 
@@ -124,6 +144,7 @@ class Outbox:
             rule_state: by rule instance; None removes it. `as_of`: the moment for which it is true.
             until: per scan group the wall time up to which the record accounts for it now.
             audit: rows for the hash chain.
+            told: what `untold` gave, if `blocks` tell it: it is forgotten in this transaction.
 
         Raises:
             ValueError: a block is not the next of its stream.
@@ -142,11 +163,25 @@ class Outbox:
             as_of=as_of,
             until=tuple((until or {}).items()),
             audit=tuple(audit),
+            told=told,
             urgent=bool(alarms or audit) or any(block.stream != "samples" for block in blocks),
         )
         future = self._writer.submit(job)
         self._next = following
+        if told is not None:
+            self._telling = future
         return future
+
+    def untold(self) -> Note | None:
+        """Return what was dropped, or lost with another file, and was not told yet; None if there is nothing.
+
+        It is given once: after an append with `told` nothing comes until that append is durable. Nothing comes while
+        samples have no room either: what tells of them would be dropped too.
+        """
+        if self.short is not None or not self._telling.done():
+            return None
+        note = self._store.untold()
+        return note if note.dropped or note.gaps or note.salvage else None
 
     def put_catalogue(self, payload: bytes) -> Future[None]:
         """Store a catalogue under its hash; appends made after it become durable after it.
@@ -163,9 +198,12 @@ class Outbox:
             False if it was not taken: another epoch, or the writer is behind. Nothing is lost by that: the office
             gives its receipt again when it gets the block again.
         """
-        if epoch != self.epoch or self._writer.full(samples=False):
+        if self._writer.full(samples=False) or not (epoch == self.epoch or any(epoch == e for e, _ in self.salvaged())):
             return False
-        self._writer.submit(Job(release=tuple(ranges)))
+        if epoch == self.epoch:
+            self._writer.submit(Job(release=tuple(ranges)))
+        else:
+            self._writer.submit(Job(release_salvaged=tuple((epoch, *each) for each in ranges)))
         return True
 
     def flush(self, timeout: float = 10.0) -> None:
@@ -209,7 +247,39 @@ class Outbox:
         """
         if not history and contains(self._store.released[stream], sequence):
             return None
-        return self._one(_READ[stream], sequence)
+        return self._one(f"blocks_{stream}", _READ[stream], sequence)
+
+    def salvaged(self) -> Mapping[tuple[str, Stream], Ranges]:
+        """Return which blocks of earlier epochs still wait for a receipt: ranges by epoch and stream."""
+        return self._store.salvaged
+
+    def read_salvaged(self, epoch: str, stream: Stream, sequence: int) -> bytes | None:
+        """Return the bytes of a block that was saved from an earlier file; None if it is not there.
+
+        Raises:
+            StorageError: the file cannot be read; `Damaged` if it is.
+        """
+        return self._one("salvaged", _READ_SALVAGED, epoch, stream, sequence)
+
+    def depth(self) -> Depth:
+        """Return how much the outbox can still take, and how long that lasts."""
+        (in_use, spare), limits = self._writer.sizes, self._writer.limits
+        room = in_use + spare + space.room(self._store.path)
+        kept, waiting = self._store.counts()
+        unsent = int(in_use * waiting / kept) if kept else 0
+        return depth(self._writer.pace, self._clock.monotonic(), unsent=unsent, capacity=min(limits.max_size, room))
+
+    def hours(self) -> float | None:
+        """Return for how many hours without the office there is room, at the rate of the last hour; None: not known."""
+        hours = self.depth().hours
+        return None if hours is None else round(hours, 1)
+
+    def usage(self) -> Usage:
+        """Return the bytes of the file, of the filesystem and of the reserve."""
+        in_use, spare = self._writer.sizes
+        reserve = self._writer.limits.reserve
+        kept = space.Reserve(self._store.path, reserve).held
+        return Usage(in_use, spare, self._writer.limits.max_size, space.room(self._store.path), reserve if kept else 0)
 
     def catalogue(self, catalogue_hash: str) -> bytes | None:
         """Return a durable catalogue's bytes.
@@ -217,7 +287,9 @@ class Outbox:
         Raises:
             StorageError: the file cannot be read.
         """
-        return self._one("SELECT payload FROM catalogues WHERE hash = ?", catalogue_hash)
+        with schema.errors(self._store.path, "cannot read"):
+            row = self._reader.execute("SELECT payload FROM catalogues WHERE hash = ?", (catalogue_hash,)).fetchone()
+        return bytes(row[0]) if row else None
 
     def audit_tail(self, count: int = 1_000) -> list[bytes]:
         """Return the latest durable audit rows, oldest first.
@@ -229,7 +301,42 @@ class Outbox:
             rows = self._reader.execute("SELECT record FROM audit ORDER BY n DESC LIMIT ?", (count,)).fetchall()
         return [row[0] for row in reversed(rows)]
 
-    def _one(self, statement: str, key: int | str) -> bytes | None:
-        with schema.errors(self._store.path, "cannot read"):
-            row = self._reader.execute(statement, (key,)).fetchone()
-        return bytes(row[0]) if row else None
+    def _one(self, table: str, statement: str, *key: int | str) -> bytes | None:
+        """Return the payload of a block, checked: damage ends this process, and the next start saves what it can."""
+        try:
+            with schema.errors(self._store.path, "cannot read"):
+                row = self._reader.execute(statement, key).fetchone()
+            if row is not None:
+                tables.block_sound(self._store.path, table, row)
+        except Damaged as error:
+            damage.mark(self._store.path, str(error))
+            raise
+        return bytes(row[-2]) if row else None
+
+
+def _open_or_save(
+    path: Path, site: str, make_epoch: Callable[[], str] | None, lock: int, clock: Clock, own: bytes | None
+) -> Store:
+    """Open the file; one that is damaged or not the one of before is moved aside, and what it holds is saved.
+
+    Raises:
+        StorageError: the file is not ours to touch, or the disk refused.
+    """
+    instances = damage.Instances(lock)
+    if (folder := salvage.unfinished(path)) is not None:
+        salvage.rebuild(path, folder, site, make_epoch, own)
+    else:
+        try:
+            if why := damage.marked(path):
+                raise Damaged(why)
+            before = instances.epoch
+            store = Store(path, site, make_epoch, instances=instances)
+            if before not in {"", store.epoch}:
+                store.tell_of(before)
+            return store
+        except Damaged as error:
+            salvage.refuse_foreign(path, site)
+            folder = salvage.quarantine(path, str(error), clock.wall())
+        salvage.rebuild(path, folder, site, make_epoch, own)
+    instances.forget()
+    return Store(path, site, make_epoch, instances=instances)

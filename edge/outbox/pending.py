@@ -3,8 +3,10 @@
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
+from edge.outbox.drops import Note
 from edge.outbox.records import AsOf, Limits, Sealed
 from sitekeeper.block import Stream
 from sitekeeper.model.clock import Micros
@@ -28,6 +30,8 @@ class Job:
     until: tuple[tuple[str, Micros], ...] = ()
     audit: tuple[bytes, ...] = ()
     release: tuple[tuple[Stream, int, int], ...] = ()
+    release_salvaged: tuple[tuple[str, Stream, int, int], ...] = ()
+    told: Note | None = None
     catalogue: tuple[str, bytes] | None = None
     urgent: bool = False
     at: float = 0.0
@@ -45,7 +49,7 @@ class Job:
     @property
     def receipt_only(self) -> bool:
         """Tell whether it can wait for another append: if it is lost, the block is sent and receipted once more."""
-        return bool(self.release) and not self.urgent
+        return bool(self.release or self.release_salvaged) and not self.urgent
 
     @property
     def samples_only(self) -> bool:
@@ -94,6 +98,38 @@ class Pending:
                 break
             taken.append(job)
         return taken
+
+    def first(self, count: int) -> list[Job]:
+        """Return the `count` oldest appends; they stay."""
+        return list(islice(self._jobs, count))
+
+    def upto_urgent(self) -> list[Job]:
+        """Return everything up to the last append that cannot wait for room, however much it is; it stays."""
+        jobs = list(self._jobs)
+        while jobs and not jobs[-1].urgent:
+            jobs.pop()
+        return jobs
+
+    def receipts_first(self) -> int:
+        """Put receipts in front, since they make history of blocks long durable; return how many there are."""
+        receipts = [job for job in self._jobs if job.receipt_only]
+        self._jobs = deque([*receipts, *(job for job in self._jobs if not job.receipt_only)])
+        return len(receipts)
+
+    @property
+    def urgent(self) -> bool:
+        """Tell whether something waits that cannot wait for room."""
+        return self._urgent > 0
+
+    @property
+    def crowded(self) -> bool:
+        """Tell whether half of the memory for samples is taken."""
+        return 2 * self._samples >= self._limits.samples_bytes
+
+    @property
+    def bytes(self) -> int:
+        """Return what waits, in bytes."""
+        return self._bytes
 
     def done(self, count: int) -> list[Job]:
         """Take the `count` oldest appends out."""

@@ -15,6 +15,14 @@ def add(ranges: Ranges, first: int, last: int) -> Ranges:
     return (*before, (first, last), *after)
 
 
+def remove(ranges: Ranges, first: int, last: int) -> Ranges:
+    """Return `ranges` without first..last."""
+    left: list[tuple[int, int]] = []
+    for start, end in ranges:
+        left += [part for part in ((start, min(end, first - 1)), (max(start, last + 1), end)) if part[0] <= part[1]]
+    return tuple(left) if last >= first else ranges
+
+
 def size(ranges: Ranges) -> int:
     """Return how many sequences there are."""
     return sum(last - first + 1 for first, last in ranges)

@@ -7,6 +7,17 @@ import msgspec
 from sitekeeper.block import Stream
 from sitekeeper.model.alarm import AlarmRecord
 from sitekeeper.model.clock import DAY, Micros
+from sitekeeper.model.errors import StorageError
+
+
+class NoRoom(StorageError):
+    """The filesystem has no room: history goes, the reserve is given back, samples wait."""
+
+
+class Damaged(StorageError):
+    """What the file holds is not what was written. The next start saves what can be read."""
+
+    damaged = True
 
 
 class Sealed(Protocol):
@@ -40,7 +51,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         appends: other appends waiting in memory.
         flush_bytes: so much waiting is committed without waiting longer.
         history: released blocks are kept for so long after their end.
-        max_size: bytes in use in the file above which released blocks go earlier.
+        max_size: bytes in use in the file above which blocks go earlier: history, then the oldest samples.
+        reserve: bytes kept for alarms and events beside the file; 0 for none.
     """
 
     group: float = 0.25
@@ -51,6 +63,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     flush_bytes: int = 1 << 20
     history: Micros = 14 * DAY
     max_size: int = 4 << 30
+    reserve: int = 0
 
 
 class AsOf(msgspec.Struct, frozen=True):

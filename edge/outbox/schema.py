@@ -10,52 +10,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from edge.outbox import rows, space, tables
+from edge.outbox.records import Damaged, NoRoom
+from sitekeeper import files
 from sitekeeper.model.errors import StorageError
 
 APPLICATION_ID: Final = 0x534B4F42
 """`SKOB` in the header of every outbox, so that `file` and we know one from any other database."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the schema that this code writes. A step that old readers cannot live with raises `min_reader` too."""
+
+_CORRUPT, _NO_ROOM, _NOT_A_DATABASE, _IO = 11, 13, 26, 10
+"""SQLite's primary result codes."""
+
+_UNREADABLE: Final = frozenset({_IO | 1 << 8, _IO | 2 << 8, _IO | 33 << 8})
+"""IOERR_READ, IOERR_SHORT_READ, IOERR_CORRUPTFS: the disk does not give back what it was given."""
 
 PAGE: Final = 1024
 """Bytes of a page. A commit writes each page it touches whole, and most touch a few bytes of five pages: a quarter of
 the usual size halves what is written at 50 changes/s (benchmarks/outbox.py) and costs nothing in full blocks."""
 
+COPY: Final = "copy"
+"""Key of `meta` in a backup: who opens it as an outbox begins a new epoch."""
+
+REMEDY: Final = "Install the version that wrote it, or let `outbox: path` of site.yaml name another file."
+
 LOG_PAGES: Final = 4096
 """Pages in the log at which the writer moves them into the file."""
+
+BUSY_S: Final = 5.0
+"""How long another program's lock is waited for."""
 
 CHECK_WHOLE: Final = 64 << 20
 """Largest file that is checked as a whole after an unclean stop: under a second on a slow disk."""
 
-_STATE_TABLES: Final = ("meta", "released", "catalogues", "alarms", "rule_state", "group_until", "audit")
+_STATE_TABLES: Final = (*rows.KEYED, "catalogues", "audit")
 
 _SIZES: Final = ("page_count", "freelist_count", "page_size")
-
-_BLOCKS: Final = """
-CREATE TABLE blocks_{stream} (
-  sequence INTEGER PRIMARY KEY, count INTEGER NOT NULL, t0 INTEGER NOT NULL, t1 INTEGER NOT NULL, payload BLOB NOT NULL
-) STRICT;
-"""
-
-_TABLES: Final = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX blocks_samples_time ON blocks_samples (t1, t0);
-CREATE TABLE released (
-  stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (stream, first)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE catalogues (hash TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT;
-CREATE TABLE alarms (key TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE rule_state (instance TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE group_until (scan_group TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE audit (n INTEGER PRIMARY KEY, record BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
-CREATE VIEW blocks AS
-  SELECT stream, sequence, count, t0, t1, payload, EXISTS (
-    SELECT 1 FROM released r WHERE r.stream = b.stream AND b.sequence BETWEEN r.first AND r.last
-  ) AS released
-  FROM (SELECT 'alarms' AS stream, * FROM blocks_alarms UNION ALL SELECT 'events', * FROM blocks_events
-        UNION ALL SELECT 'samples', * FROM blocks_samples) b;
-"""
 
 
 def lock(path: Path) -> int:
@@ -80,14 +72,34 @@ def lock(path: Path) -> int:
     return descriptor
 
 
+def unlock(descriptor: int) -> None:
+    """Let go of a file that `lock` took."""
+    os.close(descriptor)
+
+
 @contextmanager
-def errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with the file and what was being done."""
+def errors(path: Path, doing: str, *, unknown: bool = False) -> Iterator[None]:
+    """Turn SQLite's errors into ours, with the file and what was being done.
+
+    Raises:
+        Damaged, NoRoom, StorageError: by what SQLite says; `unknown` is passed on.
+    """
     try:
         yield
     except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0)
+        kind = StorageError
+        # 1 is an error in SQL: ours has none, unless the schema in the file is not the one that we made.
+        broken = code & 0xFF in {1, _CORRUPT, _NOT_A_DATABASE} or code in _UNREADABLE
+        if broken or "decode to UTF-8" in str(error):
+            kind = Damaged
+        elif code & 0xFF == _NO_ROOM or (code & 0xFF == _IO and space.room(path) < space.NONE):
+            kind = NoRoom
         msg = f"{path}: {doing}: {error}"
-        raise StorageError(msg) from error
+        raise kind(msg, unknown=unknown) from error
+    except (OverflowError, UnicodeDecodeError, ValueError) as error:  # what no row of ours makes the library say
+        msg = f"{path}: {doing}: damaged: {error}"
+        raise Damaged(msg, unknown=unknown) from error
 
 
 def connect_writer(path: Path, *, create: bool = True) -> sqlite3.Connection:
@@ -96,9 +108,14 @@ def connect_writer(path: Path, *, create: bool = True) -> sqlite3.Connection:
     Raises:
         StorageError: the file cannot be opened or is not an outbox.
     """
+    if path.exists() and path.stat().st_nlink > 1:
+        msg = f"{path}: the file has a second name (a hard link), and SQLite damages such files; remove the other name"
+        raise StorageError(msg)
     with errors(path, "cannot open"):
+        if create:
+            files.make_empty(path)
         uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         try:
             _set(connection, "trusted_schema=OFF", "mmap_size=0", "cell_size_check=ON")
             _recognise(connection, path)
@@ -121,7 +138,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         raise StorageError(msg)
     with errors(path, "cannot read"):
         uri = f"{path.resolve().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         try:
             _set(connection, "trusted_schema=OFF", "mmap_size=0", "query_only=ON", "cell_size_check=ON")
             if not _recognise(connection, path):
@@ -144,15 +161,11 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     import sqlite_utils  # 0.15 s and 6 MB that only a new or old file needs
 
     steps = sqlite_utils.Migrations("outbox")
+    for number, step in enumerate(tables.STEPS, start=1):
 
-    @steps(name="0001 first")
-    def first(db: Any) -> None:
-        for stream in ("alarms", "events", "samples"):
-            db.conn.execute(_BLOCKS.replace("{stream}", stream))
-        for statement in filter(str.strip, _TABLES.split(";\n")):
-            db.conn.execute(statement)
-        db.conn.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        db.conn.execute("INSERT INTO meta VALUES ('version', '1'), ('min_reader', '1')")
+        @steps(name=f"{number:04} {step.__name__.lstrip('_')}")
+        def apply(db: Any, step: Callable[[sqlite3.Connection], None] = step) -> None:
+            step(db.conn)
 
     with errors(path, "cannot create the tables"):
         steps.apply(sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False))
@@ -160,46 +173,59 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def inspect(connection: sqlite3.Connection, path: Path, site: str) -> None:
-    """Make sure that the file is this site's, and that the last stop did it no harm. A new file passes.
+    """Make sure that the file is this site's, and that nothing is damaged that can be seen. A new file passes.
 
     Raises:
-        StorageError: the file belongs to another site, or is damaged.
+        StorageError: the file belongs to another site.
+        Damaged: see `check`.
     """
+    if not meta(connection):
+        return
+    check(connection, path)
     known = meta(connection)
+    if has_digests(connection):
+        known = {row[0]: row[1] for row in rows.sound("meta", connection.execute(rows.select("meta")))}
     if known.get("site", site) != site:
-        msg = f"{path}: this is the outbox of site {known['site']}, not of {site}; it was left as it is"
+        msg = f"{path}: this is the outbox of site {known['site']}, not of {site}; it was left as it is. {REMEDY}"
         raise StorageError(msg)
-    if known.get("clean") == "0":
-        check(connection, path)
+    if COPY in known:
+        msg = f"{path}: this file is a backup; its blocks may have been followed by others"
+        raise Damaged(msg)
 
 
-def begin(connection: sqlite3.Connection, site: str, make_epoch: Callable[[], str] | None) -> str:
-    """Give a new file its epoch and site, mark the file as in use, and return the epoch."""
+def begin(connection: sqlite3.Connection, site: str, make_epoch: Callable[[], str] | None, instance: str) -> str:
+    """Give a new file its epoch and site, mark the file as in use by this start, and return the epoch."""
     epoch = meta(connection).get("epoch") or (make_epoch or _random_epoch)()
-    values = {"epoch": epoch, "site": site, "clean": "0"}
+    values = {"epoch": epoch, "site": site, "clean": "0", "instance": instance}
     connection.execute("BEGIN IMMEDIATE")
-    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+    connection.executemany(rows.insert("meta"), rows.signed("meta", values.items()))
     connection.execute("COMMIT")
     return epoch
 
 
-def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Look for damage: in the whole file, or in all but the blocks if it is large.
+def check(connection: sqlite3.Connection, path: Path, *, whole: bool = False) -> None:
+    """Look for damage: in the whole file, or in all but the blocks if it is large and `whole` is not asked for.
 
     Raises:
-        StorageError: the file is damaged; it is left as it is.
+        Damaged: the file is damaged.
     """
     with errors(path, "damaged"):
-        checks = (
-            ["quick_check(1)"]
-            if in_use(connection) <= CHECK_WHOLE
-            else [f"quick_check({table})" for table in _STATE_TABLES]
-        )
+        found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        if strange := tables.strange(found, int(meta(connection)["version"])):
+            msg = f"{path}: damaged: the file holds what no outbox has: {', '.join(strange)}"
+            raise Damaged(msg)
+        present = {name for kind, name, _ in found if kind == "table"}
+        whole = whole or in_use(connection) <= CHECK_WHOLE
+        checks = ["quick_check(1)"] if whole else [f"quick_check({name})" for name in _STATE_TABLES if name in present]
         for one in checks:
-            found = connection.execute(f"PRAGMA {one}").fetchone()[0]
-            if found != "ok":
-                msg = f"{path}: damaged: {found}; it was left as it is"
-                raise StorageError(msg)
+            result = connection.execute(f"PRAGMA {one}").fetchone()[0]
+            if result != "ok":
+                msg = f"{path}: damaged: {result}"
+                raise Damaged(msg)
+        if whole and has_digests(connection):
+            for name in tables.BLOCKS:
+                for row in connection.execute(rows.select(name)):
+                    tables.block_sound(path, name, row)
 
 
 def meta(connection: sqlite3.Connection) -> dict[str, str]:
@@ -215,30 +241,42 @@ def in_use(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
+def spare(connection: sqlite3.Connection) -> int:
+    """Return the bytes of the file that hold nothing: room for what comes next, whatever the filesystem says."""
+    return int(
+        connection.execute("PRAGMA freelist_count").fetchone()[0] * connection.execute("PRAGMA page_size").fetchone()[0]
+    )
+
+
 def _recognise(connection: sqlite3.Connection, path: Path) -> bool:
     """Return True for an outbox that this version may use, False for a new or unfinished file; refuse all else."""
     ident = connection.execute("PRAGMA application_id").fetchone()[0]
-    named = connection.execute(
-        "SELECT type, name FROM sqlite_master WHERE name NOT LIKE '%\\_sqlite\\_migrations%' ESCAPE '\\'"
-    )
-    objects = [row for row in named if not row[1].startswith("sqlite_autoindex")]
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+    objects = {name: kind for kind, name, _ in found if not tables.is_plumbing(name)}
     if ident == 0 and not objects:
         return False
-    if ident != APPLICATION_ID:
-        msg = f"{path}: this is a database, but not an outbox; it was left as it is"
+    ours = objects.keys() & {"meta", *tables.BLOCKS}
+    if ident != APPLICATION_ID and not ours:
+        msg = f"{path}: this is a database, but not an outbox; it was left as it is. {REMEDY}"
         raise StorageError(msg)
-    if any(kind == "trigger" for kind, _ in objects):
-        msg = f"{path}: the file holds triggers, which no outbox has; it was left as it is"
-        raise StorageError(msg)
+    if ident != APPLICATION_ID or objects.get("meta") != "table" or "trigger" in objects.values():
+        msg = f"{path}: damaged: the file holds triggers, or lacks what every outbox has"
+        raise Damaged(msg)
     known = meta(connection)
     needs = known.get("min_reader", "")
     if not (needs.isdecimal() and known.get("version", "").isdecimal()):
-        msg = f"{path}: damaged: the file does not tell its version; it was left as it is"
-        raise StorageError(msg)
+        msg = f"{path}: damaged: the file does not tell its version"
+        raise Damaged(msg)
     if int(needs) > VERSION:
-        msg = f"{path}: written by a newer version (format {needs}, this one reads {VERSION}); it was left as it is"
+        newer = f"written by a newer version (format {needs}, this one reads {VERSION})"
+        msg = f"{path}: {newer}; it was left as it is. {REMEDY}"
         raise StorageError(msg)
     return True
+
+
+def has_digests(connection: sqlite3.Connection) -> bool:
+    """Tell whether the rows of this file carry digests."""
+    return int(meta(connection).get("version", "0")) >= 2
 
 
 def _random_epoch() -> str:

@@ -1,32 +1,33 @@
 """The one connection that writes: a batch of appends as one transaction, and what is known of the file in memory."""
 
+import contextlib
+import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from edge.outbox import ranges, retention, schema
+from edge.outbox import damage, drops, ranges, retention, rows, schema
+from edge.outbox.drops import Drops, Lost, Note
 from edge.outbox.pending import Job
-from edge.outbox.records import AsOf, StartState, Unsent
-from sitekeeper import chain
+from edge.outbox.records import AsOf, Damaged, StartState, Unsent
+from sitekeeper import catalogue, chain
 from sitekeeper.block import STREAMS, Stream
 from sitekeeper.model.alarm import AlarmRecord
 from sitekeeper.model.clock import Micros
-from sitekeeper.model.errors import StorageError
+from sitekeeper.model.errors import FormatError, StorageError
 
-_INSERT: Final[dict[Stream, str]] = {
-    "alarms": "INSERT INTO blocks_alarms VALUES (?, ?, ?, ?, ?)",
-    "events": "INSERT INTO blocks_events VALUES (?, ?, ?, ?, ?)",
-    "samples": "INSERT INTO blocks_samples VALUES (?, ?, ?, ?, ?)",
-}
 _LAST: Final[dict[Stream, str]] = {
     "alarms": "SELECT max(sequence) FROM blocks_alarms",
     "events": "SELECT max(sequence) FROM blocks_events",
     "samples": "SELECT max(sequence) FROM blocks_samples",
 }
+SALVAGE: Final = "salvage"
+"""Key of `meta` under which the events about a salvage wait to be told."""
 
 
 class Store:
@@ -35,15 +36,37 @@ class Store:
     The numbers change only after a COMMIT has returned. Used by one thread at a time.
     """
 
-    def __init__(self, path: Path, site: str, make_epoch: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        site: str,
+        make_epoch: Callable[[], str] | None = None,
+        *,
+        instances: damage.Instances | None = None,
+    ) -> None:
         self.path = path
+        self._catalogues: dict[str, catalogue.Catalogue | None] = {}
+        self.salvage: tuple[dict[str, Any], ...] = ()
+        self.salvaged: dict[tuple[str, Stream], ranges.Ranges] = {}
+        log = damage.Log(path)
+        log.keep()
         self._connection = schema.connect_writer(path)
         try:
             with schema.errors(path, "cannot start"):
+                log.compare(self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
                 schema.inspect(self._connection, path, site)
+                log.sound()
                 schema.migrate(self._connection, path)
-                self.epoch = schema.begin(self._connection, site, make_epoch)
+                known = schema.meta(self._connection)
+                instance = secrets.token_hex(8)
+                if instances is not None:
+                    instances.check(path, known.get("instance", ""))
+                    instances.write(known.get("instance", ""), instance, known.get("epoch", ""))
+                self.epoch = schema.begin(self._connection, site, make_epoch, instance)
+                if instances is not None:
+                    instances.write(instance, instance, self.epoch)
                 self._load()
+                self.start_state()  # its rows are looked at now, while there is time to save what is sound
         except BaseException:
             self._connection.close()
             raise
@@ -52,53 +75,82 @@ class Store:
 
     def unsent(self, stream: Stream) -> Unsent:
         """Return which durable blocks have no receipt; plain arithmetic on what is in memory."""
-        last, released = self.last[stream], self.released[stream]
-        oldest, newest = ranges.first_missing(released), ranges.last_missing(released, last)
-        return Unsent(oldest, newest, last - ranges.size(released))
+        last, gone = self.last[stream], self.gone[stream]
+        return Unsent(ranges.first_missing(gone), ranges.last_missing(gone, last), last - ranges.size(gone))
 
     def start_state(self) -> StartState:
         """Read what a starting daemon goes on from.
 
         Raises:
-            StorageError: a record cannot be read.
+            Damaged: a record cannot be read.
         """
-        query = self._connection.execute
-        with schema.errors(self.path, "cannot read the state"):
-            as_of = schema.meta(self._connection).get("as_of")
-            records = [row[0] for row in query("SELECT record FROM alarms ORDER BY key")]
-            rule_state = dict(query("SELECT instance, state FROM rule_state"))
-            group_until = dict(query("SELECT scan_group, until FROM group_until"))
         try:
-            return StartState(
-                alarms=[msgspec.json.decode(record, type=AlarmRecord) for record in records],
-                rule_state=rule_state,
-                as_of=msgspec.json.decode(as_of, type=AsOf) if as_of else None,
-                group_until=group_until,
-                sequences=dict(self.last),
-            )
+            with schema.errors(self.path, "cannot read the state"):
+                as_of = self._meta().get("as_of")
+                return StartState(
+                    alarms=[msgspec.json.decode(record, type=AlarmRecord) for _, record in self._rows("alarms")],
+                    rule_state=dict(self._rows("rule_state")),
+                    as_of=msgspec.json.decode(as_of, type=AsOf) if as_of else None,
+                    group_until=dict(self._rows("group_until")),
+                    sequences=dict(self.last),
+                )
         except msgspec.DecodeError as error:
             msg = f"{self.path}: an alarm record, or the time of the rule state, cannot be read: {error}"
-            raise StorageError(msg) from error
+            raise Damaged(msg) from error
+
+    def untold(self) -> Note:
+        """Return what is to be told."""
+        return msgspec.structs.replace(self.drops.note(), salvage=self.salvage)
+
+    def counts(self) -> tuple[int, int]:
+        """Return about how many blocks the file holds, and how many of them wait for a receipt."""
+        waiting = sum(self.unsent(stream).blocks for stream in STREAMS)
+        return max(sum(self.last[stream] - self.first[stream] + 1 for stream in STREAMS), waiting), waiting
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the bytes in use in the file, and those in it that are free.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        with schema.errors(self.path, "cannot tell its size"):
+            return schema.in_use(self._connection), schema.spare(self._connection)
 
     # one transaction
 
-    def commit(self, jobs: Sequence[Job]) -> None:
+    def commit(self, jobs: Sequence[Job], *, strip: bool = False) -> None:
         """Write `jobs` as one transaction. When it returns they are durable.
+
+        Args:
+            strip: sample blocks are not written: they are dropped, as if they had been written and dropped then.
 
         Raises:
             StorageError: with `unknown`: it may or may not be there; `recover` tells.
         """
-        released = self._with_receipts(jobs)
-        audit = self._linked(jobs)
+        blocks = [block for job in jobs for block in job.blocks]
+        lost = [Lost(b.sequence, b.count, b.t0, b.t1, b.payload) for b in blocks if strip and b.stream == "samples"]
         with self._transaction():
-            self._write_blocks(jobs)
+            released, audit = self._with_receipts(jobs), self._linked(jobs)
+            after = self._dropped(lost, [job.told for job in jobs if job.told is not None])
+            for stream in STREAMS:
+                if not (strip and stream == "samples"):
+                    table = f"blocks_{stream}"
+                    new = [(b.sequence, b.count, b.t0, b.t1, b.payload) for b in blocks if b.stream == stream]
+                    self._many(rows.insert_new(table), rows.signed(table, new))
             self._write_state(jobs)
             self._write_receipts(released)
-            self._many("INSERT INTO audit VALUES (?, ?, ?)", audit)
-            self._many("INSERT OR IGNORE INTO catalogues VALUES (?, ?)", [j.catalogue for j in jobs if j.catalogue])
-        for block in (block for job in jobs for block in job.blocks):
+            self._write_drops(after)
+            if any(job.told is not None and job.told.salvage for job in jobs):
+                self._many(rows.delete("meta"), [(SALVAGE,)])
+            salvaged = self._release_salvaged(jobs)
+            self._many(rows.PLAIN["audit"], audit)
+            self._many(rows.PLAIN["catalogues"], [j.catalogue for j in jobs if j.catalogue])
+        for block in blocks:
             self.last[block.stream] = block.sequence
-        self.released = released
+        self.released, self.drops, self.salvaged = released, after, salvaged
+        if any(job.told is not None and job.told.salvage for job in jobs):
+            self.salvage = ()
+        self._renew()
         if audit:
             self._audited, self._head = audit[-1][0], audit[-1][2]
 
@@ -128,20 +180,66 @@ class Store:
             return self.last[block.stream] >= block.sequence
         return any(job.audit for job in jobs) and self._audited > audited
 
-    def purge(self, wall: Micros | None, history: Micros, max_size: int) -> bool:
-        """Delete released blocks that are too old or too many; tell whether there is more to do at once.
+    def purge(self, wall: Micros | None, history: Micros, excess: int, *, unsent: bool) -> bool:
+        """Delete history that is too old, and `excess` bytes of the oldest; tell whether there is more to do at once.
 
         Args:
             wall: the time now, or None while the clock is not trusted: then nothing goes for its age.
+            unsent: when history has gone and there is still an excess, samples that nobody has go too, accounted for.
 
         Raises:
             StorageError: the disk refused.
         """
-        try:
-            return retention.purge(self._connection, self.released, wall, history, max_size)
-        except sqlite3.Error as error:
-            msg = f"{self.path}: cannot purge history: {error}"
-            raise StorageError(msg, unknown=True) from error
+        with schema.errors(self.path, "cannot make room", unknown=True):
+            more, excess = retention.purge(self._connection, self.released, wall, history, excess)
+            if more or excess <= 0 or not unsent:
+                return more
+            lost = retention.oldest_unsent(self._connection, self.gone["samples"], excess)
+        if lost:
+            with self._transaction():
+                after = self._dropped(lost, [])
+                self._many(retention.DELETE["samples"], [(each.sequence,) for each in lost])
+                self._write_drops(after)
+            self.drops = after
+            self._renew()
+        return len(lost) >= retention.AT_ONCE
+
+    def put(self, table: str, found: Iterable[rows.Row]) -> None:
+        """Write rows that were saved from another file, a thousand in a transaction.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        names = rows.PLAIN.get(table)
+        statement = rows.insert(table) if names is None else names
+        more = iter(found)
+        while lot := list(islice(more, 1_000)):
+            with self._transaction():
+                self._many(statement, rows.signed(table, lot) if names is None else lot)
+
+    def tell_of(self, epoch: str) -> None:
+        """Leave word that a file of `epoch` was here and is gone, with all that it held.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        why = "the file was missing or empty"
+        gone = {
+            "old_epoch": epoch,
+            "lost": "all",
+            "lost_blocks": -1,
+            "saved_blocks": 0,
+            "alarms": "check_site",
+            "why": why,
+        }
+        self.put("meta", [(SALVAGE, msgspec.json.encode([{**gone, "stream": stream} for stream in STREAMS]).decode())])
+        with schema.errors(self.path, "cannot start"):
+            self._load()
+
+    def put_drops(self, after: Drops) -> None:
+        """Write what is to be told of another file's losses."""
+        with self._transaction():
+            self._write_drops(after)
 
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` spares the next start its check.
@@ -152,39 +250,37 @@ class Store:
         try:
             if clean:
                 with self._transaction():
-                    self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', '1')")
+                    self._many(rows.insert("meta"), rows.signed("meta", [("clean", "1")]))
         finally:
             self._connection.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        try:
+        with schema.errors(self.path, "cannot write", unknown=True):
             self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            msg = f"{self.path}: {error}"
-            raise StorageError(msg, unknown=True) from error
-
-    def _write_blocks(self, jobs: Sequence[Job]) -> None:
-        for stream in STREAMS:
-            rows = [(b.sequence, b.count, b.t0, b.t1, b.payload) for j in jobs for b in j.blocks if b.stream == stream]
-            self._many(_INSERT[stream], rows)
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(
+                    sqlite3.Error
+                ):  # the connection is made anew; its error is the one that counts
+                    self._connection.execute("ROLLBACK")
+                raise
 
     def _write_state(self, jobs: Sequence[Job]) -> None:
         """Of each key only the last value of the batch is written."""
-        alarms = dict(pair for job in jobs for pair in job.alarms)
         state = dict(pair for job in jobs for pair in job.rule_state)
-        until = dict(pair for job in jobs for pair in job.until)
         as_of = [job.as_of for job in jobs if job.as_of is not None][-1:]
-        self._many("INSERT OR REPLACE INTO alarms VALUES (?, ?)", list(alarms.items()))
-        kept = [(instance, value) for instance, value in state.items() if value is not None]
-        self._many("INSERT OR REPLACE INTO rule_state VALUES (?, ?)", kept)
-        gone = [(instance,) for instance, value in state.items() if value is None]
-        self._many("DELETE FROM rule_state WHERE instance = ?", gone)
-        self._many("INSERT OR REPLACE INTO group_until VALUES (?, ?)", list(until.items()))
-        marks = [("as_of", msgspec.json.encode(mark).decode()) for mark in as_of]
-        self._many("INSERT OR REPLACE INTO meta VALUES (?, ?)", marks)
+        self._put("alarms", dict(pair for job in jobs for pair in job.alarms))
+        self._put("rule_state", {instance: value for instance, value in state.items() if value is not None})
+        self._many(rows.delete("rule_state"), [(instance,) for instance, value in state.items() if value is None])
+        self._put("group_until", dict(pair for job in jobs for pair in job.until))
+        if as_of:
+            self._put("meta", {"as_of": msgspec.json.encode(as_of[0]).decode()})
+
+    def _put(self, table: str, values: Mapping[str, object]) -> None:
+        self._many(rows.insert(table), rows.signed(table, values.items()))
 
     def _with_receipts(self, jobs: Sequence[Job]) -> dict[Stream, ranges.Ranges]:
         """Return the receipts with those of `jobs`; never for a sequence that is not durable yet."""
@@ -198,7 +294,49 @@ class Store:
             gone = [(stream, first) for first, _ in set(self.released[stream]) - set(released[stream])]
             new = [(stream, first, last) for first, last in set(released[stream]) - set(self.released[stream])]
             self._many("DELETE FROM released WHERE stream = ? AND first = ?", gone)
-            self._many("INSERT INTO released VALUES (?, ?, ?)", new)
+            self._many(rows.insert("released"), rows.signed("released", new))
+
+    def _release_salvaged(self, jobs: Sequence[Job]) -> dict[tuple[str, Stream], ranges.Ranges]:
+        """Note receipts for blocks of earlier epochs, and return which still wait for theirs."""
+        left = dict(self.salvaged)
+        for epoch, stream, first, last in (entry for job in jobs for entry in job.release_salvaged):
+            key = (epoch, stream)
+            found = self._connection.execute(
+                "SELECT rowid, epoch, stream, sequence, count, t0, t1, 1, payload FROM salvaged"
+                " WHERE epoch = ? AND stream = ? AND sequence BETWEEN ? AND ? AND NOT released",
+                (epoch, stream, first, last),
+            ).fetchall()
+            signs = [(rows.digest("salvaged", row[1:]), row[0]) for row in found]
+            self._many("UPDATE salvaged SET released = 1, digest = ? WHERE rowid = ?", signs)
+            left[key] = ranges.remove(left.get(key, ()), first, last)
+            if not left[key]:
+                del left[key]
+        return left
+
+    def _dropped(self, lost: Sequence[Lost], told: Sequence[Note]) -> Drops:
+        after = self.drops.with_blocks(lost, self._catalogue) if lost else self.drops
+        for note in told:
+            after = after.without(note)
+        return after
+
+    def _write_drops(self, after: Drops) -> None:
+        if after is self.drops:
+            return
+        old, new = self.drops.tables(), after.tables()
+        for table in drops.TABLES:
+            gone = old[table] - new[table]
+            self._many(rows.delete(table), [row[: rows.KEYED[table]] for row in gone])
+            self._many(rows.insert(table), rows.signed(table, new[table] - old[table]))
+
+    def _catalogue(self, hashed: str) -> catalogue.Catalogue | None:
+        """Return a catalogue of the file; None for one that is not there."""
+        if hashed not in self._catalogues:
+            row = self._connection.execute("SELECT payload FROM catalogues WHERE hash = ?", (hashed,)).fetchone()
+            try:
+                self._catalogues[hashed] = catalogue.decode(row[0]) if row else None
+            except FormatError:
+                self._catalogues[hashed] = None
+        return self._catalogues[hashed]
 
     def _linked(self, jobs: Sequence[Job]) -> list[tuple[int, bytes, bytes]]:
         """Return the audit rows of `jobs`, chained to the last one in the file."""
@@ -213,17 +351,49 @@ class Store:
         if rows:
             self._connection.executemany(statement, rows)
 
+    def _rows(self, table: str) -> list[rows.Row]:
+        return list(rows.sound(table, self._connection.execute(f"{rows.select(table)} ORDER BY 1")))
+
+    def _meta(self) -> dict[str, str]:
+        return {row[0]: row[1] for row in self._rows("meta")}
+
     def _load(self) -> None:
+        """Read what is to be known of the file.
+
+        Raises:
+            Damaged: a row of it is not what was written.
+        """
         query = self._connection.execute
         released: dict[Stream, ranges.Ranges] = dict.fromkeys(STREAMS, ())
-        for stream, first, last in query("SELECT stream, first, last FROM released"):
+        for stream, first, last in self._rows("released"):
             released[stream] = ranges.add(released[stream], first, last)
         self.released = released
-        # When all of history has been purged, only the receipts still know how far the stream went.
+        try:
+            self.drops = Drops.of_rows({table: self._rows(table) for table in drops.TABLES})
+            self.salvage = tuple(msgspec.json.decode(self._meta().get(SALVAGE, "[]")))
+        except msgspec.DecodeError as error:
+            msg = f"{self.path}: damaged: the account of what was dropped cannot be read: {error}"
+            raise Damaged(msg) from error
+        self._renew()
+        # When all of history has been purged, only receipts and drops still know how far the stream went.
         self.last: dict[Stream, int] = {
-            stream: max(query(_LAST[stream]).fetchone()[0] or 0, *(last for _, last in released[stream]), 0)
+            stream: max(query(_LAST[stream]).fetchone()[0] or 0, *(last for _, last in self.gone[stream]), 0)
             for stream in STREAMS
         }
+        self.first: dict[Stream, int] = {
+            stream: query(_LAST[stream].replace("max", "min")).fetchone()[0] or self.last[stream] + 1
+            for stream in STREAMS
+        }
+        self.salvaged = {}
+        for epoch, stream, sequence in query("SELECT epoch, stream, sequence FROM salvaged WHERE NOT released"):
+            key = (epoch, stream)
+            self.salvaged[key] = ranges.add(self.salvaged.get(key, ()), sequence, sequence)
         row = query("SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1").fetchone()
         self._audited = int(row[0]) if row else 0
         self._head = bytes(row[1]) if row else chain.GENESIS
+
+    def _renew(self) -> None:
+        """Take what follows from receipts and drops: what there is no need to send."""
+        self.gone: dict[Stream, ranges.Ranges] = dict(self.released)
+        for first, last in self.drops.sequences():
+            self.gone["samples"] = ranges.add(self.gone["samples"], first, last)

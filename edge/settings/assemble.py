@@ -220,6 +220,8 @@ def _office(folder: Path, section: OfficeSection | None) -> OfficeSettings | Non
         return None
     parts = urlsplit(section.broker)
     tls = parts.scheme == "mqtts"
+    trust = folder / (section.trust or "trust")
+    joined = tls and (section.trust is not None or (section.certificate is None and trust.is_dir()))
     return OfficeSettings(
         host=parts.hostname or "",
         port=parts.port or (8883 if tls else 1883),
@@ -230,4 +232,7 @@ def _office(folder: Path, section: OfficeSection | None) -> OfficeSettings | Non
         ca=folder / section.ca if section.ca else None,
         certificate=folder / section.certificate if section.certificate else None,
         key=folder / section.key if section.key else None,
+        command_key=trust / "office-command.pub" if section.commands else None,
+        trust=trust if joined else None,
+        backfill=int(section.backfill.removesuffix("/s")),
     )

@@ -23,6 +23,9 @@ from sitekeeper.profile import (
     Written,
 )
 
+OWN: Final = "gateway"
+"""The device that is the gateway itself: `edge.own.DEVICE`."""
+
 _SCOPES: Final = frozenset({*SCOPES, GROUP, "self"})
 
 
@@ -48,6 +51,12 @@ def _no_scope(value: str) -> str:
     return value
 
 
+def _no_gateway(value: str) -> str:
+    if value == OWN:
+        raise PydanticCustomError("reserved-device", "the gateway itself")
+    return value
+
+
 def broker_problem(value: str) -> str:
     """Return what is wrong with the address of a broker; empty if nothing is."""
     try:
@@ -63,6 +72,7 @@ def broker_problem(value: str) -> str:
 
 
 GroupId = Annotated[Id, AfterValidator(_no_scope)]
+DeviceId = Annotated[Id, AfterValidator(_no_gateway)]
 """Name of a group of devices. Where a rule says whom it means, a group stands beside the built-in scopes."""
 
 
@@ -115,7 +125,7 @@ class DeviceSection(Written):
 
     model_config = ConfigDict(extra="allow")
 
-    id: Id
+    id: DeviceId
     profile: ProfileId
     link: Id
     with_: dict[str, int | str] = Field(default={}, alias="with")
@@ -150,6 +160,9 @@ class OfficeSection(Written):
     Attributes:
         ca: file with the authority that its certificate must come from; without it, one that this machine trusts.
         certificate, key: files with our own, where the broker asks for one. Paths are absolute or in the site folder.
+        commands: whether people at the office may write what the classes allow; needs `trust/office-command.pub`.
+        trust: folder that `sk join` fills, which has all three; `trust` in the site folder where that exists.
+        backfill: samples a second at which the office gets what it missed; new ones and alarms go before.
     """
 
     broker: Annotated[str, AfterValidator(_broker)]
@@ -159,13 +172,18 @@ class OfficeSection(Written):
     ca: Text | None = None
     certificate: Text | None = None
     key: Text | None = None
+    commands: bool = False
+    trust: Text | None = None
+    backfill: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}/s$", examples=["20000/s"])] = "20000/s"
 
     @model_validator(mode="after")
     def _tls_fits(self) -> "OfficeSection":
         if (self.certificate is None) != (self.key is None):
             raise PydanticCustomError("tls", "a certificate and its key go together")
-        if (self.ca or self.certificate) and not self.broker.startswith("mqtts://"):
-            raise PydanticCustomError("tls", "ca, certificate and key need a broker of mqtts://")
+        if self.trust and (self.ca or self.certificate):
+            raise PydanticCustomError("tls", "ca, certificate and key are in the folder trust: leave them out")
+        if (self.ca or self.certificate or self.trust) and not self.broker.startswith("mqtts://"):
+            raise PydanticCustomError("tls", "ca, certificate, key and trust need a broker of mqtts://")
         return self
 
 

@@ -77,6 +77,9 @@ class OfficeSettings:
 
     With `tls` its certificate must come from the authority in the file `ca`, or without one from any that this machine
     trusts. certificate, key: files with our own; None if it asks for none.
+    command_key: file with the key of the office's commands; None if the site takes none.
+    trust: folder that `sk join` filled and the gateway keeps; None if it has not joined. What is in it goes before ca,
+    certificate and key. backfill: samples a second.
     """
 
     host: str
@@ -88,6 +91,9 @@ class OfficeSettings:
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    command_key: Path | None = None
+    trust: Path | None = None
+    backfill: int = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

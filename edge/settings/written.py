@@ -26,6 +26,7 @@ _FORMS: Final[Mapping[str, str]] = {
     "unknown-timezone": "timezone-form",
     "bad-broker": "broker-form",
     "no-limit": "limit-form",
+    "reserved-device": "other-device-name",
 }
 """The remedy for some codes, where nothing near was found."""
 _SCALARS: Final = frozenset({"bool", "int", "float", "str"})

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1/alarms", tags=["alarms"])
 @router.get("")
 async def alarms(
     parts: PartsNow,
-    _session: Who,
+    session: Who,
     state: Annotated[str, Query(max_length=20)] = "open",
     site: Annotated[str, Query(max_length=200)] = "",
     priority: Annotated[str, Query(max_length=2)] = "",
@@ -32,7 +32,7 @@ async def alarms(
         reason = "usage"
         raise Refused(reason, f"no state {state!r}")
     states = STATES.get(state, (state,))
-    wanted = facts.AlarmFilter(states=states, site=site, priority=priority, skip=after)
+    wanted = facts.AlarmFilter(states=states, site=site, priority=priority, skip=after, sites=session.sites)
     return [items.alarm(one) for one in await parts.pages.ask(lambda r: facts.alarms(*parts.sites(r), wanted))]
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from cloud_sync.store.base import Push
 from cloud_sync.store.history import EventRow, Step
+from cloud_sync.store.quarantine import QuarantineRow
 from cloud_sync.store.reader import LedgerRow
 from office.facts import AlarmFacts, SiteFacts, ValueFacts
 from office.trend import Trend
@@ -116,12 +117,20 @@ def alarm(facts: AlarmFacts) -> Item:
         "mode": record.mode,
         "raised": rfc3339(record.raised),
         "changed": rfc3339(record.changed),
+        **corrected(facts.corrected),
+        "volatile": facts.cause is not None and facts.cause.transition.volatile,
         "acked_by": record.acked_by,
         "ack_pending_by": facts.pending.who if facts.pending is not None else None,
         "detail": facts.cause.transition.detail if facts.cause is not None else "",
         "pushes": [push(one) for one in facts.pushes],
         "site_live": facts.live,
     }
+
+
+def corrected(found: tuple[Micros, bool] | None) -> Item:
+    """Return what a time should have been, if the site's clock was not to be believed; null where it was."""
+    at, settled = found or (None, True)
+    return {"corrected": rfc3339(at), "corrected_is_estimate": not settled}
 
 
 def push(row: Any) -> Item:
@@ -146,6 +155,7 @@ def event(row: EventRow) -> Item:
         "device": device,
         "event": name,
         "at": rfc3339(row.at),
+        **corrected(None if row.corrected is None else (row.corrected, not row.estimated)),
         "source_time": rfc3339(row.source),
         "sequence": row.device_sequence,
         "late": row.late,
@@ -163,6 +173,24 @@ def ledger(row: LedgerRow) -> Item:
         "gap_s": row.gap / SECOND,
         "unexplained_s": row.unexplained / SECOND,
         "causes": {cause: length / SECOND for cause, length in row.causes.items()},
+    }
+
+
+def quarantined(row: QuarantineRow) -> Item:
+    """Return a message in quarantine, without its bytes."""
+    return {
+        "id": row.id,
+        "site": row.site,
+        "kind": row.kind,
+        "epoch": row.epoch,
+        "sequence": row.sequence,
+        "digest": row.digest,
+        "reason": row.reason,
+        "detail": row.detail,
+        "size": row.size,
+        "times": row.times,
+        "seen": rfc3339(row.seen),
+        "replayed": rfc3339(row.replayed),
     }
 
 

@@ -3,7 +3,7 @@
 Text format 0.0.4 (prometheus.io, "Exposition formats"). It needs a session or a bearer token, as the API does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
@@ -22,9 +22,10 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(parts: PartsNow, _session: Who) -> Response:
-    """Counts and times for Prometheus."""
-    told = await parts.pages.ask(lambda reader: exposition([*_of_office(parts), *_of_store(parts, reader)]))
+async def metrics(parts: PartsNow, session: Who) -> Response:
+    """Counts and times for Prometheus, of the sites that the caller may see."""
+    only = session.sites
+    told = await parts.pages.ask(lambda reader: exposition([*_of_office(parts), *_of_store(parts, reader, only)]))
     return Response(told, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -51,21 +52,27 @@ def _of_office(parts: Parts) -> list[Family]:
     ]
 
 
-def _of_store(parts: Parts, reader: HistoryReader) -> list[Family]:
-    sites, now = facts.all_sites(*parts.sites(reader)), parts.now
+def _of_store(parts: Parts, reader: HistoryReader, only: Collection[str] | None) -> list[Family]:
+    sites, now = facts.all_sites(*parts.sites(reader), only), parts.now
     heard = [({"site": s.row.site}, (now - s.row.last_seen) / SECOND) for s in sites if s.row.last_seen]
     unsent = [({"site": s.row.site, "stream": name}, n) for s in sites for name, n in sorted(s.row.unsent.items())]
     open_ones = [
         ({"site": site, "priority": priority, "state": state}, number)
         for (site, priority, state), number in sorted(reader.alarm_counts().items())
+        if only is None or site in only
     ]
     pushes = [({"channel": c, "state": state}, number) for (c, state), number in sorted(reader.push_counts().items())]
     live = [({"site": s.row.site}, s.live) for s in sites]
-    return [
+    of_sites: list[Family] = [
         ("sitekeeper_site_live", "gauge", "1 if the site was heard of late.", live),
         ("sitekeeper_site_heard_seconds", "gauge", "Seconds since the site was heard.", heard),
         ("sitekeeper_site_unsent_blocks", "gauge", "Blocks that wait on the site, as it told last.", unsent),
         ("sitekeeper_alarms_open", "gauge", "Alarms that are not normal.", open_ones),
+    ]
+    if only is not None:
+        return of_sites  # the others count what belongs to all sites together
+    return [
+        *of_sites,
         ("sitekeeper_transitions_total", "counter", "Moves of alarms stored.", [({}, reader.last_transition())]),
         ("sitekeeper_pushes", "gauge", "Rows of the push log.", pushes),
         ("sitekeeper_quarantined", "gauge", "Messages that could not be used.", [({}, reader.quarantined())]),

@@ -1,50 +1,74 @@
 """How complete the record is, and what became of pushes."""
 
-from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Final
+from datetime import date
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 
+from cloud_sync.store import quarantine
 from cloud_sync.store.history import HistoryReader
 from office import facts
+from office import ledger as days
 from office.api import items
 from office.api.sites import NEWEST
 from office.console.parts import PartsNow, Who
-from sitekeeper.model.clock import SECOND
 
 Item = dict[str, Any]
 PAGE: Final = 200
 """Notifications of one answer."""
+
+FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9998, 12, 31)
+"""Between them every site has a day, whatever its time zone."""
 
 router = APIRouter(prefix="/api/v1", tags=["records"])
 
 
 @router.get("/ledger")
 async def ledger(
-    parts: PartsNow, _session: Who, site: Annotated[str, Query(max_length=200)], day: date | None = None
+    parts: PartsNow,
+    _session: Who,
+    site: Annotated[str, Query(max_length=200)],
+    day: Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY)] = None,
+    by: Literal["group", "point", "day"] = "group",
+    point: Annotated[str, Query(max_length=200)] = "",
 ) -> list[Item]:
-    """Per scan group: seconds vouched for, in gaps by cause, and unexplained; of one day of the site's own time zone.
+    """Seconds known, in gaps by cause, awaited, and unexplained; days are those of the site's own time zone.
 
-    Without `day` of the whole record.
+    `by=group`: per scan group, of a day, or without `day` of the whole record. `by=point`: per point, with the number
+    of its records, of a day; of `point` only, if it is given. `by=day`: the sums of the last days.
     """
 
     def gather(reader: HistoryReader) -> list[Item]:
-        known = facts.one_site(*parts.sites(reader), site).known
-        if day is None:
+        catalogue = facts.one_site(*parts.sites(reader), site).known.catalogue
+        if by == "day":
+            return days.last_days(reader, site, catalogue, parts.now, days.DAYS)
+        if by == "group" and day is None:
             return [items.ledger(row) for row in reader.ledger(site)]
-        begin, end = (
-            int(datetime(each.year, each.month, each.day, tzinfo=known.zone).timestamp()) * SECOND
-            for each in (day, day + timedelta(days=1))
-        )
-        return [items.ledger(row) for row in reader.ledger(site, begin, end)]
+        wanted = day or days.today(days.zone_of(catalogue), parts.now)
+        account = days.of_day(reader, site, catalogue, wanted, parts.now)
+        return days.by_point(account, point) if by == "point" else days.by_group(account)
 
     return await parts.trends.ask(gather)
+
+
+@router.get("/quarantine")
+async def in_quarantine(
+    parts: PartsNow,
+    session: Who,
+    site: Annotated[str, Query(max_length=200)] = "",
+    before: Annotated[int, Query(ge=1, le=NEWEST)] = NEWEST,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+) -> Item:
+    """Messages that could not be used, the newest first. `next` is the `before` of the next question."""
+    rows = await parts.pages.ask(lambda reader: quarantine.listed(reader.ask, site, before, limit))
+    seen = [items.quarantined(row) for row in rows if session.sees(row.site)]
+    return {"quarantine": seen, "next": rows[-1].id if rows else before}
 
 
 @router.get("/notifications")
 async def notifications(
     parts: PartsNow,
-    _session: Who,
+    session: Who,
     alarm: Annotated[str, Query(max_length=500)] = "",
     after: Annotated[int, Query(ge=0, le=NEWEST)] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
@@ -57,6 +81,7 @@ async def notifications(
     def gather(reader: HistoryReader) -> Item:
         rows = reader.pushes_of([alarm])[alarm] if alarm else reader.pushes_after(after, limit)
         rows = [row for row in rows if row.id > after][:limit]
-        return {"notifications": [items.notification(row) for row in rows], "next": rows[-1].id if rows else after}
+        seen = [items.notification(row) for row in rows if session.sees(row.occurrence.partition("/")[0])]
+        return {"notifications": seen, "next": rows[-1].id if rows else after}
 
     return await parts.pages.ask(gather)

@@ -23,9 +23,10 @@ router = APIRouter(prefix="/api/v1/sites", tags=["sites"])
 
 
 @router.get("")
-async def sites(parts: PartsNow, _session: Who) -> list[Item]:
-    """All sites, the worst first."""
-    return [items.site(one) for one in await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader)))]
+async def sites(parts: PartsNow, session: Who) -> list[Item]:
+    """All sites that the caller may see, the worst first."""
+    found = await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader), session.sites))
+    return [items.site(one) for one in found]
 
 
 @router.get("/{site}")

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api/v1", tags=["stream"])
 async def stream(
     request: Request,
     parts: PartsNow,
-    _session: Who,
+    session: Who,
     after: Annotated[int | None, Query(ge=0, le=NEWEST)] = None,
     last_event_id: Annotated[str, Header(max_length=20)] = "",
 ) -> StreamingResponse:
@@ -34,7 +34,7 @@ async def stream(
         return who(parts, request.headers, request.url.path) is not None
 
     return StreamingResponse(
-        parts.hub.listen(begun, stands),
+        parts.hub.listen(begun, stands, session.sees),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

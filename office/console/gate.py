@@ -26,6 +26,8 @@ BEARER_PATHS: Final = ("/api/", "/metrics")
 """Where a program's token opens the gate; pages are for people."""
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request; forms here are small."""
+MAX_ADDRESS: Final = 8 * 1024
+"""Bytes of path and query, as they came; of the longest of ours about 2,000."""
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -97,17 +99,27 @@ def _misdirected(headers: Headers, hosts: frozenset[str]) -> Response | None:
 
 
 def _foreign(scope: Scope, headers: Headers) -> Response | None:
-    """Refuse what changes something and comes from another site's page, or is too large."""
+    """Refuse what is too large, and what changes something and comes from another site's page."""
+    if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > MAX_ADDRESS:
+        return JSONResponse({"problem": "too-large"}, 414)
     if scope["method"] in {"GET", "HEAD"}:
         return None
     origin, host = headers.get("origin"), headers.get("host", "")
     elsewhere = headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
-    if elsewhere or (origin is not None and urlsplit(origin).netloc != host):
+    if elsewhere or (origin is not None and _place(origin) != host):
         return JSONResponse({"problem": "foreign-origin"}, 403)
     length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > MAX_BODY:
+    if not length.isdecimal() or len(length) > 20 or int(length) > MAX_BODY:
         return JSONResponse({"problem": "too-large"}, 413)
     return None
+
+
+def _place(origin: str) -> str | None:
+    """Return host and port of an origin; None for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _login(scope: Scope, headers: Headers) -> Response:

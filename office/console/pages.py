@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud_sync.store.history import HistoryReader
 from office import facts
+from office.auth import Session
 from office.console.brief import brief, device_in_brief, grouped
 from office.console.happened import NEWEST, happened
 from office.console.parts import NOTE_LIMIT, Checked, Lang, Parts, PartsNow, Who, acknowledge
@@ -48,10 +49,10 @@ async def first(_session: Who) -> Response:
 
 
 @router.get("/sites")
-async def sites(request: Request, parts: PartsNow, lang: Lang, _session: Who) -> Response:
+async def sites(request: Request, parts: PartsNow, lang: Lang, session: Who) -> Response:
     """Show all sites, the worst first."""
     last = await parts.pages.ask(lambda reader: reader.last_transition())  # first: what comes after is told again
-    found = await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader)))
+    found = await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader), session.sites))
     return await page(request, "sites.html", lang, sites=found, last=last, **SHOWN)
 
 
@@ -142,23 +143,25 @@ async def all_alarms(
     request: Request,
     parts: PartsNow,
     lang: Lang,
-    _session: Who,
+    session: Who,
     state: Annotated[str, Query(max_length=20)] = "open",
     site: Annotated[str, Query(max_length=200)] = "",
     priority: Annotated[str, Query(max_length=2)] = "",
     skip: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> Response:
     """Show the alarms."""
-    wanted = facts.AlarmFilter(states=STATES.get(state, facts.OPEN), site=site, priority=priority, skip=skip)
+    wanted = facts.AlarmFilter(
+        states=STATES.get(state, facts.OPEN), site=site, priority=priority, skip=skip, sites=session.sites
+    )
     chosen = {"state": state if state in STATES else "open", "site": site, "priority": priority, "skip": skip}
     gathered = await parts.pages.ask(_list(parts, wanted))
     return await page(request, "alarms.html", lang, **gathered, chosen=chosen, opened=None, problem="", **SHOWN)
 
 
 @router.get("/alarms/{occurrence:path}")
-async def one_alarm(request: Request, parts: PartsNow, lang: Lang, _session: Who, occurrence: str) -> Response:
+async def one_alarm(request: Request, parts: PartsNow, lang: Lang, session: Who, occurrence: str) -> Response:
     """Show the alarms with one of them opened."""
-    return await _opened(request, parts, lang, occurrence)
+    return await _opened(request, parts, lang, session, occurrence)
 
 
 @router.post("/alarms/{occurrence:path}/ack")
@@ -175,15 +178,17 @@ async def ack(
         await acknowledge(parts, session, occurrence, note.strip())
     except Refused as refused:
         key = f"console.refused.{refused.reason}"
-        return await _opened(request, parts, lang, occurrence, Words(lang).maybe(key, str(refused)))
+        return await _opened(request, parts, lang, session, occurrence, Words(lang).maybe(key, str(refused)))
     if "hx-request" not in request.headers:
         return RedirectResponse(request.url.path.removesuffix("/ack"), 303)
-    return await _opened(request, parts, lang, occurrence)
+    return await _opened(request, parts, lang, session, occurrence)
 
 
-async def _opened(request: Request, parts: Parts, lang: Lang, occurrence: str, problem: str = "") -> Response:
+async def _opened(
+    request: Request, parts: Parts, lang: Lang, session: Session, occurrence: str, problem: str = ""
+) -> Response:
     only_drawer = request.headers.get("hx-target", "") in DRAWER  # the rows would be made and thrown away
-    listed = _list(parts, facts.AlarmFilter(limit=0 if only_drawer else facts.PAGE))
+    listed = _list(parts, facts.AlarmFilter(limit=0 if only_drawer else facts.PAGE, sites=session.sites))
     chosen = {"state": "open", "site": "", "priority": "", "skip": 0}
 
     def gather(reader: HistoryReader) -> dict[str, Any]:
@@ -203,8 +208,8 @@ def _list(parts: Parts, wanted: facts.AlarmFilter) -> Callable[[HistoryReader], 
         return {
             "last": last,
             "alarms": facts.alarms(*parts.sites(reader), wanted),
-            "sites": facts.all_sites(*parts.sites(reader)),
-            "last_alarm": reader.last_alarm_at(),
+            "sites": facts.all_sites(*parts.sites(reader), wanted.sites),
+            "last_alarm": reader.last_alarm_at(wanted.sites),
             "page_size": facts.PAGE,
         }
 

@@ -16,7 +16,7 @@ from office.facts import Catalogues
 from office.operations import Operations
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.command import Actor
-from sitekeeper.model.errors import Refused
+from sitekeeper.model.errors import NotFound, Refused
 from sitekeeper.texts import LANGUAGES, Language
 
 COOKIE: Final = "sitekeeper_session"
@@ -91,6 +91,19 @@ def check_token(session: Session, token: str) -> Session:
     return session
 
 
+def visible(request: Request, session: Session) -> Session:
+    """Return the session if what the address names is of a site that it may see.
+
+    Raises:
+        NotFound: it is not, which looks as if there were no such thing.
+    """
+    for named, of in (("site", "site"), ("alarm", "alarm"), ("occurrence", "alarm")):
+        for wanted in (request.path_params.get(named), request.query_params.get(named)):
+            if wanted and not session.sees(wanted.partition("/")[0] if of == "alarm" else wanted):
+                raise NotFound(f"no {of} {wanted!r} at the office")
+    return session
+
+
 def language_of(request: Request) -> Language:
     """Return the language of the page: as asked for, as chosen before, as the browser prefers, the office's."""
     for wanted in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
@@ -112,6 +125,8 @@ async def acknowledge(parts: Parts, session: Session, occurrence: str, note: str
     Raises:
         Refused: not allowed, or nothing to acknowledge. NotFound: no such alarm. StorageError: it was not stored.
     """
+    if session.sites is not None and parts.operations.reader.alarm(occurrence) is None:
+        raise NotFound(f"no alarm {occurrence!r} at the office")  # a short name could mean another site's
     may = RANK[session.role] >= RANK["operator"]
     actor = Actor(name=session.user, role="operator" if may else "viewer", origin="office")
     done: dict[str, Any] = {}
@@ -129,7 +144,7 @@ async def _parts(request: Request) -> Parts:
 
 
 async def _session(request: Request) -> Session:
-    return session_of(request)
+    return visible(request, session_of(request))
 
 
 async def _language(request: Request) -> Language:
@@ -137,11 +152,11 @@ async def _language(request: Request) -> Language:
 
 
 async def _form(request: Request, csrf: Annotated[str, Form()] = "") -> Session:
-    return check_token(session_of(request), csrf)
+    return visible(request, check_token(session_of(request), csrf))
 
 
 async def _header(request: Request, x_csrf_token: Annotated[str, Header()] = "") -> Session:
-    return check_token(session_of(request), x_csrf_token)
+    return visible(request, check_token(session_of(request), x_csrf_token))
 
 
 PartsNow = Annotated[Parts, Depends(_parts)]

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final, TypeVar
 
 from cloud_sync.store.history import HistoryReader
@@ -18,10 +17,14 @@ _T = TypeVar("_T")
 
 
 class ReadingThread:
-    """Answers questions to one store, in the order in which they come."""
+    """Answers questions to one store, in the order in which they come.
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path = path
+    Args:
+        reader: opens a reader, in the thread.
+    """
+
+    def __init__(self, reader: Callable[[], HistoryReader], name: str) -> None:
+        self._open = reader
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._reader: HistoryReader | None = None
         self._waiting = 0
@@ -52,7 +55,7 @@ class ReadingThread:
 
     def _answer(self, question: Callable[[HistoryReader], _T]) -> _T:
         if self._reader is None:
-            self._reader = HistoryReader(self._path)
+            self._reader = self._open()
         return question(self._reader)
 
     def _drop(self) -> None:

@@ -10,7 +10,9 @@ from typing import Final
 
 import uvicorn
 
+from cloud_sync.store.history import HistoryReader
 from office.auth import FIRST_USER, Sessions, Throttle, Users
+from office.console.hurried import HurriedProtocol
 from office.console.parts import Parts
 from office.console.reading import ReadingThread
 from office.console.stream import Hub
@@ -32,13 +34,15 @@ class Console:
     """One console. `open` it, `run` it until cancelled, `close` it.
 
     Args:
+        reader: opens a reader of the store in the thread that calls. accounts: the file of the accounts.
         broker: tells whether the office has its broker. ready: why the office is not ready; empty if it is.
     """
 
     def __init__(
         self,
         settings: ConsoleSettings,
-        store: Path,
+        reader: Callable[[], HistoryReader],
+        accounts: Path,
         operations: Operations,
         clock: Clock,
         language: Language,
@@ -47,15 +51,15 @@ class Console:
         ready: Callable[[], str],
     ) -> None:
         self._settings = settings
-        pages = ReadingThread(store, "asyncio_console_pages")
-        users = Users(settings.accounts(store))
+        pages = ReadingThread(reader, "asyncio_console_pages")
+        users = Users(accounts)
         self.parts = Parts(
             users=users,
             sessions=Sessions(users),
             throttle=Throttle(),
             hub=Hub(pages, clock, broker),
             pages=pages,
-            trends=ReadingThread(store, "asyncio_console_trends"),
+            trends=ReadingThread(reader, "asyncio_console_trends"),
             catalogues=Catalogues(),
             operations=operations,
             clock=clock,
@@ -104,6 +108,7 @@ class Console:
         server = _Server(
             uvicorn.Config(
                 application(self.parts),
+                http=HurriedProtocol,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -36,12 +36,15 @@ _logger = structlog.get_logger()
 
 Frame = tuple[int, bytes]
 """(transition id or 0, bytes of the event)."""
+Sees = Callable[[str], bool]
+"""Whether a browser may know of a site."""
 
 
 class Client:
     """One browser's queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, sees: Sees = lambda _: True) -> None:
+        self.sees = sees
         self.queue: asyncio.Queue[Frame | None] = asyncio.Queue(BACKLOG)
 
     def put(self, frame: Frame | None) -> bool:
@@ -91,7 +94,7 @@ class Hub:
 
     def changed(self, occurrence: str) -> None:
         """Say that something about an alarm is new that is no transition."""
-        self._send((0, event("changed", {"occurrence": occurrence})))
+        self._send((0, event("changed", {"occurrence": occurrence})), occurrence.partition("/")[0])
 
     def close(self) -> None:
         """End all streams, so that the server can stop."""
@@ -109,19 +112,22 @@ class Hub:
             reason = "busy"
             raise Refused(reason, "too many browsers listen")
 
-    async def listen(self, after: int | None, stands: Callable[[], bool]) -> AsyncIterator[bytes]:
+    async def listen(
+        self, after: int | None, stands: Callable[[], bool], sees: Sees = lambda _: True
+    ) -> AsyncIterator[bytes]:
         """Yield one browser's events until the office stops or its session does not stand any more.
 
         Args:
             after: the last transition that it has; None for one that wants only what is to come.
+            sees: which sites it may know of.
         """
-        client = Client()
+        client = Client(sees)
         self._clients.add(client)  # before the replay: what is published meanwhile waits in its queue
         try:
-            yield RETRY + self._beat()
+            yield RETRY + self._beat(client)
             told = 0
             if after is not None:
-                missed = await self._missed(after)
+                missed = await self._missed(after, sees)
                 if missed is None:
                     yield event("reload", {})
                     return
@@ -135,9 +141,9 @@ class Hub:
         finally:
             self._clients.discard(client)
 
-    async def _missed(self, after: int) -> list[Frame] | None:
+    async def _missed(self, after: int, sees: Sees) -> list[Frame] | None:
         found = await self._reading.ask(lambda reader: reader.transitions_after(after, REPLAY + 1))
-        return [_alarm(one) for one in found] if len(found) <= REPLAY else None
+        return [_alarm(one) for one in found if sees(one.site)] if len(found) <= REPLAY else None
 
     async def _pump(self) -> None:
         while True:
@@ -153,7 +159,7 @@ class Hub:
             self._failing("")
             for one in fresh:
                 self._last = one.id
-                self._send(_alarm(one))
+                self._send(_alarm(one), one.site)
             if len(fresh) == REPLAY:
                 self._wake.set()
 
@@ -168,18 +174,24 @@ class Hub:
     async def _beats(self) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
-            self._send((0, self._beat()))
+            for client in list(self._clients):
+                self._put(client, (0, self._beat(client)))
             self._heard.clear()
 
-    def _beat(self) -> bytes:
-        now = self._clock.wall() // MS
+    def _beat(self, client: Client) -> bytes:
+        now, sites = self._clock.wall() // MS, sorted(filter(client.sees, self._heard))
         store = not self._problem
-        return event("beat", {"now": now, "broker": self._broker(), "store": store, "sites": sorted(self._heard)})
+        return event("beat", {"now": now, "broker": self._broker(), "store": store, "sites": sites})
 
-    def _send(self, frame: Frame) -> None:
+    def _send(self, frame: Frame, site: str) -> None:
+        """Hand an event to every browser that may know of its site."""
         for client in list(self._clients):
-            if not client.put(frame):
-                self._clients.discard(client)
+            if client.sees(site):
+                self._put(client, frame)
+
+    def _put(self, client: Client, frame: Frame) -> None:
+        if not client.put(frame):
+            self._clients.discard(client)
 
 
 def _alarm(one: StoredTransition) -> Frame:

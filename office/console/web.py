@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from office.api import alarms, health, metrics, records, sites, stream
+from office.api import alarms, commands, health, metrics, records, sites, stream
 from office.console import assets, login, pages
 from office.console.gate import Gate
 from office.console.parts import Parts, language_of
@@ -18,7 +18,16 @@ from office.console.render import page
 from sitekeeper import __version__
 from sitekeeper.model.errors import NotFound, Refused, StorageError
 
-STATUS: Final = {"permission": 403, "csrf": 403, "login": 401, "busy": 503, "usage": 422}
+STATUS: Final = {
+    "permission": 403,
+    "same-person": 403,
+    "not-a-person": 403,
+    "site-unreachable": 503,
+    "csrf": 403,
+    "login": 401,
+    "busy": 503,
+    "usage": 422,
+}
 """Of refusals by reason; others are 409: not as things stand."""
 
 _logger = structlog.get_logger()
@@ -39,6 +48,7 @@ def routes(parts: Parts) -> FastAPI:
         sites.router,
         records.router,
         alarms.router,
+        commands.router,
         stream.router,
     ):
         app.include_router(router)
@@ -64,7 +74,8 @@ async def _failed(request: Request, error: Exception) -> Response:
             return await _answer(request, 422, "usage", wrong)
         case HTTPException():
             return await _answer(request, error.status_code, "http", str(error.detail))
-    return await _answer(request, 503, "store", str(error))
+    _logger.warning("the store failed a caller", path=request.url.path, why=str(error))
+    return await _answer(request, 503, "store", "the office cannot read or write its store; its log says why")
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -82,6 +82,7 @@ class Lane:
             event_id=case.event_id,
             recipient=self._channel.recipient,
             channel=self._name,
+            possible_repeat=case.resent,
         )
         if len(self._flying) >= self._retry.width:
             return row

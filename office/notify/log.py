@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cloud_sync.store.base import OfficeStore, Push, StoredTransition
 from cloud_sync.store.reader import StoreReader
-from office.notify.stages import ANNUNCIATING, Case, event_id
+from office.notify.stages import ANNUNCIATING, Case, event_id, settled_id
 from office.silence import is_active, silence_key
 from sitekeeper.model.alarm import Cause
 
@@ -46,14 +46,18 @@ class StoreLog:
 
     async def undecided(self) -> AsyncIterator[Case]:
         for stored in self._store.undecided():
-            yield self._case(stored, {"planned", "sending", "failed", "sent", "given-up"})
+            yield self._case(stored, {"planned", "sending", "failed", "sent", "given-up"}, _event(stored))
 
     async def decide(self, case: Case, decision: str, rows: Sequence[Push]) -> Sequence[int]:
         return await asyncio.wrap_future(self._store.decide(case.number, decision, rows))
 
     async def case(self, row: Push) -> Case | None:
-        cases = (self._case(stored, {"sent", "given-up"}) for stored in self._reader.story(row.occurrence))
-        return next((case for case in cases if _about(row, case)), None)
+        story = [one for one in self._reader.story(row.occurrence) if one.transition.cause in ANNUNCIATING]
+        for name in (row.event_id, settled_id(row.event_id)):  # the row may be older than the site's disk is well
+            for stored in story:
+                if _event(stored) == name:
+                    return self._case(stored, {"sent", "given-up"}, row.event_id)
+        return None
 
     async def unfinished(self) -> list[Push]:
         return self._store.unfinished_pushes()
@@ -63,10 +67,9 @@ class StoreLog:
         self._changed(row.occurrence)
         return number
 
-    def _case(self, stored: StoredTransition, taken_care_of: set[str]) -> Case:
+    def _case(self, stored: StoredTransition, taken_care_of: set[str], event: str) -> Case:
         """Return what bears on a transition; a channel with a row in one of these states is finished with the event."""
         moved = stored.transition
-        event = event_id(moved, stored.epoch, stored.sequence, stored.position)
         later = (one for one in self._reader.story(moved.occurrence) if one.id > stored.id)
         return Case(
             number=stored.id,
@@ -79,9 +82,10 @@ class StoreLog:
                 for row in self._reader.pushes(moved.occurrence)
                 if row.event_id == event and row.state in taken_care_of
             ),
+            resent=bool(self._reader.ask("SELECT 1 FROM resent WHERE id = ?", stored.id)),
             site_silent=is_active(self._reader.alarm(silence_key(stored.site))),
         )
 
 
-def _about(row: Push, case: Case) -> bool:
-    return case.event_id == row.event_id and case.transition.cause in ANNUNCIATING
+def _event(stored: StoredTransition) -> str:
+    return event_id(stored.transition, stored.epoch, stored.sequence, stored.position)

@@ -12,6 +12,9 @@ ANNUNCIATING: Final = frozenset({Cause.RAISE, Cause.REANNUNCIATE})
 OFFICE_EPOCH: Final = "office-"
 """Epochs of alarms that the office itself raises begin so; a site's epoch never does."""
 
+TOLD_BY: Final = "~"
+"""Between epoch and boot of what a site told from memory (`cloud_sync.store.volatile`)."""
+
 
 class Reason(StrEnum):
     """Why nothing is sent. Stable words: stored in the push log and shown to people."""
@@ -23,6 +26,7 @@ class Reason(StrEnum):
     SITE_SILENT = "site-silent"  # follows from the silence of the site, which is pushed itself
     NOT_ROUTED = "not-routed"  # no channel is named for this priority
     GAVE_UP = "gave-up"  # tried for as long as the settings say
+    HISTORY = "history"  # out of a site's history, long after it happened (`cloud_sync.store.late`)
     RECORD_MISSING = "record-missing"  # the transition is no longer in the store
 
 
@@ -35,6 +39,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         acknowledged: it was acknowledged after this annunciation, at the site or (still pending) at the office.
         finished: ids of the channels that need no further attempt.
         site_silent: the site's own silence alarm (GW01) stands.
+        resent: it came out of the site's history, so an office before this one may have pushed it.
     """
 
     number: int
@@ -43,6 +48,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged: bool = False
     finished: frozenset[str] = frozenset()
     site_silent: bool = False
+    resent: bool = False
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -64,11 +70,20 @@ Routes = Mapping[Priority, tuple[str, ...]]
 def event_id(transition: Transition, epoch: str, sequence: int, position: int) -> str:
     """Name an annunciation so that it is the same after any restart and different for every new annunciation.
 
-    A raise is named by its occurrence; a re-annunciation also by where in the alarms stream it stands.
+    A raise is named by its occurrence; a re-annunciation also by where in the alarms stream it stands. One that the
+    site told from memory (its epoch is `<epoch>~<boot>`) has the boot behind it: if that is all that ever comes of it,
+    another boot may raise another alarm under the same occurrence.
     """
+    epoch, mark, boot = epoch.partition(TOLD_BY)
     if transition.cause is Cause.RAISE:
-        return transition.occurrence
-    return f"{transition.occurrence}+{epoch}-{sequence}.{position}"
+        return f"{transition.occurrence}{mark}{boot}"
+    return f"{transition.occurrence}+{epoch}-{sequence}.{position}{mark}{boot}"
+
+
+def settled_id(event: str) -> str:
+    """Return what an annunciation is named once the site has it on its disk; the same if it was not told before."""
+    before, mark, _ = event.rpartition(TOLD_BY)
+    return before if mark else event
 
 
 def decide(case: Case, routes: Routes) -> Send | NotSent:

@@ -79,6 +79,8 @@ def _body(case: Case, row: Push, names: Labels, now: Micros, limit: int) -> str:
         *first,
     ]
     end = [text("office.push.event", names.lang, event_id=_clip(case.event_id, 500))]
+    if moved.volatile:
+        end.insert(0, text("office.push.volatile", names.lang))
     if row.possible_repeat:
         end.insert(0, text("office.push.repeat", names.lang))
     may_go = [*values[len(first) : MOST_VALUES], *([why(moved, names.lang)] if why(moved, names.lang) else [])]

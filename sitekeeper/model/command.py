@@ -8,7 +8,9 @@ from sitekeeper.model.clock import Micros
 from sitekeeper.model.sample import Value
 
 Role = Literal["viewer", "operator", "technician", "engineer", "office", "linkage"]
-"""Local roles by group of the Unix user; `office` is what came down from the office, `linkage` a rule with `do:`."""
+"""Local roles by group of the Unix user; `office` is an acknowledgement from there, `linkage` a rule with `do:`.
+
+A person who orders something from the office comes as `operator` at most, with the origin `office`."""
 
 ROLE_RANK: dict[str, int] = {"viewer": 0, "office": 1, "operator": 1, "linkage": 1, "technician": 2, "engineer": 3}
 

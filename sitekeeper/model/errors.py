@@ -125,11 +125,19 @@ class FormatTooNew(FormatError):
 
 
 class StorageError(SitekeeperError):
-    """The store could not do it, or its outcome is unknown. `unknown` tells which."""
+    """The store could not do it, or its outcome is unknown. `unknown` tells which.
 
-    def __init__(self, what: str, *, unknown: bool = False) -> None:
+    Attributes:
+        damaged: what was read is not what was written; reading it again is of no use.
+        refused: the store works, and cannot hold this content; writing it again is of no use.
+    """
+
+    damaged = False
+
+    def __init__(self, what: str, *, unknown: bool = False, refused: bool = False) -> None:
         super().__init__(what)
         self.unknown = unknown
+        self.refused = refused
 
 
 class Refused(SitekeeperError):

@@ -23,7 +23,7 @@ async def test_the_page_does_what_it_says(tmp_path: Path) -> None:
         await until(lambda: [push.state for push in app.store.reader.pushes(occurrence)] == ["sent"])
         await until(lambda: len(app.store.reader._rows("SELECT 1 FROM events")) == 8)
         swap = {"http://127.0.0.1:8080/": app.console.address}
-        assert await asyncio.to_thread(play, PAGE, tmp_path, swap) == 19
+        assert await asyncio.to_thread(play, PAGE, tmp_path, swap) == 21
         shown = {path for row in table(PAGE, "## Reading") for path in re.findall(r"`(/[^`]*)`", row[0])}
         described = routes(app.console.parts).openapi()["paths"]
         assert shown == {path.replace(":path}", "}") for path in described}

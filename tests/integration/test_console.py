@@ -126,6 +126,15 @@ async def test_logging_in_and_out(tmp_path: Path) -> None:
         assert (await client.get("/sites")).status_code == 303
 
 
+async def test_a_stranger_is_not_told_where_the_office_keeps_its_files(tmp_path: Path) -> None:
+    """What fails inside stands in the office's log; a caller learns that something failed."""
+    async with running(tmp_path, MemoryBroker()) as app, browser(app) as client:
+        (tmp_path / "console-users.json").write_text("{")
+        answer = await client.post("/login", data={"name": "ann", "password": "x"})
+        assert (answer.status_code, answer.json()["problem"]) == (503, "store")
+        assert str(tmp_path) not in answer.text
+
+
 async def test_pages_forbid_what_they_do_not_need(tmp_path: Path) -> None:
     """No script or style from elsewhere or from the page itself; nothing is cached; large bodies are refused."""
     async with running(tmp_path, MemoryBroker()) as app, browser(app, "ann") as client:

@@ -91,7 +91,7 @@ async def test_events_are_told_in_order_of_arrival_with_a_cursor(tmp_path: Path)
 
 
 async def test_the_ledger_of_a_day_is_that_of_the_sites_own_day(tmp_path: Path) -> None:
-    """Known, gaps by cause, nothing unexplained; a day on which nothing was told is empty."""
+    """Known, gaps by cause, nothing unexplained; of a day of which the site has told nothing yet all is awaited."""
     broker = MemoryBroker()
     async with running(tmp_path, broker) as app, site_on(broker) as site, program(app) as client:
         noon = int(datetime(2026, 3, 1, 4, tzinfo=UTC).timestamp()) * SECOND  # 12:00 in Hong Kong
@@ -102,8 +102,18 @@ async def test_the_ledger_of_a_day_is_that_of_the_sites_own_day(tmp_path: Path) 
         [row] = (await client.get("/api/v1/ledger", params={"site": "hq", "day": "2026-03-01"})).json()
         assert (row["known_s"], row["gap_s"], row["unexplained_s"]) == (18 * 60, 120, 0)
         assert row["causes"] == {"link_down": 120}
-        assert (await client.get("/api/v1/ledger", params={"site": "hq", "day": "2026-03-02"})).json() == []
-        assert (await client.get("/api/v1/ledger", params={"site": "hq"})).json() == [row]
+        assert row["awaited_s"] == row["span_s"] - 20 * 60
+        [later] = (await client.get("/api/v1/ledger", params={"site": "hq", "day": "2026-03-02"})).json()
+        assert (later["known_s"], later["awaited_s"], later["unexplained_s"]) == (0, 86_400, 0)
+        assert (await client.get("/api/v1/ledger", params={"site": "hq", "day": "2026-02-28"})).json() == []
+        [whole] = (await client.get("/api/v1/ledger", params={"site": "hq"})).json()
+        assert (whole["known_s"], whole["gap_s"], whole["causes"]) == (18 * 60, 120, row["causes"])
+        asked = {"site": "hq", "day": "2026-03-01", "by": "point"}
+        points = {point["point"]: point for point in (await client.get("/api/v1/ledger", params=asked)).json()}
+        assert (points["lift-a1/floor"]["records"], points["lift-a1/floor"]["known_s"]) == (2, 18 * 60)
+        assert len((await client.get("/api/v1/ledger", params=asked | {"point": "lift-a1/floor"})).json()) == 1
+        assert len((await client.get("/api/v1/ledger", params={"site": "hq", "by": "day"})).json()) == 14
+        assert (await client.get("/api/v1/quarantine")).json()["quarantine"] == []
         assert (await client.get("/api/v1/ledger", params={"site": "hq", "day": "tomorrow"})).status_code == 422
 
 

@@ -70,7 +70,7 @@ def fill(path: Path) -> None:
                 key = f"{site}/lamp-01/L25"
                 values = (key, site, "lamp-01", "L25", f"{key}@e1-1", "B", f"P{number % 3 + 1}", now, now)
                 db.execute("INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, '', '', 'e1', 1, 0)", values)
-        db.execute("INSERT INTO latest SELECT id, ?, 42.5, 0, NULL, 'e1', 1, 0 FROM points", (now,))
+        db.execute("INSERT INTO latest SELECT id, ?, 42.5, 0, NULL, 'e1', 1, 0, 0 FROM points", (now,))
 
 
 async def test_two_hundred_sites_of_twenty_devices_are_listed_within_a_second(tmp_path: Path) -> None:

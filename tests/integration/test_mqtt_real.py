@@ -18,7 +18,7 @@ from iotcore import Broker
 
 from cloud_sync.mqtt import BrokerSettings, connector
 from drivers.mqtt.driver import MqttDriver
-from edge.app import real_brokers
+from edge.brokers import real_brokers
 from edge.poller import Poller
 from sitekeeper.model.clock import SECOND, SystemClock
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown
@@ -290,7 +290,7 @@ def _nothing_left(made: MqttDriver) -> bool:
 CHILD = """
 import asyncio, os, sys
 from concurrent.futures import Future
-from edge.app import real_brokers
+from edge.brokers import real_brokers
 from sitekeeper.model.clock import SystemClock
 from tests.fixtures import mqtt
 

@@ -229,6 +229,26 @@ async def test_a_silent_site_is_one_push_and_survives_a_restart(tmp_path: Path) 
     assert len(rows(tmp_path, "SELECT DISTINCT epoch FROM transitions")) == 1
 
 
+async def test_a_store_that_is_away_costs_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The office does not die of it, and the site that fell silent meanwhile is told when the store is back."""
+    broker, desk, failed = MemoryBroker(), Chat(), 0
+    async with running(tmp_path, broker, desk, silence=300 * MS) as app:
+        move = app.own.move
+
+        async def away(*args: Any, **named: Any) -> None:
+            nonlocal failed
+            failed += 1
+            raise StorageError("central store: gone")
+
+        monkeypatch.setattr(app.own, "move", away)
+        async with site_on(broker):
+            await until(lambda: app._silence.knows("hq"))
+            await until(lambda: failed > 0)
+        monkeypatch.setattr(app.own, "move", move)
+        await until(lambda: bool(desk.sent))
+    assert [message.rule for message in desk.sent] == ["GW01"]
+
+
 async def test_a_kept_status_is_no_sign_of_life(tmp_path: Path) -> None:
     """What the broker had kept from a site that is gone does not delay GW01, and a last will does not clear it."""
     broker, desk, short = MemoryBroker(), Chat(), 250 * MS

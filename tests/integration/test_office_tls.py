@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.app import office_connect
+from edge.brokers import office_connect
 from edge.settings.values import OfficeSettings
-from office.app import _connect
+from office.central import lanes
 from office.settings import Broker
 from sitekeeper.model.errors import PeerUnreachable, Refused
 from tests.fixtures.mosquitto import Authority, Mosquitto
@@ -26,7 +26,7 @@ async def test_site_and_office_over_tls_with_client_certificates(tmp_path: Path)
     more = f"cafile {ours.ca}\ncertfile {certificate}\nkeyfile {key}\nrequire_certificate true\nallow_anonymous true"
     with Mosquitto(tmp_path, more) as broker:
         files = {"ca_file": str(ours.ca), "cert_file": str(own), "key_file": str(own_key)}
-        office = await _connect(Broker(host="127.0.0.1", port=broker.port, **files))["urgent"]()
+        office = await lanes(Broker(host="127.0.0.1", port=broker.port, **files))["urgent"]()
         up = await office_connect("hq", site(broker.port, ca=ours.ca, certificate=own, key=own_key))()
         try:
             await office.subscribe("up")

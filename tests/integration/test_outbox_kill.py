@@ -19,13 +19,15 @@ KILLS = 20
 CHILD = """
 import sys
 from pathlib import Path
-from edge.outbox import Outbox
+import structlog
+from edge.outbox import Limits, Outbox
 from edge.recorder import SealedBlock
 from sitekeeper.model.clock import SystemClock
 
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 path, boot = Path(sys.argv[1]), sys.argv[2]
 clock = SystemClock()
-outbox = Outbox.open(path, site="harbour", clock=clock)
+outbox = Outbox.open(path, site="harbour", clock=clock, limits=Limits(retry=0.05))
 
 def tell(stream, sequence):
     sys.stdout.write(f"{stream} {sequence}\\n")
@@ -51,10 +53,10 @@ while True:
 """
 
 
-def run_child(path: Path, boot: int, delay: float) -> list[tuple[str, int]]:
+def run_child(path: Path, boot: int, delay: float, *, child: str = CHILD) -> list[tuple[str, int]]:
     """Let a child append until it is killed `delay` seconds after its first report; return what it reported."""
     read, write = os.pipe()
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(path), str(boot)], stdout=write)
+    process = subprocess.Popen([sys.executable, "-c", child, str(path), str(boot)], stdout=write)
     os.close(write)
     said = b""
     with os.fdopen(read, "rb", buffering=0) as pipe:
@@ -65,8 +67,8 @@ def run_child(path: Path, boot: int, delay: float) -> list[tuple[str, int]]:
         while time.monotonic() < killer:
             said += pipe.read(65536) or b""
             time.sleep(0.001)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait(10) == -signal.SIGKILL
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(10) == -signal.SIGKILL
         while part := pipe.read(65536):
             said += part
     lines = said.decode().split("\n")[:-1]  # the last one may be cut

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).parents[2] / "config" / "systemd"
-NAMES = ("sitekeeper.service", "sitekeeper-office.service")
+NAMES = ("sitekeeper.service", "sitekeeper-office.service", "sitekeeper-ingest@.service")
 THRESHOLD = "15"
 """Exposure of at most 1.5 on systemd's scale from 0 to 10."""
 

@@ -11,7 +11,8 @@ from simulators.stage import replaced
 
 ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = (
-    "sitekeeper", "drivers", "edge", "cloud_sync", "office", "simulators", "config", "tests", "pyproject.toml",
+    "sitekeeper", "drivers", "edge", "cloud_sync", "office", "simulators", "benchmarks", "config", "tests",
+    "pyproject.toml",
 )  # fmt: skip
 
 
@@ -22,12 +23,14 @@ class Mutant:
     Attributes:
         file: where the mistake is made. changes: (what stands there exactly once, what stands there instead).
         test: node id of the test that finds it.
+        experiment: that of a fault test which finds it too, and takes longer; asked with SITEKEEPER_FULL=1 only.
     """
 
     name: str
     file: str
     changes: tuple[tuple[str, str], ...]
     test: str
+    experiment: str = ""
 
 
 _UNRELEASED: Final = (
@@ -39,6 +42,8 @@ _DEAD: Final = (
 _UNSEEN: Final = (
     "tests/unit/edge/test_commander.py::test_a_device_that_hangs_is_given_up_and_an_unseen_effect_is_unconfirmed"
 )
+_ABUSES: Final = "tests/unit/edge/test_orders.py::test_each_abuse_is_refused_and_audited"
+_UPLINK: Final = "tests/unit/cloud_sync/test_uplink_machine.py"
 _PUBLISHED: Final = "self._machine.published(stream, sequence, reason, self._clock.monotonic())\n"
 _READ: Final = "self._remember(payload, (stream, sequence))\n"
 _FORGET: Final = "self._source.release(self._source.epoch, [(stream, sequence, sequence)])\n"
@@ -61,6 +66,28 @@ MUTANTS: Final = (
         file="cloud_sync/store/apply.py",
         changes=(('if applied != "new":', 'if applied == "conflict":'),),
         test="tests/unit/cloud_sync/test_store.py::test_a_block_twice_is_a_block_once",
+        experiment="tests/faults/test_net_cuts.py",
+    ),
+    Mutant(
+        name="half-open links not found",
+        file="cloud_sync/uplink_machine.py",
+        changes=(("return bool(self._in_flight) and now - self._quiet_since >= most", "return False"),),
+        test=f"{_UPLINK}::test_silence_shrinks_the_window_probes_and_then_reconnects",
+        experiment="tests/faults/test_net_lines.py::test_half_open_ways_are_found_and_healed",
+    ),
+    Mutant(
+        name="reserve never given back",
+        file="edge/outbox/writer.py",
+        changes=(("        self._reserve.give_back()\n", ""),),
+        test="tests/unit/edge/outbox/test_space.py"
+        "::test_an_alarm_is_durable_on_a_full_disk_and_the_samples_before_it_are_told",
+        experiment="tests/faults/test_full_disk.py",
+    ),
+    Mutant(
+        name="alarms wait behind samples",
+        file="cloud_sync/uplink_machine.py",
+        changes=(('< most and self._may_publish("alarms")', '< most and not self.count("samples")'),),
+        test=f"{_UPLINK}::test_what_waits_for_the_brokers_answer_is_bounded_in_bytes_and_alarms_pass",
     ),
     Mutant(
         name="no length check",
@@ -76,6 +103,24 @@ MUTANTS: Final = (
             ("mono=self._clock.monotonic(), trusted", "mono=self._clock.wall() - self._began, trusted"),
         ),
         test="tests/unit/edge/test_pipeline_clock.py::test_a_step_of_the_wall_clock_moves_no_timer",
+    ),
+    Mutant(
+        name="every timer on the wall clock",
+        file="sitekeeper/model/clock.py",
+        changes=(("return time.monotonic_ns() // 1_000", "return time.time_ns() // 1_000"),),
+        test="tests/faults/test_clock_steps.py::test_steps_of_the_wall_clock_move_nothing",
+    ),
+    Mutant(
+        name="alarm told from memory counted twice",
+        file="cloud_sync/store/volatile.py",
+        changes=(("    if told is None:\n", "    if True:\n"),),
+        test="tests/unit/cloud_sync/test_volatile.py::test_the_durable_block_settles_what_was_told",
+    ),
+    Mutant(
+        name="alarms wait for the disk however long",
+        file="edge/announce.py",
+        changes=(("if waiting.due <= now.mono", "if waiting.due < 0"),),
+        test="tests/unit/edge/test_announce.py::test_after_a_second_an_alarm_is_told_and_what_follows_at_once",
     ),
     Mutant(
         name="bad input treated as false",
@@ -106,6 +151,122 @@ MUTANTS: Final = (
         file="edge/commands/guard.py",
         changes=(("is_good(sample.q) and self.fresh(point)", "self.fresh(point)"),),
         test="tests/unit/edge/test_never_remote.py::test_a_barrier_is_not_closed_unless_it_is_known_to_be_clear",
+    ),
+    Mutant(
+        name="order obeyed whoever signed it",
+        file="sitekeeper/order.py",
+        changes=(("if not verify(", "if False and not verify("),),
+        test=f"{_ABUSES}[a bit of the signature]",
+    ),
+    Mutant(
+        name="order carried out as often as it comes",
+        file="edge/commands/orders.py",
+        changes=(("self._remember(order.id)", "pass"),),
+        test=_ABUSES,
+    ),
+    Mutant(
+        name="order good as long as its nonce",
+        file="edge/commands/orders.py",
+        changes=(("-EARLY <= age <= VALID_FOR", "-EARLY <= age"),),
+        test="tests/unit/edge/test_orders.py::test_an_order_lives_ten_seconds_of_the_sites_own_monotonic_clock",
+    ),
+    Mutant(
+        name="site opens a barrier for one person",
+        file="edge/commands/orders.py",
+        changes=(("if order.target in self._by_two and", "if False and"),),
+        test=f"{_ABUSES}[no second person]",
+    ),
+    Mutant(
+        name="office lets one person agree with himself",
+        file="office/commands.py",
+        changes=(("if same_person(caller.name, row.who):", "if False:"),),
+        test="tests/unit/office/test_commands.py::test_the_second_person_is_not_the_first_written_otherwise",
+    ),
+    Mutant(
+        name="program counts as one of two people",
+        file="office/commands.py",
+        changes=(("if by_two and not caller.person:", "if False:"),),
+        test="tests/unit/office/test_commands.py::test_a_program_is_neither_of_the_two_people",
+    ),
+    Mutant(
+        name="every refused call kept for ever",
+        file="office/refusals.py",
+        changes=(("if not known.rows:", "if False:"),),
+        test="tests/unit/office/test_commands.py::test_an_account_that_is_refused_again_and_again_fills_no_audit",
+    ),
+    Mutant(
+        name="enrolment code good for a second box",
+        file="office/enrol/desk.py",
+        changes=(("return Member(joined=now,", "return Member(invitation=invitation, joined=now,"),),
+        test="tests/unit/office/test_enrol.py::test_a_code_works_once_and_for_an_hour",
+    ),
+    Mutant(
+        name="old box not revoked when its site joins again",
+        file="office/enrol/desk.py",
+        changes=(("before = tuple(_revoked(issue, now) for", "before = tuple(issue for"),),
+        test="tests/unit/office/test_enrol.py::test_joining_again_revokes_what_the_old_box_had",
+    ),
+    Mutant(
+        name="site may write every site's topics",
+        file="office/enrol/broker.py",
+        changes=(("topic write {ROOT}/{s}/up/#", "topic write {ROOT}/#"),),
+        test="tests/unit/office/test_enrol.py::test_the_access_list_names_every_site_alone",
+    ),
+    Mutant(
+        name="receipt before the office's commit",
+        file="cloud_sync/ingest.py",
+        changes=(
+            (
+                "            outcome = await self._commit(batch)\n",
+                '            guess = Outcome(applied=("new",) * len(batch.arrivals))\n'  # noqa: ISC004
+                "            await self._do(self._machine.committed(batch, guess))\n"
+                "            outcome = await self._commit(batch)\n",
+            ),
+        ),
+        test="tests/unit/cloud_sync/test_shells.py::test_no_receipt_without_a_commit",
+    ),
+    Mutant(
+        name="worker receipts an alarm that came too early",
+        file="cloud_sync/ingest_shared.py",
+        changes=(('enumerate(outcome.applied) if applied != "early"]', "enumerate(outcome.applied)]"),),
+        test="tests/unit/cloud_sync/test_ingest_shared.py::test_what_is_early_gets_no_receipt_and_is_tried_again",
+    ),
+    Mutant(
+        name="early alarms take the places of what they wait for",
+        file="cloud_sync/ingest_machine.py",
+        changes=(("return [] if arrival.connection == ANSWERED else [Acknowledge(arrival)]", "return []"),),
+        test="tests/unit/cloud_sync/test_ingest_machine.py::test_what_is_parked_takes_no_place_of_what_it_waits_for",
+    ),
+    Mutant(
+        name="saved block released when it is sent",
+        file="cloud_sync/saved.py",
+        changes=(
+            (
+                "await session.publish(up_topic(site, stream), payload)\n",
+                "await session.publish(up_topic(site, stream), payload)\n"
+                + " " * 24
+                + "source.release(epoch, [(stream, sequence, sequence)])\n",
+            ),
+        ),
+        test="tests/unit/cloud_sync/test_saved.py::test_alarms_go_first_and_all_again_until_there_is_a_receipt",
+    ),
+    Mutant(
+        name="dropped blocks not told",
+        file="edge/losses.py",
+        changes=(("for n in range(len(note.dropped))]", "for n in range(0)]"),),
+        test="tests/unit/edge/test_losses.py::test_a_note_becomes_an_event_and_an_alarm_that_ends_after_an_hour",
+    ),
+    Mutant(
+        name="block lost to garbage under its name",
+        file="cloud_sync/store/apply.py",
+        changes=(("        if found[2]:  # what", "        if False:  # what"),),
+        test="tests/unit/cloud_sync/test_hostile_sync.py::test_a_block_takes_the_place_of_what_could_not_be_read",
+    ),
+    Mutant(
+        name="what the store refuses tried for ever",
+        file="cloud_sync/ingest.py",
+        changes=(("                if err.refused:\n", "                if False:\n"),),
+        test="tests/unit/cloud_sync/test_shells.py::test_what_the_store_cannot_hold_stops_nothing",
     ),
 )  # fmt: skip
 

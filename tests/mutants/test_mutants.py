@@ -13,6 +13,8 @@ import pytest
 from tests.mutants.mutants import MUTANTS, Mutant, broken, copy_into, environment
 
 WITHIN_S = 60
+EXPERIMENT_WITHIN_S = 400
+FULL = os.environ.get("SITEKEEPER_FULL") == "1"
 PASSED, FAILED = 0, 1
 """Exit codes of pytest; a test that cannot be found or imported ends with another one."""
 
@@ -24,11 +26,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_into(tmp_path_factory.mktemp("mutants"))
 
 
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def python(folder: Path, *arguments: str, within: float = WITHIN_S) -> subprocess.CompletedProcess[str]:
     """Run Python on the copy and nothing but the copy."""
     whole = {**os.environ, **environment(folder)}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, env=whole, capture_output=True, text=True, timeout=WITHIN_S)
+    return subprocess.run(command, cwd=folder, env=whole, capture_output=True, text=True, timeout=within)
 
 
 def pytest_on(folder: Path, *tests: str) -> subprocess.CompletedProcess[str]:
@@ -51,3 +53,18 @@ def test_a_mistake_turns_its_test_red(copy: Path, mutant: Mutant) -> None:
         done = pytest_on(copy, mutant.test)
     assert done.returncode == FAILED, f"{mutant.test} did not find it: {done.stdout[-2000:]}"
     assert " failed" in done.stdout.splitlines()[-1]
+
+
+if FULL:
+
+    @pytest.mark.timeout(2 * EXPERIMENT_WITHIN_S)
+    @pytest.mark.parametrize(
+        "mutant", [mutant for mutant in MUTANTS if mutant.experiment], ids=lambda mutant: mutant.name
+    )
+    def test_a_mistake_turns_its_experiment_red(copy: Path, mutant: Mutant) -> None:
+        """The fault test finds it too, with the counts of the test tier."""
+        run = f"sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {mutant.experiment!r}]))"
+        code = f"import os, sys, pytest; os.environ.pop('SITEKEEPER_FULL'); {run}"
+        with broken(copy, mutant):
+            done = python(copy, "-c", code, within=EXPERIMENT_WITHIN_S)
+        assert done.returncode == FAILED, f"{mutant.experiment} did not find it: {done.stdout[-2000:]}"

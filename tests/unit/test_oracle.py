@@ -97,7 +97,8 @@ def fill(sql: sqlite3.Connection) -> None:
         for position, (name, value) in enumerate(changed.items()):
             row = (POINTS.index(name) + 1, at, value, 0, None)
             sql.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, number, position))
-            sql.execute("INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?, ?, 'e1', ?, ?)", (*row, sequence, position))
+            latest = "INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?, ?, 'e1', ?, ?, 0)"
+            sql.execute(latest, (*row, sequence, position))
     first, end = T + S, T + LAST * S
     sql.execute("INSERT INTO coverage VALUES (?, ?, ?, ?)", (SITE, GROUP, first, T + 15 * S))
     sql.execute(
@@ -190,7 +191,8 @@ SQL_FAULTS = {
     "replies wrong (lift-1/floor is 9": "UPDATE samples SET value = 9 WHERE point = 2 AND value = 2",
     "replies wrong (lift-1/floor is None q 68": "UPDATE samples SET value = NULL, q = 68 WHERE point = 2 AND value = 2",
     "1 holes in the sequences": "DELETE FROM blocks WHERE stream = 'samples' AND sequence = 8",
-    "1 streams without a beginning": "DELETE FROM blocks WHERE stream = 'samples' AND sequence = 1",
+    "1 holes in the sequences (('e1', 'samples', 1, 1))": "DELETE FROM blocks "
+    "WHERE stream = 'samples' AND sequence = 1",
     "1 conflicts": "INSERT INTO conflicts (site, epoch, stream, sequence, kept, other, payload, seen) "
     f"VALUES ('{SITE}', 'e1', 'samples', 1, 'a', 'b', x'00', 1)",
     "1 messages in quarantine": "INSERT INTO quarantine (site, kind, digest, payload, reason, detail, seen) "

@@ -15,7 +15,7 @@ from sitekeeper.model.sample import Sample
 from tests.unit.cloud_sync.material import EPOCH, SITE, catalogue, payload, transition
 
 HASH = catalogue_hash(catalogue())
-KNOWN = Known(catalogues={HASH: Shape(2, 1)})
+KNOWN = Known(catalogues={HASH: Shape(SITE, 2, 1)})
 BOTH = {"alarms": 1}
 
 
@@ -70,8 +70,9 @@ def test_alarms_that_come_too_early_wait_for_the_missing_ones():
     """Alarm 3 is parked and 2 is asked for; when 2 comes, both are applied in order."""
     machine = IngestMachine(KNOWN)
     machine.accept(arrival("alarms", payload("alarms", 1)), 0)
-    asked = machine.accept(arrival("alarms", payload("alarms", 3)), 0)
-    assert asked == [Heard(SITE, None), Ask(SITE, Request(resend=wire.Resend(EPOCH, "alarms", 2, 2)))]
+    came = arrival("alarms", payload("alarms", 3))
+    asked = Ask(SITE, Request(resend=wire.Resend(EPOCH, "alarms", 2, 2)))
+    assert machine.accept(came, 0) == [Heard(SITE, None), Acknowledge(came), asked]
     assert sequences(take(machine)) == [1]
     machine.accept(arrival("alarms", payload("alarms", 2)), 0)
     assert sequences(take(machine)) == [2, 3]
@@ -109,12 +110,30 @@ def test_alarms_that_the_site_cannot_send_any_more_are_recorded_as_missing():
     assert sequences(entries) == [9]
 
 
+@pytest.mark.parametrize("known", [{(SITE, "e0"): 4}, {}])
+def test_saved_alarms_of_an_earlier_epoch_do_not_wait_for_what_was_lost(known):
+    """What is lacking before them is asked for; if the site does not have it, they are applied, the hole stated."""
+    machine = IngestMachine(Known(catalogues=KNOWN.catalogues, alarms=known))
+    first = known.get((SITE, "e0"), 0) + 1
+    machine.accept(arrival("status", status(1)), 0)
+    asked = machine.accept(arrival("alarms", payload("alarms", 7, epoch="e0")), 0)
+    lost = wire.Resend("e0", "alarms", first, 6)
+    assert Ask(SITE, Request(resend=lost)) in asked
+    assert sequences(take(machine)) == []
+    says = Status(online=True, site=SITE, epoch=EPOCH, boot="b", version="0", first={"alarms": 1}, absent=(lost,))
+    machine.accept(arrival("status", wire.encode_status(says)), SECOND)
+    entries = take(machine)
+    assert PutMissing(site=SITE, epoch="e0", stream="alarms", start=first, end=6) in entries
+    assert sequences(entries) == [7]
+
+
 def test_a_block_of_an_unknown_catalogue_waits_for_it():
     """The catalogue is asked for once in a while, and the block applied when it came."""
     machine = IngestMachine(Known())
     first = machine.accept(arrival("samples", payload("samples", 1)), 0)
     assert Ask(SITE, Request(catalogue=HASH)) in first
-    assert machine.accept(arrival("samples", payload("samples", 2)), SECOND) == [Heard(SITE, None)]
+    came = arrival("samples", payload("samples", 2))
+    assert machine.accept(came, SECOND) == [Heard(SITE, None), Acknowledge(came)]
     assert take(machine) == []
     machine.accept(arrival("catalogue", catalogue()), SECOND)
     assert sequences(take(machine)) == [1, 2]
@@ -136,6 +155,24 @@ def test_parking_is_bounded_and_what_overflows_is_left_to_the_site():
     came = arrival("samples", payload("samples", 3))
     assert Acknowledge(came) in machine.accept(came, 0)
     assert machine.parked() == 2
+
+
+def test_what_is_parked_takes_no_place_of_what_it_waits_for():
+    """The broker is answered when a block is parked, or it would not send the rest; the receipt waits for a commit."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("alarms", payload("alarms", 1)), 0)
+    take(machine)
+    early = [arrival("alarms", payload("alarms", number), mid=number) for number in range(3, 70)]
+    for came in early:
+        assert Acknowledge(came) in machine.accept(came, 0)
+    assert machine.batch(0) is None
+    last = arrival("alarms", payload("alarms", 2), mid=2)
+    machine.accept(last, 0)
+    batch = machine.batch(0)
+    assert batch is not None
+    answer, *acks = machine.committed(batch, Outcome(applied=("new",) * len(batch.arrivals)))
+    assert isinstance(answer, Answer)
+    assert acks == [Acknowledge(last)]
 
 
 def test_bytes_that_are_no_block_go_into_quarantine_and_are_answered_by_their_digest():
@@ -173,7 +210,9 @@ def test_a_newer_format_is_kept_and_answered_but_never_receipted():
 )
 def test_a_block_that_does_not_fit_goes_into_quarantine(data):
     """A handle or group beyond the catalogue, another site's name, another stream: kept, not applied."""
-    machine = IngestMachine(Known(catalogues={**KNOWN.catalogues, catalogue_hash(catalogue("other")): Shape(2, 1)}))
+    machine = IngestMachine(
+        Known(catalogues={**KNOWN.catalogues, catalogue_hash(catalogue("other")): Shape(SITE, 2, 1)})
+    )
     machine.accept(arrival("samples", data), 0)
     [entry] = take(machine)
     assert isinstance(entry, PutQuarantine)

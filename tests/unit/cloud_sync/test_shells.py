@@ -1,6 +1,7 @@
 """Both shells on the broker in memory: the whole way without a socket and without waiting for real time."""
 
 import asyncio
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.ingest import Ingest, IngestSettings
 from cloud_sync.memory import MemoryBroker, matches
+from cloud_sync.store.base import Outcome, PutBlock, Transaction
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.uplink import Uplink, UplinkSettings
 from cloud_sync.uplink_machine import UplinkLimits
@@ -18,7 +20,7 @@ from sitekeeper.block import STREAMS
 from sitekeeper.catalogue import catalogue_hash
 from sitekeeper.model.clock import MS, SystemClock
 from sitekeeper.model.command import Ack
-from sitekeeper.model.errors import Refused
+from sitekeeper.model.errors import Refused, StorageError
 from tests.unit.cloud_sync.material import EPOCH, KEY, SITE, Listener, Source, catalogue, payload
 
 pytestmark = pytest.mark.timeout(20)
@@ -59,7 +61,7 @@ class World:
     def ingest(self) -> Ingest:
         lanes = {lane: self.broker.connector(lane, persistent=True) for lane in ("urgent", "bulk")}
         settings = IngestSettings(
-            linger=2 * MS, quiet=1 * MS, ack_every=5 * MS, backoff_first=2 * MS, backoff_most=5 * MS
+            linger=2 * MS, quiet=1 * MS, ack_every=5 * MS, retry=5 * MS, backoff_first=2 * MS, backoff_most=5 * MS
         )
         return Ingest(lanes, self.store, self.listener, clock=SystemClock(), settings=settings)  # type: ignore[arg-type]
 
@@ -102,6 +104,17 @@ async def test_everything_goes_up_and_is_released_by_receipts(world: World):
     assert (SITE, True) in world.listener.signs
 
 
+async def test_a_receipt_that_the_outbox_cannot_take_is_given_again(world: World, monkeypatch):
+    """Its writer may be behind; the block is not sent again on a connection that stands, so the receipt is kept."""
+    sound, refused = world.source.release, [False] * 3
+    monkeypatch.setattr(world.source, "release", lambda *which: refused.pop() if refused else sound(*which))
+    world.source.add("events", 1)
+    uplink = world.uplink()
+    async with running(uplink, world.ingest()):
+        await until(lambda: world.source.left() == 0)
+    assert uplink.report().connections == 1
+
+
 async def test_without_an_office_nothing_is_released_whatever_the_broker_says(world: World):
     """The broker acknowledges every publish; as long as no office commits, every block stays in the outbox."""
     for stream in STREAMS:
@@ -111,6 +124,44 @@ async def test_without_an_office_nothing_is_released_whatever_the_broker_says(wo
         await until(lambda: uplink.report().published >= 5)
         await asyncio.sleep(0.01)
     assert world.source.left() == 9
+
+
+async def test_a_block_that_the_disk_does_not_give_at_present_ends_nothing(world: World, monkeypatch):
+    """The block is passed by for a while; a disk that gives what was never written ends the uplink, and the process."""
+    read, errors = world.source.read, [StorageError("input/output error")] * 3
+
+    def failing(stream, sequence, *, history=False):
+        if stream == "events" and errors:
+            raise errors.pop()
+        return read(stream, sequence, history=history)
+
+    monkeypatch.setattr(world.source, "read", failing)
+    world.source.add("events", 2)
+    world.source.add("samples", 2)
+    uplink = world.uplink()
+    async with running(uplink, world.ingest()):
+        await until(lambda: world.source.left() == 0)
+    assert uplink.report().connections == 1
+    damaged = StorageError("not what was written")
+    damaged.damaged = True
+    errors.append(damaged)
+    world.source.add("events", 1)
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.timeout(5):
+            await world.uplink().run()
+
+
+async def test_a_block_of_which_nobody_can_read_the_name_leaves_a_hole_that_is_stated(world: World):
+    """The office keeps its bytes, the site remembers that they are of no use, and says so when it is asked again."""
+    world.source.add("samples", 3)
+    world.source.blocks["samples"][2] = b"\x01rotten"
+    uplink, ingest = world.uplink(), world.ingest()
+    async with running(uplink, ingest):
+        await until(lambda: world.source.left() == 0)
+        assert uplink.report().quarantined[0].sequence == 2
+        uplink._history.want(Resend(EPOCH, "samples", 1, 3))
+        await until(lambda: uplink._history.absent == (Resend(EPOCH, "samples", 2, 2),))
+        await until(lambda: uplink._history.sent == 2)
 
 
 async def test_a_bad_line_is_survived(world: World):
@@ -164,6 +215,51 @@ async def test_a_block_that_the_office_cannot_read_stops_nothing(world: World):
     assert world.store.reader.latest(SITE)[0].value == 7
 
 
+async def test_no_receipt_without_a_commit(world: World, monkeypatch):
+    """A store that fails is asked again, and until it has committed no site lets go of anything."""
+    sound = world.store.commit
+
+    def commit(transaction: Transaction) -> "Future[Outcome]":
+        if not any(isinstance(one, PutBlock) for one in transaction.entries):
+            return sound(transaction)
+        failed: Future[Outcome] = Future()
+        failed.set_exception(StorageError("disk full"))
+        return failed
+
+    monkeypatch.setattr(world.store, "commit", commit)
+    for stream in STREAMS:
+        world.source.add(stream, 2)
+    uplink, ingest = world.uplink(), world.ingest()
+    async with running(uplink, ingest):
+        await until(lambda: bool(ingest.store_problem) and uplink.report().published >= 3)
+        await asyncio.sleep(0.02)
+        assert (world.source.left(), uplink.report().released) == (6, 0)
+        monkeypatch.setattr(world.store, "commit", sound)
+        await until(lambda: world.source.left() == 0)
+
+
+async def test_what_the_store_cannot_hold_stops_nothing(world: World, monkeypatch):
+    """Told from those beside it, it lies in quarantine with its bytes; a receipt goes out for the others only."""
+    sound = world.store.commit
+
+    def commit(transaction: Transaction) -> "Future[Outcome]":
+        if not any(isinstance(one, PutBlock) and one.block.sequence == 2 for one in transaction.entries):
+            return sound(transaction)
+        failed: Future[Outcome] = Future()
+        failed.set_exception(StorageError("a number too large", refused=True))
+        return failed
+
+    monkeypatch.setattr(world.store, "commit", commit)
+    world.source.add("events", 3)
+    world.source.add("alarms", 3)
+    async with running(world.uplink(), world.ingest()):
+        await until(lambda: world.source.left() == 0)
+    rows = world.store.reader.ask("SELECT stream, sequence, reason FROM quarantine ORDER BY stream")
+    assert [tuple(row) for row in rows] == [("alarms", 2, "constraint"), ("events", 2, "constraint")]
+    assert world.store.reader.ask("SELECT count(*) FROM events")[0][0] == 2
+    assert [move.sequence for move in world.listener.moves] == [1, 3]
+
+
 async def test_a_last_will_says_that_the_site_is_gone(world: World):
     """When the connection dies the listener hears offline."""
     async with running(world.ingest()):
@@ -208,7 +304,7 @@ async def test_nonsense_from_the_office_is_counted_and_ignored(world: World):
     world.source.add("alarms", 1)
     uplink = world.uplink()
     async with running(uplink):
-        await until(lambda: uplink.report().state == "connected")
+        await until(lambda: uplink.report().state == "waiting")
         world.broker.publish(wire.down_topic(SITE, "receipt"), b"nonsense")
         other = Receipt(1, [wire.Committed("other", "alarms", [(1, 9)])])
         world.broker.publish(wire.down_topic(SITE, "receipt"), wire.encode_receipt(other))

@@ -177,12 +177,12 @@ def test_quarantine_keeps_the_bytes_once_and_the_place_in_the_order(store, tmp_p
     """The same poison again only counts; its sequence is taken, so a restarted office goes on behind it."""
     entry = PutQuarantine(
         site=SITE, kind="alarms", payload=b"x", digest="d", reason="constraint", detail="", epoch=EPOCH,
-        stream="alarms", sequence=4,
+        stream="alarms", sequence=1,
     )  # fmt: skip
     for _ in range(2):
         store.commit(Transaction(at=T0, entries=(entry,))).result()
     assert rows(tmp_path, "SELECT payload, times FROM quarantine") == [(b"x", 2)]
-    assert store.known().alarms == {(SITE, EPOCH): 4}
+    assert store.known().alarms == {(SITE, EPOCH): 1}
 
 
 def test_what_is_known_survives_a_restart(store, tmp_path):
@@ -221,7 +221,7 @@ def test_the_offices_own_transitions_share_the_table(store):
 def test_a_transaction_that_fails_leaves_nothing_and_can_be_repeated(store, tmp_path):
     """All of a transaction or none of it: a block of an unknown catalogue takes the others with it."""
     good, bad = payload("samples", 1), payload("samples", 2, catalogue="0" * 32)
-    with pytest.raises(TypeError):
+    with pytest.raises(StorageError):
         commit(store, good, bad)
     assert rows(tmp_path, "SELECT count(*) FROM blocks") == [(0,)]
     assert commit(store, good).applied == ("new",)

@@ -1,7 +1,9 @@
 """What the uplink sends, in which order, and what it does when nobody answers."""
 
+from itertools import pairwise
 from random import Random
 
+from cloud_sync.pace import Pace
 from cloud_sync.uplink_machine import Reconnect, Release, Send, UplinkLimits, UplinkMachine
 from cloud_sync.wire import Committed, Receipt
 from sitekeeper.block import Stream
@@ -37,20 +39,46 @@ def receipt(stream: Stream, start: int, end: int, epoch: str = "e1") -> Receipt:
 
 
 def test_alarms_overtake_events_overtake_live_samples_overtake_backfill():
-    """One alarms block, two events blocks, then live samples before old ones."""
-    made = machine(alarms=(1, 3), events=(1, 5), samples=(1, 10))
+    """Alarms, two events blocks, then live samples before old ones."""
+    made = machine(alarms=(1, 1), events=(1, 5), samples=(1, 10))
     made.offer("samples", 1, 12)  # 11 and 12 came after the connection: live
     assert drain(made, 0)[:5] == [("alarms", 1), ("events", 1), ("events", 2), ("samples", 11), ("samples", 12)]
     assert next(one for one in made.in_flight() if one[0] == "samples") == ("samples", 1)
 
 
-def test_one_alarms_block_is_in_flight_until_its_receipt():
-    """The second alarms block goes out when, and only when, the first has its receipt."""
-    made = machine(alarms=(1, 2))
-    assert drain(made, 0) == [("alarms", 1)]
+def test_eight_alarms_blocks_are_in_flight_in_their_order():
+    """The ninth goes out when, and only when, one of the first eight has its receipt."""
+    made = machine(alarms=(1, 20))
+    assert drain(made, 0) == [("alarms", sequence) for sequence in range(1, 9)]
     assert drain(made, SECOND) == []
     assert made.receipt(receipt("alarms", 1, 1), SECOND) == [Release("e1", [("alarms", 1, 1)])]
-    assert drain(made, SECOND) == [("alarms", 2)]
+    assert drain(made, SECOND) == [("alarms", 9)]
+
+
+def test_alarms_that_may_end_connections_go_one_at_a_time():
+    """When a connection died over eight of them, the next one carries one, so that the guilty one stands alone."""
+    made = machine(alarms=(1, 20))
+    assert len(drain(made, 0, answer=False)) == 8
+    made.disconnect(SECOND)
+    made.connect(2 * SECOND)
+    made.offer("alarms", 1, 20)
+    assert drain(made, 2 * SECOND, answer=False) == [("alarms", 1)]
+
+
+def test_the_window_is_never_larger_than_its_limit():
+    """Not at the start either."""
+    assert UplinkMachine("e1", UplinkLimits(window=2)).window == 2
+
+
+def test_a_block_that_cannot_be_read_is_passed_by_for_a_while():
+    """The disk may give it later; what is behind it goes on."""
+    made = machine(events=(1, 2))
+    assert made.advance(0) == [Send("events", 1)]
+    made.aside("events", 1, 0)
+    assert drain(made, 0) == [("events", 2)]
+    assert made.refused == {}
+    made.receipt(receipt("events", 2, 2), SECOND)
+    assert drain(made, 61 * SECOND)[0] == ("events", 1)
 
 
 def test_the_brokers_acknowledgement_releases_nothing():
@@ -197,3 +225,133 @@ def test_the_window_bounds_what_is_in_flight():
     made.offer("samples", 1, 1_000)
     drain(made, 0)
     assert len(made.in_flight()) == LIMITS.window
+
+
+def test_what_waits_for_the_brokers_answer_is_bounded_in_bytes_and_alarms_pass():
+    """On a line of 6 kB/s at most a second's worth of samples is given to TCP before an alarm, whatever the backlog."""
+    made = UplinkMachine("e1", UplinkLimits(), Random(1), window=32)
+    made.connect(0)
+    made.offer("samples", 1, 10_000)
+    now, line_free, under_way, worst = 0, 0, [], 0
+    for step in range(3_000):
+        now = step * 10_000
+        while under_way and under_way[0][0] <= now:
+            stream, sequence = under_way.pop(0)[1]
+            made.published(stream, sequence, 0, now)
+            made.receipt(receipt(stream, sequence, sequence), now)
+        if step > 1_000:
+            worst = max(worst, line_free - now)
+        while outputs := made.advance(now):
+            for output in outputs:
+                assert isinstance(output, Send)
+                made.spent(output.stream, output.sequence, 3_000)
+                line_free = max(now, line_free) + 3_000 * SECOND // 6_000
+                under_way.append((line_free, (output.stream, output.sequence)))
+    assert 0 < worst <= 1_600_000
+    made.offer("alarms", 1, 1)
+    assert made.advance(now) == [Send("alarms", 1)]
+
+
+def test_a_brisk_line_is_given_more_and_a_slow_one_less():
+    """Answers in no time let the bound grow by what they answered; one that took two seconds halves it."""
+    pace = Pace(UplinkLimits())
+    pace.connect(0, 65_535)
+    first = pace.bound
+    pace.sent(("samples", 1), 4_000)
+    pace.answered(("samples", 1), SECOND // 10)
+    assert pace.bound == first + 4_000
+    pace.refill(SECOND)
+    pace.sent(("samples", 2), 4_000)
+    pace.answered(("samples", 2), 3 * SECOND)
+    assert pace.bound == (first + 4_000) // 2
+
+
+def test_backfill_leaves_room_for_live_samples():
+    """However much is behind, a quarter of the window is kept for what happens now."""
+    made = machine(samples=(1, 100))
+    drain(made, 0)
+    before = len(made.in_flight())
+    made.offer("samples", 1, 101)
+    assert before == 6
+    assert drain(made, 0) == [("samples", 101)]
+
+
+def test_a_broker_that_says_that_nobody_listens_is_believed_at_once():
+    """Reason code 16: one block in flight, asked again within seconds and not by reconnecting; receipts end it."""
+    made = machine(alarms=(1, 1), samples=(1, 8))
+    for output in made.advance(0):
+        made.published(output.stream, output.sequence, 16, 0)  # type: ignore[union-attr]
+    assert made.probing
+    sent, now = [], 0
+    for _ in range(300):
+        now += SECOND // 10
+        for output in made.advance(now):
+            assert isinstance(output, Send)
+            sent.append(now)
+            made.published(output.stream, output.sequence, 16, now)
+    assert 10 <= len(sent) <= 45
+    assert max(later - sooner for sooner, later in pairwise(sent)) <= 2.6 * SECOND
+    made.receipt(receipt("alarms", 1, 1), now)
+    assert not made.nobody
+    assert ("samples", 1) in drain(made, now)
+
+
+def test_an_unanswered_block_is_not_sent_again_on_the_same_connection():
+    """What the broker has not acknowledged is still with TCP: repeating it would only make the queue longer."""
+    made = machine(alarms=(1, 1))
+    assert drain(made, 0, answer=False) == [("alarms", 1)]
+    assert drain(made, 9 * SECOND) == []
+    made.published("alarms", 1, 0, 9 * SECOND)
+    assert drain(made, 12 * SECOND) == [("alarms", 1)]
+
+
+def test_silence_makes_no_suspects_and_a_suspect_stops_no_alarm():
+    """A half-open line is nobody's fault; and an alarm goes out beside a suspect."""
+    made = machine(samples=(1, 2))
+    drain(made, 0, answer=False)
+    made.disconnect(SECOND, silent=True)
+    assert made.holds.suspects == {}
+    made.connect(2 * SECOND)
+    made.offer("samples", 1, 2)
+    drain(made, 2 * SECOND, answer=False)
+    made.disconnect(3 * SECOND)
+    assert made.holds.suspects
+    made.connect(4 * SECOND)
+    made.offer("samples", 1, 2)
+    assert drain(made, 4 * SECOND, answer=False) == [("samples", 1)]
+    made.offer("alarms", 1, 1)
+    assert drain(made, 4 * SECOND, answer=False) == [("alarms", 1)]
+
+
+def test_each_refusal_has_its_reaction():
+    """Too large leaves the block aside, a quota pauses the stream for seconds, the receive maximum is kept."""
+    made = machine(samples=(1, 3))
+    assert made.advance(0) == [Send("samples", 1)]
+    made.published("samples", 1, 149, 0)
+    assert made.advance(0) == [Send("samples", 2)]
+    made.published("samples", 2, 151, 0)
+    assert made.refused == {"samples": 151}
+    assert drain(made, 4 * SECOND) == []
+    assert ("samples", 2) in drain(made, 6 * SECOND)
+    made.disconnect(7 * SECOND)
+    made.connect(7 * SECOND, most_unanswered=3)
+    made.window = 8
+    made.offer("samples", 4, 4)
+    made.offer("samples", 4, 50)
+    sent = []
+    while outputs := made.advance(7 * SECOND):
+        for output in outputs:
+            assert isinstance(output, Send)
+            made.spent(output.stream, output.sequence, 100)
+            sent.append(output.sequence)
+    assert len(sent) == 2  # one is kept for an alarm
+
+
+def test_retry_holds_nothing_back_any_longer():
+    """After something was mended, what was refused goes out at once."""
+    made = machine(samples=(1, 1))
+    drain(made, 0)
+    made.published("samples", 1, 135, 0)
+    assert drain(made, SECOND) == []
+    made.retry(2 * SECOND)
+    assert drain(made, 2 * SECOND) == [("samples", 1)]

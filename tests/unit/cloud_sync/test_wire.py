@@ -71,7 +71,7 @@ def test_no_bytes_break_a_decoder(data):
         ("request", b"[" * 50_000),
         ("ack", b'{"id": "", "occurrence": "x", "who": "", "note": "", "made": 1}'),
         ("ack", b'{"id": "a", "occurrence": "x", "who": "", "note": "", "made": "now"}'),
-        ("command", b"{}"),
+        ("orders", b"{}"),
     ],
 )
 def test_what_is_not_right_in_every_part_is_refused(kind, data):

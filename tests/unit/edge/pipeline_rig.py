@@ -38,6 +38,7 @@ class Appended:
     as_of: AsOf | None
     until: dict[str, Micros]
     audit: list[bytes]
+    told: object = None
 
     def streams(self) -> list[Stream]:
         return [block.stream for block in self.blocks]
@@ -66,11 +67,12 @@ class FakeStore:
         as_of: AsOf | None = None,
         until: Mapping[str, Micros] | None = None,
         audit: Sequence[bytes] = (),
+        told: object = None,
     ) -> "Future[None]":
         if self.refuses:
             raise StorageError("writer behind")
         self.appended.append(
-            Appended(list(blocks), list(alarms), dict(rule_state or {}), as_of, dict(until or {}), list(audit))
+            Appended(list(blocks), list(alarms), dict(rule_state or {}), as_of, dict(until or {}), list(audit), told)
         )
         if self.answer is not None:
             answer, self.answer = self.answer, None

@@ -162,8 +162,8 @@ def test_refused_points_are_named_five_of_them_and_counted() -> None:
     ("state", "age", "blocks", "uptime", "expected"),
     [
         ("none", None, 9, 3600, [("OFF01", "ok", "office-none")]),
-        ("connected", 119.9, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "ok", "receipts-fresh")]),
-        ("connected", 120.0, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "fail", "receipts-old")]),
+        ("connected", 14.9, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "ok", "receipts-fresh")]),
+        ("connected", 15.0, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "fail", "receipts-old")]),
         ("connected", 999.0, 0, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "ok", "receipts-none-due")]),
         ("waiting", None, 1, 60, [("OFF01", "ok", "office-connected"), ("OFF02", "fail", "receipts-never")]),
         ("connecting", None, 1, 60, [("OFF01", "fail", "office-away"), ("OFF02", "fail", "receipts-never")]),
@@ -173,6 +173,29 @@ def test_refused_points_are_named_five_of_them_and_counted() -> None:
 def test_the_office_is_judged_by_connection_and_receipts(state, age, blocks, uptime, expected) -> None:
     """No office is no fault; a gateway that has just started gets a minute; old receipts matter if something waits."""
     assert brief(office.check(status(uptime_s=uptime), sync(state, age, blocks))) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "said"),
+    [
+        ("connecting", {"half_open": True}, "office-half-open"),
+        ("connecting", {"revoked": True, "half_open": True}, "office-revoked"),
+        ("connecting", {"ended_by_broker": "142 taken-over"}, "office-taken-over"),
+        ("refused", {"refused": {"samples": "135 not-authorised"}}, "office-not-authorised"),
+        ("refused", {"refused": {"samples": "149 too-large"}}, "office-too-large"),
+        ("refused", {"refused": {"events": "151 quota"}}, "office-quota"),
+        ("refused", {"refused": {"events": "131 other"}}, "office-refused"),
+    ],
+)
+def test_what_the_broker_said_is_named(state: str, more: dict[str, Any], said: str) -> None:
+    """Half open, taken over and each refusal have a sentence and a cause of their own, in every language."""
+    facts = sync(state)
+    facts["uplink"] |= more
+    found = office.check(status(), facts)[0]
+    assert (found.state, found.said) == ("fail", said)
+    for lang in LANGUAGES:
+        assert text(f"doctor.{said}", lang, **found.fields)
+        assert text(f"doctor.{said}.cause", lang)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Accounts, sessions and patience, without a socket."""
 
 import stat
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from office import auth
 from office.auth import (
@@ -20,7 +23,7 @@ from office.auth import (
     matches,
 )
 from office.console.login import local
-from sitekeeper.model.clock import SECOND
+from sitekeeper.model.clock import MINUTE, MS, SECOND
 from sitekeeper.model.errors import NotFound, Refused, StorageError
 
 
@@ -92,6 +95,24 @@ def test_a_file_that_is_not_ours_is_an_error_and_stays_as_it_is(tmp_path: Path) 
     with pytest.raises(StorageError):
         Users(tmp_path / "users.json").all()
     assert (tmp_path / "users.json").read_text() == "{}x"
+
+
+def test_what_one_process_revokes_another_does_not_restore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two commands at once: the one that revokes waits until the other has written, and then it is gone for good."""
+    one, other = Users(tmp_path / "users.json"), Users(tmp_path / "users.json")
+    one.add_token("lost", "operator")
+    revoking, write = threading.Thread(target=other.revoke_token, args=("lost",)), Users._write
+
+    def meanwhile(self: Users, *content: Any) -> None:
+        monkeypatch.setattr(Users, "_write", write)
+        revoking.start()
+        revoking.join(0.1)
+        write(self, *content)
+
+    monkeypatch.setattr(Users, "_write", meanwhile)
+    one.add_token("fresh", "viewer")
+    revoking.join(5)
+    assert set(Users(tmp_path / "users.json").tokens()) == {"fresh"}
 
 
 def begun(users: Users) -> tuple[Sessions, str]:
@@ -226,3 +247,45 @@ def test_an_own_account_does_not_wash_a_place_clean() -> None:
     throttle.succeeded("own", "10.0.0.9")
     throttle.failed("ann", "10.0.0.9", 0)
     assert throttle.wait("bob", "10.0.0.9", 0) == SECOND
+
+
+@pytest.mark.parametrize("every_ms", [10, 60, 500])
+def test_of_a_thousand_tries_a_minute_ten_are_served_and_nobody_else_waits(every_ms: int) -> None:
+    """S12: by account and source, in any minute; the account from elsewhere and other accounts from there get in."""
+    throttle, served = Throttle(), list[int]()
+    for number in range(1_000):
+        now = number * every_ms * MS
+        if not throttle.wait("ann", "evil", now):
+            throttle.failed("ann", "evil", now)
+            served.append(now)
+        assert throttle.wait("ann", "elsewhere", now) == throttle.wait("bob", "evil", now) == 0
+    assert max(sum(start <= at < start + MINUTE for at in served) for start in served) <= 10
+    assert len(served) > 5, "nothing was tried"
+
+
+def test_other_rights_end_a_session(users: Users) -> None:
+    """A role or sites that were changed without a new password too; the same again do not."""
+    users.put("ann", "operator", ["b", "a"])
+    account = users.all()["ann"]
+    for changed in (replace(account, role="viewer"), replace(account, sites=("a",)), replace(account, sites=None)):
+        sessions = Sessions(users)
+        token = sessions.begin("ann", account, 0)
+        found = sessions.find(token, 1)
+        assert found is not None
+        assert (found.sees("a"), found.sees("c")) == (True, False)
+        users._write({"ann": changed}, {})
+        assert sessions.find(token, 2) is None
+        users._write({"ann": account}, {})
+        assert sessions.find(token, 3) is None
+
+
+def test_a_token_sees_its_sites(users: Users) -> None:
+    """Those it was made for; without any, all; an empty list none."""
+    for name, sites, sees in (
+        ("some", ["hq"], (True, False)),
+        ("all", None, (True, True)),
+        ("none", [], (False, False)),
+    ):
+        session = users.bearer(users.add_token(name, "viewer", sites))
+        assert session is not None
+        assert (session.sees("hq"), session.sees("court")) == sees

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from office.central import open_store
 from office.settings import load
 from sitekeeper.model.clock import SECOND
-from sitekeeper.model.errors import ConfigError
+from sitekeeper.model.errors import ConfigError, StorageError
 
 GOOD = """\
 store: {path: office.db}
@@ -97,3 +98,38 @@ def test_a_secrets_file_open_to_others_is_not_read(folder: Path) -> None:
     """Mode 0644 is a fault with the remedy, not a warning."""
     (folder / "secrets.yaml").chmod(0o644)
     assert any("chmod 600 secrets.yaml" in line for line in faults(folder, GOOD))
+
+
+@pytest.mark.parametrize("password", ["pw%1x", "pw%zz", "pa/ss@x", "100%", "7/8x", "7#8x", "s@cret"])
+def test_a_password_that_is_not_encoded_is_a_fault_that_shows_none_of_it(folder: Path, password: str) -> None:
+    """The place, `url`, the secret's name and the remedy are told; no part of the password is."""
+    (folder / "secrets.yaml").write_text(f"{SECRETS}db: '{password}'\n")
+    url = "url: 'postgresql://sk:${secret:db}@localhost/sk'"
+    [found] = faults(folder, GOOD.replace("path: office.db", url))
+    assert found.startswith("office.yaml:1:")
+    assert "url" in found
+    assert "${secret:db}" in found
+    assert "% as %25" in found
+    assert password[:3] not in found.replace("postgresql://user:password", "").replace("a password in", "")
+
+
+def test_a_password_that_is_encoded_is_good(folder: Path) -> None:
+    """What the remedy says is taken."""
+    (folder / "secrets.yaml").write_text(f"{SECRETS}db: 'pw%251%2F%40'\n")
+    url = "url: 'postgresql://sk:${secret:db}@localhost/sk'"
+    assert load(write(folder, GOOD.replace("path: office.db", url))).store.url is not None
+
+
+def test_a_database_that_cannot_be_reached_is_told_with_the_place_of_its_url(folder: Path) -> None:
+    """A port where nothing can listen: office.yaml and store.url are named, the password is not."""
+    url = "url: 'postgresql://sk:${secret:broker}@127.0.0.1:1/sk?connect_timeout=1'"
+    settings = load(write(folder, GOOD.replace("path: office.db", url)))
+    with pytest.raises(StorageError, match=r"^office\.yaml: store\.url: central store: ") as caught:
+        open_store(settings)
+    assert "hunter22" not in str(caught.value)
+
+
+def test_a_key_that_stands_one_level_too_high_is_told_where_it_belongs(folder: Path) -> None:
+    """Not "did you mean" with the same word: the key above which it has to stand under."""
+    found = faults(folder, GOOD + "broker_pid_file: /run/x.pid\n")
+    assert found == ["office.yaml:5:1: unknown key broker_pid_file [unknown-key]; it belongs under enrol:"]

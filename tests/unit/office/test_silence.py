@@ -2,7 +2,8 @@
 
 import pytest
 
-from office.silence import Silence, SilenceAlarm, silence_key
+from office.own_alarms import OwnAlarm
+from office.silence import RULE, Silence, silence_key
 from sitekeeper.model.alarm import AlarmRecord, AlarmState, Cause, fold
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.command import Actor
@@ -55,8 +56,56 @@ def test_a_restarted_office_waits_and_does_not_raise_again() -> None:
     assert silence.heard("hq", START + 61 * SECOND)
 
 
-def alarm(record: AlarmRecord | None = None) -> SilenceAlarm:
-    return SilenceAlarm(site="hq", record=record, fresh_epoch="office-new")
+def test_an_office_without_its_broker_blames_no_site() -> None:
+    """Four minutes without a broker are no silence of the sites; the full limit runs anew after them."""
+    silence = Silence(["hq", "pier"], ["pier"], START)
+    for second in range(0, 241, 5):
+        silence.listens(START + second * SECOND, hears=False)
+        assert silence.advance(START + second * SECOND) == []
+    silence.listens(START + 241 * SECOND, hears=True)
+    assert silence.advance(START + 299 * SECOND) == []
+    assert silence.advance(START + 300 * SECOND) == ["hq"]
+    assert silence.heard("pier", START + 301 * SECOND)
+
+
+def test_an_office_without_its_broker_calls_somebody_in_the_end() -> None:
+    """After five minutes the limit runs: nobody watches the sites, and somebody has to hear of it."""
+    silence = Silence(["hq"], [], START)
+    raised = []
+    for second in range(0, 401, 5):
+        silence.listens(START + second * SECOND, hears=False)
+        raised += [(second, site) for site in silence.advance(START + second * SECOND)]
+    assert raised == [(355, "hq")]
+
+
+def test_a_revoked_site_is_expected_no_more_and_its_alarm_ends() -> None:
+    """Neither raised later nor left standing; when it has joined again its silence counts again."""
+    silence = Silence(["hq", "pier"], ["pier"], START)
+    silence.forget({"hq", "pier"})
+    assert silence.untold() == [("pier", False)]
+    assert silence.advance(START + 600 * SECOND) == []
+    assert silence.next_deadline() is None
+    silence.heard("hq", START + 600 * SECOND)
+    assert silence.advance(START + 660 * SECOND) == ["hq"]
+
+
+def test_what_could_not_be_told_is_told_later_or_not_at_all() -> None:
+    """While the store is away nothing is forgotten: a silence is told after it, one that is over meanwhile is not."""
+    silence = Silence(["hq", "pier", "annex"], ["annex"], START)
+    silence.advance(START + 60 * SECOND)
+    silence.heard("annex", START + 60 * SECOND)
+    assert silence.untold() == [("annex", False), ("hq", True), ("pier", True)]
+    silence.heard("pier", START + 61 * SECOND)
+    assert silence.untold() == [("annex", False), ("hq", True)]
+    for site, silent in silence.untold():
+        silence.told(site, silent=silent)
+    assert silence.untold() == []
+    silence.heard("hq", START + 62 * SECOND)
+    assert silence.untold() == [("hq", False)]
+
+
+def alarm(record: AlarmRecord | None = None) -> OwnAlarm:
+    return OwnAlarm(site="hq", rule=RULE, priority="P2", record=record, fresh_epoch="office-new")
 
 
 def test_the_alarm_runs_through_the_same_machine_as_any_other() -> None:
@@ -78,7 +127,7 @@ def test_the_alarm_runs_through_the_same_machine_as_any_other() -> None:
 def test_an_alarm_keeps_the_epoch_of_its_earlier_life() -> None:
     """After a restart the site's GW01 goes on in the epoch of its record, so that its sequence keeps the order."""
     record = fold(None, alarm().move(Cause.RAISE, sequence=7, at=AT, mono=START))
-    again = SilenceAlarm(site="hq", record=record, fresh_epoch="office-other")
+    again = OwnAlarm(site="hq", rule=RULE, priority="P2", record=record, fresh_epoch="office-other")
     assert again.epoch == "office-new"
     assert alarm().epoch == "office-new"
 

@@ -44,14 +44,21 @@ def test_every_command_of_the_table_is_there(name):
     assert command.help
 
 
+def leaves(command: click.Command) -> list[click.Command]:
+    """Return what can be run of a command: itself, or all below a group."""
+    if not isinstance(command, click.Group):
+        return [command]
+    return [leaf for each in command.commands.values() for leaf in leaves(each)]
+
+
 def test_every_sub_command_says_what_it_does_and_takes_json_if_it_reads():
-    """Each has help; on the site everything but what runs, simulates or describes answers in JSON too."""
+    """Each has help; on the site everything but what runs, joins, simulates or describes answers in JSON too."""
     for name, (place, _) in commands.TABLE.items():
         module, _, attribute = place.partition(":")
         command = getattr(importlib.import_module(module), attribute)
-        for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+        for each in leaves(command):
             assert each.help, f"{name} {each.name}"
-            if name not in {"run", "sim", "office"} and each.name != "schema":
+            if name not in {"run", "join", "sim", "office"} and each.name != "schema":
                 assert "--json" in {option for p in each.params for option in p.opts}, f"{name} {each.name}"
 
 

@@ -63,7 +63,10 @@ def test_full_disk_keeps_the_link_open_and_the_events() -> None:
         rig.say(EVENT, mqtt.event(1))
         await asyncio.sleep(5)
         rig.say(f"{BASE}/door/1", mqtt.state("open"))
+        controller = await rig.broker.connector("controller")()
+        await controller.subscribe(f"{BASE}/door/1/set")
         await rig.driver.write("door-1", "mode", "free", 1)
+        await controller.close()
         assert await rig.unacknowledged() == 1
         assert rig.sink.values()[-1] == ("door-1", ["open"])
         rig.sink.full = False

@@ -24,7 +24,10 @@ def sealed(stream: Stream, sequence: int, payload: bytes = b"", *, t: Micros = N
 
 @dataclass
 class Disk:
-    """What the next commits of the writing connection do: `lost` rolls back, `landed` commits; both then report EIO."""
+    """What the next commits of the writing connection do: `lost` rolls back, `landed` commits; both then report EIO.
+
+    `full` rolls back and reports that there is no room.
+    """
 
     faults: list[str] = field(default_factory=list)
     refuse_open: int = 0
@@ -44,9 +47,11 @@ class FaultyConnection:
         if statement != "COMMIT":
             return self._real.execute(statement, *arguments)
         fault = self._disk.faults.pop(0) if self._disk.faults else ""
-        self._real.execute("ROLLBACK" if fault == "lost" else "COMMIT")
+        self._real.execute("ROLLBACK" if fault in {"lost", "full"} else "COMMIT")
         if fault:
-            raise sqlite3.OperationalError("disk I/O error")
+            error = sqlite3.OperationalError("database or disk is full" if fault == "full" else "disk I/O error")
+            error.sqlite_errorcode = 13 if fault == "full" else 10  # type: ignore[misc]
+            raise error
         return None
 
 

@@ -75,7 +75,7 @@ def test_a_disk_that_does_not_answer_is_told_at_close(open_outbox: Open, monkeyp
     """close waits for its time-out only; the outcome of what was under way is unknown."""
     answers = threading.Event()
     commit = Store.commit
-    monkeypatch.setattr(Store, "commit", lambda self, jobs: (answers.wait(5), commit(self, jobs)))
+    monkeypatch.setattr(Store, "commit", lambda self, jobs, *, strip: (answers.wait(5), commit(self, jobs)))
     outbox = open_outbox(inline=False)
     future = outbox.append([sealed("alarms", 1)])
     with pytest.raises(StorageError, match="has not answered") as caught:
@@ -93,7 +93,7 @@ def test_what_comes_during_a_commit_waits_for_its_own_time(open_outbox: Open, mo
     """A slow disk does not make the writer commit without pause: samples still gather."""
     committing, go_on, commit = threading.Event(), threading.Event(), Store.commit
 
-    def slow(self: Store, jobs: list[Job]) -> None:
+    def slow(self: Store, jobs: list[Job], *, strip: bool) -> None:
         committing.set()
         go_on.wait(5)
         commit(self, jobs)
@@ -115,7 +115,7 @@ def test_a_bug_on_the_writers_thread_ends_the_outbox_visibly(
     open_outbox: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dead writer fails all futures, takes nothing more, and is the problem that is shown."""
-    monkeypatch.setattr(Store, "commit", lambda self, jobs: 1 // 0)
+    monkeypatch.setattr(Store, "commit", lambda self, jobs, *, strip: 1 // 0)
     outbox = open_outbox(inline=False)
     future = outbox.append([sealed("alarms", 1)])
     assert isinstance(future.exception(5), StorageError)

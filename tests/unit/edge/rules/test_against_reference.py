@@ -93,16 +93,18 @@ def _member(spec: DeviceSpec) -> Member:
 # --- any expression, on a small device, one tick a millisecond
 
 DURATION = st.integers(0, 5).map("{}ms".format)
+WINDOW = st.integers(1, 5).map("{}ms".format)
+"""A window of no length holds an event for the one moment of it, and whether that is seen depends on the evaluator."""
 EVENT_OF = ("rose({0})", "changed(n)", "changed(m)", "on(ev, {0})", "on(ev, f and ({0}))", "on(ev)", "cmd(a)",
             "on(ev, g > 1 and not late)")  # fmt: skip
 LEAVES = ("a", "b", "sensor", "n > 1", "m == 'x'", "m in ('x', 'y')", "stale(device)", "n / n == 1", "-n < -1",
           "default(gone, false)", "default(a, true)", "default(rose(gone) and true, b)", "optional(gone, a)",
           "optional(b, gone)", "default(within(on(gone.ev, f), 1ms), b)", "tagged('own')", "tagged('x')")  # fmt: skip
 SHAPES = (
-    "held({0}, secs)", "latch(set={e}, reset={0})", "held(within({e}, {d}), 2ms)",
+    "held({0}, secs)", "latch(set={e}, reset={0})", "held(within({e}, {w}), 2ms)",
     "not ({0})", "({0}) and ({1})", "({0}) or ({1})", "({0}) if ({1}) else ({2})", "held({0}, {d})", "last({0})",
-    "latch(set={0}, reset={1})", "default({0}, {1})", "within({e}, {d})", "count({e}, {d}) >= 2",
-    "count({e}, {d}, reset={1}) >= 1", "({0}) and not ({1}) or held({2}, {d})",
+    "latch(set={0}, reset={1})", "default({0}, {1})", "within({e}, {w})", "count({e}, {w}) >= 2",
+    "count({e}, {w}, reset={1}) >= 1", "({0}) and not ({1}) or held({2}, {d})",
 )  # fmt: skip
 
 
@@ -112,7 +114,7 @@ def conditions(draw: st.DrawFn, depth: int = 3) -> str:
         return draw(st.sampled_from([leaf for leaf in LEAVES if "rose(gone)" not in leaf]))
     inner = [draw(conditions(depth - 1)) for _ in range(3)]
     event = draw(st.sampled_from(EVENT_OF)).format(inner[0])
-    return draw(st.sampled_from(SHAPES)).format(*inner, d=draw(DURATION), e=event)
+    return draw(st.sampled_from(SHAPES)).format(*inner, d=draw(DURATION), w=draw(WINDOW), e=event)
 
 
 VALUES = st.fixed_dictionaries(

@@ -89,8 +89,8 @@ def test_a_shipped_profile_writes_nothing_else(profile: str, tmp_path: Path) -> 
     assert set(device.writables) == expected.get(profile, set())
 
 
-def test_nobody_writes_from_the_centre() -> None:
-    """The office is in no list: what comes down from it is never a command. A rule is, but no one's role."""
+def test_nobody_writes_as_the_office() -> None:
+    """The role `office` only acknowledges; people there come as operators, and with what their site allows."""
     for allowed in filter(None, WRITABLE.values()):
         assert set(allowed.by) <= {"operator", "linkage"}
 

@@ -1,0 +1,1 @@
+"""What a joined gateway trusts and is trusted by: its key and certificate, joining, renewing, TLS with any clock."""

@@ -1,0 +1,275 @@
+"""Mistakes made on purpose, each of which the search must find: a simulation that finds none of them proves nothing.
+
+The mistake is made in the source text while the module is loaded, never in the tree; all modules of the sync and of the
+simulation are loaded anew around it, and the sound ones are put back afterwards.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Any, Final
+
+from simulators.stage import replaced
+
+UPLINK: Final = "cloud_sync.uplink_machine"
+INGEST: Final = "cloud_sync.ingest_machine"
+APPLY: Final = "cloud_sync.store.apply"
+ALARMS: Final = "cloud_sync.store.alarms"
+WIRE: Final = "cloud_sync.wire"
+HOLDS: Final = "cloud_sync.holds"
+PACE: Final = "cloud_sync.pace"
+LACKING: Final = "cloud_sync.lacking"
+RENEWED: Final = ("cloud_sync", "tests.simulation")
+
+_RECEIPTED: Final = """\
+            one = put.block
+            receipt = wire.receipt_for(0, [(one.epoch, one.stream, one.sequence)])
+            return [Answer(one.site, receipt), Acknowledge(arrival)]"""
+_NOT_REPEATED: Final = """\
+            if isinstance(entry, PutBlock) and applied != "repeat":
+                block"""
+_REPLACED: Final = """\
+        self._sql.execute("UPDATE blocks SET digest = ? WHERE id = ?", (put.digest, found[0]))
+        return found[0], "conflict\""""
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One mistake.
+
+    Attributes:
+        seed: the smallest seed that is known to find it. changes: pairs of what stands there exactly once, and what
+            stands there instead.
+    """
+
+    name: str
+    seed: int
+    module: str
+    changes: tuple[tuple[str, str], ...]
+
+
+BUGS: Final = (
+    Bug("receipts are cumulative", 2, UPLINK, (("(committed.stream, start, end)", "(committed.stream, 1, end)"),)),
+    Bug("a receipt of any epoch releases", 157, UPLINK, (("if committed.epoch == self.epoch", "if committed.epoch"),)),
+    Bug(
+        "the broker's answer is taken for the office's",
+        9,
+        UPLINK,
+        (("            flight.answered = True", "            self._done(stream, sequence, sequence)"),),
+    ),
+    Bug(
+        "what has a receipt stays in flight",
+        0,
+        UPLINK,
+        (("            del self._in_flight[block]\n            self.pace", "            self.pace"),),
+    ),
+    Bug(
+        "a rewind goes to the other lane",
+        2,
+        UPLINK,
+        (("        lane = BACKFILL if", "        lane = BACKFILL if not"),),
+    ),
+    Bug(
+        "probing never ends",
+        0,
+        UPLINK,
+        (("        self._probe_at = None\n        self._probes = 0", "        self._probes = 0"),),
+    ),
+    Bug(
+        "a quarantined block is kept and stops its stream",
+        21,
+        UPLINK,
+        (("return self._release([(stream, sequence, sequence)], now)", "return []"),),
+    ),
+    Bug(
+        "a stream is held back for ever",
+        2,
+        HOLDS,
+        (("in self.streams.items() if until <= now or everything]", "in self.streams.items() if everything]"),),
+    ),
+    Bug(
+        "a new connection goes on where the old one broke",
+        4,
+        UPLINK,
+        (("        self._lanes = (Lane(", "        self._lanes = self._lanes or (Lane("),),
+    ),
+    Bug(
+        "backfill earns no credit",
+        2,
+        PACE,
+        (("min(self._credit + (now - self.now) * rate / SECOND, rate / 20)", "min(self._credit, rate / 20)"),),
+    ),
+    Bug(
+        "no deadline for what is held",
+        2,
+        UPLINK,
+        (("times = self.holds.deadlines()", "times: list[Micros] = []"),),
+    ),
+    Bug(
+        "the newest block at connecting is in no lane",
+        1,
+        UPLINK,
+        (("min(newest, self._split - 1)", "min(newest, self._split - 2)"),),
+    ),
+    Bug(
+        "a shrinking window forgets blocks",
+        4,
+        UPLINK,
+        (
+            (
+                '            if block[0] != "alarms":\n                self._rewind(block)',
+                '            if block[0] != "alarms":\n                self._in_flight.pop(block)',
+            ),
+        ),
+    ),
+    Bug(
+        "alarms wait for answers while probing",
+        4,
+        UPLINK,
+        (("        if alarm is not None:  # a new alarm", "        if False:  # a new alarm"),),
+    ),
+    Bug(
+        "a block that found no room is receipted",
+        315,
+        INGEST,
+        (
+            (
+                '            self.counts["overflowed"] += 1\n            return [Acknowledge(arrival)]',
+                _RECEIPTED,
+            ),
+        ),
+    ),
+    Bug(
+        "alarms are applied as they come",
+        64,
+        INGEST,
+        (("if position is None or block.sequence > position + 1:", "if position is None:"),),
+    ),
+    Bug(
+        "what is missing is asked for once only",
+        50,
+        INGEST,
+        (("if asked is not None and now - asked < self.limits.ask_every:", "if asked is not None:"),),
+    ),
+    Bug(
+        "parking has no bound",
+        307,
+        INGEST,
+        (("if key not in where and self.parked() >= self.limits.parked:", "if self.limits.parked < 0:"),),
+    ),
+    Bug(
+        "what is too new counts as done",
+        2,
+        INGEST,
+        (('entry.reason != "too-new" and applied', "applied"),),
+    ),
+    Bug(
+        "a repeat gets no receipt",
+        2,
+        INGEST,
+        (("            if isinstance(entry, PutBlock):\n                block", _NOT_REPEATED),),
+    ),
+    Bug("no dedupe", 0, APPLY, (('if applied != "new":', 'if applied == "conflict":'),)),
+    Bug("a conflict passes for a repeat", 20, APPLY, (("if found[1] == put.digest:", "if found[1]:"),)),
+    Bug(
+        "a conflict takes the place of the first",
+        20,
+        APPLY,
+        (
+            (
+                '        return found[0], "conflict"',
+                _REPLACED,
+            ),
+        ),
+    ),
+    Bug(
+        "late samples overwrite the newest",
+        2,
+        APPLY,
+        (('newer = "(excluded.sequence, excluded.position) > (latest.sequence, latest.position)"', 'newer = "1 = 1"'),),
+    ),
+    Bug(
+        "the last one of a transaction passes for the newest",
+        75,
+        APPLY,
+        (("if before is None or block.sequence >= before[0]:", "if before is None or before:"),),
+    ),
+    Bug(
+        "a late move overwrites an alarm",
+        104,
+        ALARMS,
+        (("            return  # an older move", "            pass  # an older move"),),
+    ),
+    Bug(
+        "a restored office forgets what it asked for",
+        39,
+        LACKING,
+        (("            if left and now - before.at < before.delay:", "            if left:"),),
+    ),
+    Bug(
+        "a range of receipts bridges a hole",
+        50,
+        WIRE,
+        (("if found and sequence == found[-1][1] + 1:", "if found and sequence <= found[-1][1] + 2:"),),
+    ),
+)  # fmt: skip
+
+
+class _Loader(SourceFileLoader):
+    """Loads a module with the mistake in it, without byte code that could be taken for the sound one."""
+
+    changes: dict[str, str]
+
+    def get_code(self, fullname: str) -> CodeType:
+        text = replaced(self.get_data(self.path).decode(), self.changes)
+        return compile(text, self.path, "exec", dont_inherit=True)
+
+
+class _Finder:
+    """Finds the one module that is to be broken."""
+
+    def __init__(self, bug: Bug) -> None:
+        self._bug = bug
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != self._bug.module:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        assert spec is not None
+        assert spec.origin is not None
+        loader = _Loader(name, spec.origin)
+        loader.changes = dict(self._bug.changes)
+        spec.loader = loader
+        return spec
+
+
+def _is_renewed(name: str) -> bool:
+    return any(name == root or name.startswith(f"{root}.") for root in RENEWED)
+
+
+@contextmanager
+def broken(bug: Bug) -> Iterator[Callable[..., Any]]:
+    """Give `world.run` of a simulation in which the mistake was made.
+
+    Raises:
+        ValueError: what is to be changed does not stand there exactly once.
+    """
+    sound = {name: module for name, module in sys.modules.items() if _is_renewed(name)}
+    package = sys.modules.get("tests")
+    for name in sound:
+        del sys.modules[name]
+    finder = _Finder(bug)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield importlib.import_module("tests.simulation.world").run
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if _is_renewed(name)]:
+            del sys.modules[name]
+        sys.modules.update(sound)
+        if package is not None and "tests.simulation" in sound:
+            package.simulation = sound["tests.simulation"]  # type: ignore[attr-defined]

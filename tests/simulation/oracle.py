@@ -1,0 +1,278 @@
+"""What must hold at every step, and what the store must hold in the end. Raises `Failed` with the invariant's name.
+
+C1 exactly once and byte-equal, or listed as dropped; C2 no release before the commit; C3 order of alarms, newest value;
+C4 alarms in time; C5 poison and conflicts; C6 bounds. It reads the store with plain SQL, as a company's own tools do.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from cloud_sync.ingest_machine import IngestMachine
+from cloud_sync.store.base import Outcome, PutBlock, PutMissing, PutQuarantine, Transaction
+from cloud_sync.uplink_machine import UplinkLimits, UplinkMachine
+from sitekeeper.block import STREAMS, Block, Stream
+from sitekeeper.model.clock import MS, SECOND, Micros
+from tests.simulation.broker import MAX_UNACKED
+from tests.simulation.outbox import Book, Entry, Identity, Outbox
+from tests.simulation.scheduler import Failed, Scheduler
+
+ALARM_WITHIN: Micros = 5 * SECOND
+"""From link-up, or from its seal, to the office's commit."""
+
+ALARM_EACH: Micros = 300 * MS
+"""More for each alarms block before it: they go one by one."""
+
+MAX_READY = 4 * MAX_UNACKED
+"""Entries waiting for a transaction: each lane holds what the broker lets be unacknowledged; some of it twice."""
+
+
+class Oracle:
+    """Watches one world."""
+
+    def __init__(self, scheduler: Scheduler, book: Book) -> None:
+        self.book = book
+        self.restored = False
+        self._fetched: set[Identity] = set()  # lost with the office's disk: wanted again, in any order
+        self._scheduler = scheduler
+        self._first: dict[Identity, str] = {}
+        self._ever: set[tuple[Identity, str]] = set()
+        self._quarantined: set[str] = set()
+        self._missing: list[PutMissing] = []
+        self._moved: dict[tuple[str, str], int] = {}
+        self._latest: dict[tuple[int, str], tuple[int, int]] = {}
+        self._calm: dict[str, Micros] = defaultdict(int)
+        self._watched: set[Identity] = set()
+
+    # at a site
+
+    def released(
+        self, outbox: Outbox, machine: UplinkMachine, epoch: str, ranges: list[tuple[Stream, int, int]]
+    ) -> None:
+        """C2: what is released has been committed, with these very bytes; and who heard the office does not probe."""
+        site = outbox.site
+        if machine.probing:
+            raise Failed(f"liveness: {site} heard the office and goes on probing")
+        if epoch != outbox.epoch:
+            return
+        for stream, start, end in ranges:
+            waiting = outbox.unreleased[stream]
+            for sequence in range(start, end + 1):
+                entry = waiting.get(sequence)
+                if entry is None or entry.digest in self._quarantined:
+                    continue
+                if (entry.identity, entry.digest) not in self._ever:
+                    raise Failed(f"C2: {site} releases {stream} {sequence} of {epoch} before its commit")
+
+    def bounded(self, site: str, machine: UplinkMachine) -> None:
+        """C6: windows."""
+        flying = machine.in_flight()
+        limits: UplinkLimits = machine.limits
+        for stream, most in zip(STREAMS, (limits.alarms_window, limits.events_window, limits.window), strict=True):
+            if sum(1 for block in flying if block[0] == stream) > most:
+                raise Failed(f"C6: {site} has more than {most} {stream} blocks in flight")
+
+    def alarms_sealed(self, site: str, outbox: Outbox) -> None:
+        """C4: from now on these alarms are waited for."""
+        for before, entry in enumerate(list(outbox.unreleased["alarms"].values())):
+            if entry.identity not in self._watched:
+                self._watched.add(entry.identity)
+                self._scheduler.after(ALARM_WITHIN, self._look_for, site, entry, self._scheduler.now, before)
+
+    def disturb(self, site: str, until: Micros) -> None:
+        """Until then alarms of this site may be late, for a fault that cuts their way."""
+        self._calm[site] = max(self._calm[site], until)
+
+    def connected(self, site: str) -> None:
+        self._scheduler.seen(f"connected while {'calm' if self._calm[site] <= self._scheduler.now else 'disturbed'}")
+
+    def _look_for(self, site: str, entry: Entry, sealed: Micros, before: int) -> None:
+        if entry.fate != "due" or (entry.identity, entry.digest) in self._ever or entry.block is None:
+            return
+        due = max(sealed, self._calm[site]) + ALARM_WITHIN + before * ALARM_EACH
+        if self._scheduler.now < due:
+            self._scheduler.after(due - self._scheduler.now, self._look_for, site, entry, sealed, before)
+            return
+        raise Failed(
+            f"C4: alarms block {entry.identity} is not at the office {ALARM_WITHIN // SECOND} s after it could"
+        )
+
+    # at the office
+
+    def bounded_office(self, machine: IngestMachine) -> None:
+        """C6: parked blocks and transactions to come."""
+        if machine.parked() > machine.limits.parked:
+            raise Failed(f"C6: {machine.parked()} blocks are parked")
+        if max(machine.pending()) > MAX_READY:
+            raise Failed(f"C6: {machine.pending()} entries are ready")
+        if machine.parked():
+            self._scheduler.seen("parked")
+
+    def committed(self, transaction: Transaction, outcome: Outcome, sql: sqlite3.Connection) -> None:
+        """Keep what the store has from now on; C1 and C5 for its words, C3 for order and newest values."""
+        for entry, applied in zip(transaction.entries, outcome.applied, strict=True):
+            match entry:
+                case PutBlock():
+                    self._block(entry, applied)
+                case PutQuarantine() if entry.reason != "too-new":
+                    self._quarantined.add(entry.digest)
+                    self._scheduler.seen("quarantine")
+                    if entry.epoch is not None and entry.stream is not None and entry.sequence is not None:
+                        identity = (entry.site, entry.epoch, entry.stream, entry.sequence)
+                        self._first.setdefault(identity, entry.digest)
+                        self._ever.add((identity, entry.digest))
+                case PutMissing():
+                    self._missing.append(entry)
+                    self._scheduler.seen("missing")
+                case _:
+                    pass
+        self._in_order(outcome)
+        if any(isinstance(entry, PutBlock) and entry.block.samples for entry in transaction.entries):
+            self._newest(sql)
+
+    def _block(self, put: PutBlock, applied: str) -> None:
+        block = put.block
+        identity = (block.site, block.epoch, block.stream, block.sequence)
+        self._scheduler.seen(applied)
+        first = self._first.setdefault(identity, put.digest)
+        self._ever.add((identity, put.digest))
+        before = "new" if (applied == "new") else "repeat" if first == put.digest else "conflict"
+        if applied != before:
+            raise Failed(f"C5: {identity} is a {before}, the store says {applied}")
+        if not any(one.digest == put.digest or one.newer == put.payload for one in self.book.get(identity, ())):
+            raise Failed(f"C1: {identity} was never sealed like that")
+
+    def _in_order(self, outcome: Outcome) -> None:
+        for move in outcome.transitions:
+            key = (move.epoch, move.transition.key)
+            late = (move.site, move.epoch, "alarms", move.sequence) in self._fetched
+            given_up = late or self._given_up(move.site, move.epoch, move.sequence)
+            if move.sequence <= self._moved.get(key, 0) and not given_up:
+                raise Failed(f"C3: {key} {move.sequence} is applied after {self._moved[key]}")
+            self._moved[key] = max(move.sequence, self._moved.get(key, 0))
+
+    def _given_up(self, site: str, epoch: str, sequence: int, stream: Stream = "alarms") -> bool:
+        of = (site, epoch, stream)
+        return any(
+            (one.site, one.epoch, one.stream) == of and one.start <= sequence <= one.end for one in self._missing
+        )
+
+    def _newest(self, sql: sqlite3.Connection) -> None:
+        for point, epoch, sequence, position in sql.execute("SELECT point, epoch, sequence, position FROM latest"):
+            before = self._latest.get((point, epoch), (0, 0))
+            if before > (sequence, position):
+                raise Failed(f"C3: latest of point {point} went back from {before} to {(sequence, position)}")
+            self._latest[point, epoch] = (sequence, position)
+
+    def set_back(self, sql: sqlite3.Connection) -> None:
+        """The office came back from an old backup: what it has is what is in there."""
+        self.restored = True
+        self._scheduler.seen("office set back")
+        rows = sql.execute("SELECT site, epoch, stream, sequence, digest FROM blocks")
+        self._first = {(site, epoch, stream, sequence): digest for site, epoch, stream, sequence, digest in rows}
+        self._fetched |= {identity for identity, _ in self._ever if identity not in self._first}
+        self._latest.clear()
+        self._newest(sql)
+        moves = sql.execute("SELECT epoch, key, max(sequence) FROM transitions GROUP BY epoch, key")
+        self._moved = {(epoch, key): sequence for epoch, key, sequence in moves}
+
+    # in the end
+
+    def final(self, path: Path, outboxes: Iterable[Outbox]) -> None:
+        """C1 and C5 over the whole store."""
+        sql = sqlite3.connect(path)
+        try:
+            self._stored(sql, {outbox.epoch for outbox in outboxes})
+            self._contents(sql)
+            self._states(sql)
+        finally:
+            sql.close()
+
+    def _stored(self, sql: sqlite3.Connection, epochs: set[str]) -> None:
+        rows = sql.execute("SELECT site, epoch, stream, sequence, digest FROM blocks").fetchall()
+        stored = {row[:4]: row[4] for row in rows}
+        others = {row[:5] for row in sql.execute("SELECT site, epoch, stream, sequence, other FROM conflicts")}
+        held = {row[0] for row in sql.execute("SELECT digest FROM quarantine")}
+        told = {
+            (row[0], row[1], one)
+            for row in sql.execute(
+                "SELECT b.site, b.epoch, json_extract(fields, '$.first'), json_extract(fields, '$.last') FROM events e"
+                " JOIN blocks b ON b.id = e.block WHERE source_id LIKE '%/dropped'"
+            )
+            for one in range(row[2], row[3] + 1)
+        }
+        for identity, entries in self.book.items():
+            for entry in entries:
+                there = stored.get(identity) == entry.digest or (*identity, entry.digest) in others
+                if there or entry.fate == "lost" or (entry.block is None and entry.digest in held):
+                    continue
+                if self.restored and self._excused(entry, epochs):
+                    continue
+                if entry.fate == "dropped":
+                    if (identity[0], identity[1], identity[3]) not in told:
+                        raise Failed(f"C1: {identity} was dropped and nobody was told")
+                    continue
+                raise Failed(f"C1: {identity} is not in the store")
+        for identity, digest in stored.items():
+            if digest != self._first.get(identity):
+                raise Failed(f"C5: of {identity} the first bytes did not stay")
+            if all(entry.digest != digest for entry in self.book.get(identity, ())):
+                raise Failed(f"C1: {identity} was never sealed like that")
+
+    def _excused(self, entry: Entry, epochs: set[str]) -> bool:
+        """Tell whether a block may be missing because the office was set back: what a site still has is fetched again.
+
+        Not what it dropped, not what was of an epoch whose disk is gone, not what is listed as missing, and not what a
+        twin has taken the place of in the meantime.
+        """
+        site, epoch, stream, sequence = entry.identity
+        if (entry.identity, entry.digest) not in self._ever and entry.digest not in self._quarantined:
+            return entry.fate == "dropped"
+        twin = len(self.book[entry.identity]) > 1
+        return entry.block is None or twin or epoch not in epochs or self._given_up(site, epoch, sequence, stream)
+
+    def _contents(self, sql: sqlite3.Connection) -> None:
+        """C1: what is in the blocks stands in the tables once, with its values, and nothing else does."""
+        due_samples: list[tuple[str, str, int, int, object, int]] = []
+        due_events: list[tuple[str, str, int]] = []
+        due_moves: list[tuple[str, int, str, str]] = []
+        by_digest = {entry.digest: entry for entries in self.book.values() for entry in entries}
+        for row in sql.execute("SELECT digest FROM blocks WHERE quarantined = 0"):
+            block = by_digest[row[0]].block
+            assert isinstance(block, Block)
+            of = (block.site, block.epoch, block.sequence)
+            due_samples += [(*of, i, one.value, block.wall(one.at)) for i, one in enumerate(block.samples)]
+            due_events += [(block.site, one.source_id, block.wall(one.at)) for one in block.events]
+            due_moves += [(block.epoch, block.sequence, move.key, move.target) for move in block.transitions]
+        samples = sql.execute("SELECT site, epoch, sequence, position, value, at FROM v_samples").fetchall()
+        events = sql.execute("SELECT site, source_id, at FROM events").fetchall()
+        moves = sql.execute("SELECT epoch, sequence, key, target FROM transitions").fetchall()
+        for what, have, due in (
+            ("samples", samples, due_samples),
+            ("events", events, due_events),
+            ("moves", moves, due_moves),
+        ):
+            if sorted(have) != sorted(due):
+                raise Failed(f"C1: {what} in the store are not those of its blocks: {len(have)}, not {len(due)}")
+
+    def _states(self, sql: sqlite3.Connection) -> None:
+        """C3: an alarm stands as its newest transition says; within an epoch, because the clock may be wrong."""
+        newest = sql.execute(
+            "SELECT a.key, a.sequence, a.state, max(t.sequence), t.target FROM alarms a"
+            " JOIN transitions t ON t.key = a.key AND t.epoch = a.epoch GROUP BY a.key"
+        )
+        for key, sequence, state, last, target in newest:
+            if (sequence, state) != (last, target):
+                raise Failed(f"C3: {key} stands as {state} of {sequence}, its newest move is {target} of {last}")
+        points = sql.execute(
+            "SELECT l.point, l.epoch, l.sequence, max(s.sequence) FROM v_latest l JOIN v_samples s"
+            " ON s.site = l.site AND s.point = l.point AND s.epoch = l.epoch GROUP BY l.site, l.point"
+        )
+        for point, epoch, sequence, last in points:
+            if sequence != last and len(self._epochs_of(epoch)) == 1:
+                raise Failed(f"C3: latest of {point} is of block {sequence}, not {last}")
+
+    def _epochs_of(self, epoch: str) -> set[str]:
+        site = next(identity[0] for identity in self.book if identity[1] == epoch)
+        return {identity[1] for identity in self.book if identity[0] == site}
