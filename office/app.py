@@ -285,7 +285,7 @@ class Office:
         now, problem = self._clock.monotonic(), self.ingest.store_problem or self.ingest.problem
         if now >= self.service.due:
             alive = now - self.ingest.last_turn < 2 * self.service.every
-            self.service.feed(now, problem or self.keeper.problem or "receiving", alive=alive)
+            self.service.feed(now, problem or "; ".join(filter(None, ("receiving", self.keeper.problem))), alive=alive)
 
     async def _own_move(self, site: str, cause: Cause) -> None:
         """Raise or clear GW01, unless it already stands so."""

@@ -33,8 +33,8 @@ def fields_of(item: Any) -> set[str]:
 
 
 def shows_more(names: set[str]) -> set[str]:
-    """Return the names that speak of escalation or work orders."""
-    return {name for name in names if any(word in name.lower() for word in LATER)}
+    """Return the names that speak of escalation or work orders; `orders` are the office's commands."""
+    return {name for name in names - {"orders"} if any(word in name.lower() for word in LATER)}
 
 
 async def refused(asked: Any) -> str:

@@ -45,9 +45,9 @@ def fail_and_cut(folder: Path, seed: int, what: str, count: int, child: str = CH
     with Machine(folder) as machine:
         path = machine.mounted / "outbox.db"
         witness.hear(run_child(path, 0, 0.1), 0)
-        timer = threading.Timer(0.6 + random.uniform(*FAIL_AFTER_S), machine.fail, (what, count))
-        timer.start()
-        witness.hear(run_child(path, 1, RUN_S[count], child=child), 1)
+        timer = threading.Timer(random.uniform(*FAIL_AFTER_S), machine.fail, (what, count))
+        may_end = child != CHILD  # a file that was believed may prove damaged while it runs
+        witness.hear(run_child(path, 1, RUN_S[count], child=child, begun=timer.start, may_end=may_end), 1)
         timer.join()
         machine.cut(seed, torn=seed % 2 == 1)
         witness.look(path, again=True)

@@ -49,7 +49,10 @@ def fill(path: Path) -> None:
             catalogue = one(site, number)
             payload = encode(catalogue)
             digest, names = catalogue_hash(payload), msgspec.json.encode(catalogue.names).decode()
-            db.execute("INSERT INTO catalogues VALUES (?, ?, ?, ?)", (digest, site, payload, now))
+            db.execute(
+                "INSERT INTO catalogues (hash, site, payload, received) VALUES (?, ?, ?, ?)",
+                (digest, site, payload, now),
+            )
             db.execute(
                 "INSERT INTO sites (site, names, catalogue, online, unsent, first_seen, last_seen)"
                 " VALUES (?, ?, ?, 1, '{}', ?, ?)",

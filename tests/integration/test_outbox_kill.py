@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,21 @@ while True:
 """
 
 
-def run_child(path: Path, boot: int, delay: float, *, child: str = CHILD) -> list[tuple[str, int]]:
-    """Let a child append until it is killed `delay` seconds after its first report; return what it reported."""
+def run_child(
+    path: Path,
+    boot: int,
+    delay: float,
+    *,
+    child: str = CHILD,
+    begun: Callable[[], None] = lambda: None,
+    may_end: bool = False,
+) -> list[tuple[str, int]]:
+    """Let a child append until it is killed `delay` seconds after its first report; return what it reported.
+
+    Args:
+        begun: called after the first report.
+        may_end: the child may end by itself.
+    """
     read, write = os.pipe()
     process = subprocess.Popen([sys.executable, "-c", child, str(path), str(boot)], stdout=write)
     os.close(write)
@@ -62,13 +76,14 @@ def run_child(path: Path, boot: int, delay: float, *, child: str = CHILD) -> lis
     with os.fdopen(read, "rb", buffering=0) as pipe:
         said += pipe.read(4096)
         assert said, "the child ended before it reported anything"
+        begun()
         killer = time.monotonic() + delay
         os.set_blocking(read, False)
         while time.monotonic() < killer:
             said += pipe.read(65536) or b""
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(10) == -signal.SIGKILL or may_end
         while part := pipe.read(65536):
             said += part
     lines = said.decode().split("\n")[:-1]  # the last one may be cut

@@ -45,7 +45,7 @@ _UNSEEN: Final = (
 _ABUSES: Final = "tests/unit/edge/test_orders.py::test_each_abuse_is_refused_and_audited"
 _UPLINK: Final = "tests/unit/cloud_sync/test_uplink_machine.py"
 _PUBLISHED: Final = "self._machine.published(stream, sequence, reason, self._clock.monotonic())\n"
-_READ: Final = "self._remember(payload, (stream, sequence))\n"
+_READ: Final = "self._remember(payload, (self._source.epoch, stream, sequence))\n"
 _FORGET: Final = "self._source.release(self._source.epoch, [(stream, sequence, sequence)])\n"
 
 MUTANTS: Final = (
