@@ -168,7 +168,7 @@ async def test_a_lost_stream_shows_within_five_seconds_and_mends_itself(tmp_path
         await page.goto(f"{app.console.address}alarms")
         await page.wait_for_selector("#link.on")
         hub = app.console.parts.hub
-        sending, hub._send = hub._send, lambda frame: None  # type: ignore[method-assign]
+        sending, hub._put = hub._put, lambda client, frame: None  # type: ignore[method-assign]
         began = time.monotonic()
         await page.wait_for_selector("#banner:not([hidden])", timeout=7_000)
         # The last beat came up to 2 s before the cut, so 5 s count from the cut itself.
@@ -177,7 +177,7 @@ async def test_a_lost_stream_shows_within_five_seconds_and_mends_itself(tmp_path
         assert "NOT LIVE" in await page.inner_text("#link")
         assert "grayscale" in await page.evaluate("getComputedStyle(document.getElementById('live')).filter")
         occurrence = await raised(site)
-        hub._send = sending  # type: ignore[method-assign]
+        hub._put = sending  # type: ignore[method-assign]
         await page.wait_for_selector("#banner", state="hidden")
         await page.wait_for_selector(f'tr[data-occurrence="{occurrence}"]')
 
