@@ -59,7 +59,7 @@ MUTANTS: Final = (
         name="delete on publish",
         file="cloud_sync/uplink.py",
         changes=((_READ, _READ + " " * 16 + _FORGET),),
-        test="tests/unit/cloud_sync/test_shells.py::test_a_refused_topic_shows_and_does_not_reconnect",
+        test="tests/unit/cloud_sync/test_shells.py::test_without_an_office_nothing_is_released_whatever_the_broker_says",
     ),
     Mutant(
         name="no dedupe",
