@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, promises
+from benchmarks.rows import table
 
 OUT = Path("build/bench.json")
 
@@ -39,7 +40,7 @@ def main() -> None:
             traceback.print_exc()
             failed.append(name)
         print(f"    {name}: {time.monotonic() - began:.0f} s, load {machine.load()}", file=sys.stderr, flush=True)
-    print(promises.table(rows))
+    print(table(rows))
     for name in failed:
         print(f"{name}: FAILED, no figures")
     _write({"machine": facts, "load at the end": machine.load(), "rows": rows, "results": results, "failed": failed})

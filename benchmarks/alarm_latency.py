@@ -3,8 +3,8 @@
 The whole chain as real processes: devices, gateway, mosquitto, office and a telephone that checks signatures. 50
 devices of 100 registers are read every 250 ms, 10 % of them changing. One register after the other trips, at random
 moments. Measured to the moment at which the push receiver has the push, from the reply that carried the change leaving
-the device, and from the change itself. On a quiet site; while the office is being sent samples that it lacks; and with
-five alarms in each round of readings, where one has to wait for the other.
+the device, and from the change itself. On a quiet site, and while the office is being sent samples that it lacks.
+Beside it run the bare commits of `baseline_commits`: what of a latency is the machine's and its disk's in that run.
 """
 
 import asyncio
@@ -13,42 +13,8 @@ import random
 import sys
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.rig import FIRST_TRIP, SITE, TRIPS, Estate, Rig, rig
-from edge.outbox import AsOf, Outbox
-from edge.recorder import SealedBlock
-from edge.settings import load
-from sitekeeper import catalogue
-from sitekeeper.block import Block, Vouch, encode
-from sitekeeper.model.clock import SECOND, SystemClock
-from sitekeeper.model.sample import Sample
-
-BLOCK = 500
-
-
-def backlog(made: Rig, samples: int) -> None:
-    """Put full blocks that no office has seen into the outbox of the site, as if its office had been away."""
-    site, clock = load(made.folder / "site"), SystemClock()
-    payload = catalogue.encode(site.catalogue)
-    outbox = Outbox.open(site.outbox.path, site=SITE, clock=clock)
-    outbox.put_catalogue(payload)
-    begin, dice = clock.wall() - samples // BLOCK * SECOND, random.Random(1)
-    for sequence in range(1, samples // BLOCK + 1):
-        at = sequence * SECOND
-        body = [
-            Sample(dice.randrange(len(site.points)), at + 1_000 * n, dice.randrange(1_000), 0) for n in range(BLOCK)
-        ]
-        block = Block(
-            site=SITE, epoch=outbox.epoch, stream="samples", sequence=sequence, boot="earlier", trusted=True, mono0=at,
-            catalogue=catalogue.catalogue_hash(payload), t0=begin + at, samples=body,
-            vouch=[Vouch(group, begin + at, SECOND) for group in range(len(site.groups))],
-        )  # fmt: skip
-        sealed = SealedBlock(
-            stream="samples", sequence=sequence, payload=encode(block), count=BLOCK, t0=block.t0, t1=block.t0
-        )
-        outbox.append([sealed], as_of=AsOf(wall=block.t0, mono=at, boot="earlier"))
-    outbox.flush(120)
-    outbox.close(120)
+from benchmarks import backlog, machine
+from benchmarks.rig import FIRST_TRIP, TRIPS, Estate, Rig, rig
 
 
 async def measure(alarms: int, waiting: int, pause: tuple[float, float]) -> dict[str, Any]:
@@ -58,11 +24,12 @@ async def measure(alarms: int, waiting: int, pause: tuple[float, float]) -> dict
         await made.start_broker()
         made.write_site(estate, await made.start_field("field", estate), tripping=True)
         if waiting:
-            await asyncio.to_thread(backlog, made, waiting)
+            await asyncio.to_thread(backlog.fill, made, backlog.scattered(estate), waiting)
         await made.start_phone()
         await made.start_office(pushing=True)
         await made.start_gateway()
         await asyncio.sleep(2.5 if waiting else 5)
+        await made.start_commits()
         before = _committed(made)
         places = [(device, FIRST_TRIP + n) for n in range(len(TRIPS)) for device in range(estate.devices)][:alarms]
         random.Random(3).shuffle(places)
@@ -78,7 +45,7 @@ async def measure(alarms: int, waiting: int, pause: tuple[float, float]) -> dict
 
 def _committed(made: Rig) -> int:
     """Return how many samples of the backlog the office has committed."""
-    return int(made.office("SELECT coalesce(sum(records), 0) FROM blocks WHERE boot = 'earlier'"))
+    return int(made.office("SELECT coalesce(sum(records), 0) FROM blocks WHERE boot = ?", backlog.BOOT))
 
 
 def _figures(made: Rig, places: list[tuple[int, int]], times: list[tuple[int, int]]) -> dict[str, Any]:
@@ -86,7 +53,11 @@ def _figures(made: Rig, places: list[tuple[int, int]], times: list[tuple[int, in
     came = [pushed.get(f"d{device:03}/B{register - FIRST_TRIP:02}") for device, register in places]
     reply = [(at - served) / 1e3 for at, (_, served) in zip(came, times, strict=True) if at is not None]
     change = [(at - changed) / 1e3 for at, (changed, _) in zip(came, times, strict=True) if at is not None]
-    figures = {"from reply": percentiles(reply), "from change": percentiles(change)}
+    figures = {
+        "from reply": percentiles(reply),
+        "from change": percentiles(change),
+        "bare commits": percentiles(made.commits()),
+    }
     return {"alarms": len(places), "pushed": len(reply), **figures}
 
 
@@ -113,7 +84,6 @@ def run(*, quick: bool = False) -> dict[str, Any]:
     return {
         "one at a time": asyncio.run(measure(alarms, 0, (0.3, 0.5))),
         "one at a time, during backfill": asyncio.run(measure(alarms // 2, waiting, (0.3, 0.5))),
-        "five at a time": asyncio.run(measure(2 * alarms, 0, (0.03, 0.07))),
     }
 
 

@@ -44,6 +44,7 @@ async def measure(alarms: int) -> dict[str, Any]:
         began = time.monotonic()
         made.write_site(estate, ports, tripping=True, beside=beside)
         await made.start_gateway()
+        await made.start_commits()
         trips = await asyncio.gather(
             *(_trip(made, n, began + at - time.monotonic()) for n, at in enumerate(times[::3]))
         )
@@ -72,6 +73,7 @@ def _figures(made: Rig, alarms: int, trips: list[tuple[int, int]]) -> dict[str, 
             "pushed": len(arrived),
             "from reply": percentiles([reply / 1e3 for _, reply in arrived]),
             "from change": percentiles([at / 1e3 for at, _ in arrived]),
+            "bare commits": percentiles(made.commits()),
         }
     return found
 

@@ -17,9 +17,9 @@ def insert(url: str, batches: Sequence[Sequence[Row]], *, by_copy: bool) -> None
         sql.execute("DROP TABLE IF EXISTS bare")
         sql.execute(
             "CREATE TABLE bare (point integer NOT NULL, at bigint NOT NULL, value double precision, q smallint NOT"
-            " NULL, source bigint, block bigint NOT NULL, position integer NOT NULL,"
-            " PRIMARY KEY (point, at, block, position))"
+            " NULL, source bigint, block bigint NOT NULL, position integer NOT NULL)"
         )
+        sql.execute("CREATE INDEX ON bare (point, at)")
         for batch in batches:
             if not by_copy:
                 with sql.transaction():

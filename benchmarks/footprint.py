@@ -108,7 +108,7 @@ async def _return(made: Rig, link: int, wait: float) -> float:
 def run(*, quick: bool = False) -> dict[str, Any]:
     """Run the three cases and return their figures."""
     return {
-        "large": asyncio.run(large(*((2, 3.0) if quick else (5, 8.0)))),
+        "large": asyncio.run(large(*((2, 3.0) if quick else (5, 6.0)))),
         "start": asyncio.run(start(2 if quick else 5)),
         "back": asyncio.run(back(10 if quick else 30, 5.0 if quick else 20.0)),
     }

@@ -92,7 +92,7 @@ def _round(values: tuple[float, float, float]) -> tuple[float, ...]:
 
 def run(*, quick: bool = False) -> dict[str, Any]:
     """Run the three cases and return their figures."""
-    windows, seconds = (2, 3.0) if quick else (5, 8.0)
+    windows, seconds = (2, 3.0) if quick else (5, 6.0)
     kept = {"poller, a commit a reading": "reading", "poller, a commit a period": "period"}
     cases = {
         "1 s, 10 % changing": (Estate(moving=MOVING), 1.0, kept | {"bare pymodbus": "none"}),

@@ -4,50 +4,18 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
-Three = Sequence[float]
-"""Median, lowest, highest."""
+from benchmarks import rows_sync
+from benchmarks.rows import Row, figure, row
 
 
-def row(promise: str, figure: str, measured: str, reached: bool | None, *, base: str = "", ratio: str = "") -> Row:
-    """Return one row; `reached` None is a figure to be read, with nothing promised."""
-    return {
-        "promise": promise,
-        "figure": figure,
-        "measured": measured,
-        "baseline": base,
-        "ratio": ratio,
-        "reached": reached,
-    }
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table; what is not reached says so."""
-    words = {True: "yes", False: "**NO**", None: "-"}
-    lines = [
-        "| Promise | Figure to reach | Measured (of 5 runs: lowest to highest) | Baseline | Ratio | Reached |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one in rows:
-        cells = (one["promise"], one["figure"], one["measured"], one["baseline"], one["ratio"], words[one["reached"]])
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def figure(values: Three, form: str = ",.3g", unit: str = "") -> str:
-    """Return `median (lowest to highest)`."""
-    middle, low, high = (format(value, form) for value in values)
-    return f"{middle}{unit} ({low} to {high})"
-
-
-def _json(module: str) -> Any:
+def _json(module: str, *options: str) -> Any:
     """Run a bench that prints JSON as a program of its own, so that it starts with a fresh memory."""
     done = subprocess.run(
-        [sys.executable, "-m", module, "--json"], capture_output=True, text=True, check=True, timeout=900
+        [sys.executable, "-m", module, "--json", *options], capture_output=True, text=True, check=True, timeout=900
     )
     return json.loads(done.stdout)
 
@@ -114,19 +82,16 @@ def _requests(found: Any) -> list[Row]:
 
 def _alarms(found: Any) -> list[Row]:
     rows = []
-    for case, promised in (
-        ("one at a time", True),
-        ("one at a time, during backfill", True),
-        ("five at a time", False),
-    ):
+    for case in ("one at a time", "one at a time, during backfill"):
         one = found[case]
         at = one["from reply"]
         rows.append(
             row(
                 f"Alarm latency, reply to push receiver, {case}",
-                "p50 <= 30 ms, p99 <= 100 ms" if promised else "(no promise)",
+                "p50 <= 30 ms, p99 <= 100 ms",
                 f"p50 {at['p50']} ms, p99 {at['p99']} ms, of {one['pushed']} pushes for {one['alarms']} alarms",
-                at["p50"] <= 30 and at["p99"] <= 100 and one["pushed"] == one["alarms"] if promised else None,
+                at["p50"] <= 30 and at["p99"] <= 100 and one["pushed"] == one["alarms"],
+                **_beside(one),
             )
         )
     at = found["one at a time"]["from change"]
@@ -139,6 +104,13 @@ def _alarms(found: Any) -> list[Row]:
         )
     )
     return rows
+
+
+def _beside(one: Any) -> dict[str, str]:
+    """Return baseline and ratio of a latency: what three bare commits took in the same run, and how often that."""
+    bare, at = one["bare commits"], one["from reply"]
+    ratios = ", ".join(f"{p} {at[p] / bare[p]:.1f}" for p in ("p50", "p99"))
+    return {"base": f"three bare commits: p50 {bare['p50']} ms, p99 {bare['p99']} ms", "ratio": ratios}
 
 
 def _protocols(found: Any) -> list[Row]:
@@ -155,89 +127,10 @@ def _protocols(found: Any) -> list[Row]:
                 "p50 <= 30 ms, p99 <= 100 ms",
                 measured,
                 at["p50"] <= 30 and at["p99"] <= 100 and one["pushed"] == one["alarms"],
+                **_beside(one),
             )
         )
     return rows
-
-
-def _outbox(found: Any) -> list[Row]:
-    cases, ratios = found["cases"], found["ratios"]
-    best, base = "outbox, blocks of 500, group commit", "baseline, rows, a commit per 5,000"
-    rate, rows_ = cases[best]["samples/s"], cases[base]["samples/s"]
-    ratio = next(value for name, value in ratios.items() if name.endswith(base))
-    slow = cases["outbox, 50 changes a commit (50/s)"]["bytes written a sample"]
-    return [
-        row(
-            "Outbox, durable samples",
-            ">= 100,000 a second",
-            figure(rate, ",.0f", "/s"),
-            rate[0] >= 100_000,
-            base=f"{base}: {figure(rows_, ',.0f', '/s')}",
-            ratio=figure(ratio, ".2f"),
-        ),
-        row(
-            "Outbox, bytes written at 50 changes/s",
-            "(printed)",
-            f"{slow[0]:.0f} bytes a sample, {slow[0] * 50 * 86_400 / 1e9:.2f} GB a day",
-            None,
-        ),
-    ]
-
-
-def _blocks(found: Any) -> list[Row]:
-    return [
-        row(
-            f"Bytes a sample in full blocks, {kind} estate",
-            "<= 5",
-            f"{found[f'{kind}_block_bytes']:.2f}",
-            found[f"{kind}_block_bytes"] <= 5,
-            base=f"rows of a table: {found[f'{kind}_row_bytes']:.1f}",
-            ratio=f"{found[f'{kind}_block_bytes'] / found[f'{kind}_row_bytes']:.2f}",
-        )
-        for kind in ("slow", "noisy")
-    ]
-
-
-def _ingest_postgres(found: Any) -> list[Row]:
-    ratio = (found["ratio"], *found["ratio_spread"])
-    return [
-        row(
-            "Ingest at the office, PostgreSQL",
-            ">= 0.5 of the bare insert",
-            f"{found['ours_rows_a_second']:,} rows/s ({found['ratio_to_copy']} of a bare COPY)",
-            ratio[0] >= 0.5,
-            base=f"bare insert: {found['bare_rows_a_second']:,} rows/s",
-            ratio=figure(ratio, ".2f"),
-        )
-    ]
-
-
-def _ingest(found: Any) -> list[Row]:
-    ratio = (found["ratio"], *found["ratio_spread"])
-    return [
-        row(
-            "Ingest at the office, SQLite",
-            ">= 0.5 of the bare insert",
-            f"{found['ours_rows_a_second']:,} rows/s",
-            ratio[0] >= 0.5,
-            base=f"bare insert: {found['bare_rows_a_second']:,} rows/s",
-            ratio=figure(ratio, ".2f"),
-        )
-    ]
-
-
-def _record(found: Any) -> list[Row]:
-    return [
-        row(
-            f"The record at the office, {kind}",
-            "one point's day in milliseconds" if "rows" in kind else "(the other way, docs/decisions/013)",
-            f"{one['with the blocks rows']} bytes a sample, {one['samples a second']:,} samples/s in, a point's day in"
-            f" {one['ms for its day']:,.0f} ms; 300 sites x 50/s: {one['GB a day']} GB a day",
-            one["ms for its day"] <= 100 if "rows" in kind else None,
-        )
-        for kind, one in found.items()
-        if isinstance(one, dict)
-    ]
 
 
 def _rules(found: Any) -> list[Row]:
@@ -351,6 +244,18 @@ def _run_footprint(quick: bool) -> Any:
     return footprint.run(quick=quick)
 
 
+def _run_backfill(quick: bool) -> Any:
+    from benchmarks import backfill
+
+    return backfill.run(quick=quick)
+
+
+def _run_outage(quick: bool) -> Any:
+    from benchmarks import outage
+
+    return outage.run(quick=quick)
+
+
 def _run_cli(quick: bool) -> Any:
     from benchmarks import cli
 
@@ -366,9 +271,11 @@ BENCHES: dict[str, Callable[[bool], Any]] = {
     "outbox": _run_outbox,
     "blocks": lambda _: _json("benchmarks.blocks"),
     "ingest": lambda _: _json("benchmarks.ingest"),
-    "record": lambda _: _json("benchmarks.record"),
+    "record": lambda quick: _json("benchmarks.record", "--quick" if quick else "--hour"),
     "ingest_postgres": lambda _: _json("benchmarks.ingest_postgres"),
+    "backfill": _run_backfill,
     "footprint": _run_footprint,
+    "outage": _run_outage,
     "cli": _run_cli,
 }
 """By name: takes `quick`, returns figures."""
@@ -379,11 +286,13 @@ ROWS: dict[str, Callable[[Any], list[Row]]] = {
     "alarm_latency": _alarms,
     "alarm_protocols": _protocols,
     "rules": _rules,
-    "outbox": _outbox,
-    "blocks": _blocks,
-    "ingest": _ingest,
-    "record": _record,
-    "ingest_postgres": _ingest_postgres,
+    "outbox": rows_sync.outbox,
+    "blocks": rows_sync.blocks,
+    "ingest": rows_sync.ingest,
+    "record": rows_sync.record,
+    "ingest_postgres": rows_sync.ingest_postgres,
+    "backfill": rows_sync.backfill,
     "footprint": _footprint,
+    "outage": rows_sync.outage,
     "cli": _cli,
 }

@@ -1,6 +1,6 @@
 """The record at the office, as rows or as blocks: bytes, ingest, and the time to read one point's day.
 
-    python -m benchmarks.record [--json] [--quick]
+    python -m benchmarks.record [--json] [--quick | --hour]
 
 A site of 250 points with 50 changes a second, in blocks of a second each, for some hours, goes through the store's own
 ingest: into SQLite and PostgreSQL as rows, and into SQLite with the blocks' bytes kept in place of rows (latest values,
@@ -192,7 +192,7 @@ def _figures(
 
 def main() -> None:
     """Print a table and, with --json, the same as data."""
-    result = measure(0.1 if "--quick" in sys.argv else 3.0)
+    result = measure(0.1 if "--quick" in sys.argv else 1.0 if "--hour" in sys.argv else 3.0)
     if "--json" in sys.argv:
         print(json.dumps(result))
         return

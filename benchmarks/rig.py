@@ -116,11 +116,13 @@ class Rig:
         command = [*program("simulators.phone"), "--port", str(self.phone), "--secret-file", str(secret)]
         await self.stage.start("phone", *command, "--journal", str(self.folder / "phone.jsonl"), ready="ready")
 
-    async def start_office(self, *, pushing: bool = False) -> None:
+    async def start_office(self, *, pushing: bool = False, store: str = "") -> None:
+        """Start the office, on SQLite unless `store` is the url of a PostgreSQL database."""
         write(self.folder / "office" / "secrets.yaml", f"webhook: {SECRET}\n", 0o600)
         channel = f"{{id: desk, kind: webhook, url: 'http://127.0.0.1:{self.phone}/', secret: '${{secret:webhook}}'}}"
         channels = f"channels: [{channel}]\nroutes: {{P1: [desk], P2: [desk]}}" if pushing else "routes: {}"
-        text = f"""store: {{path: {self.folder / "office.db"}}}
+        kept = f"url: '{store}', folder: {self.folder}" if store else f"path: {self.folder / 'office.db'}"
+        text = f"""store: {{{kept}}}
 broker: {{host: 127.0.0.1, port: {self.broker}, protocol: "5"}}
 socket: {{path: {self.folder / "office.sock"}}}
 {channels}
@@ -131,7 +133,13 @@ socket: {{path: {self.folder / "office.sock"}}}
         )
 
     def write_site(
-        self, estate: Estate, ports: Sequence[int], *, tripping: bool = False, beside: Beside | None = None
+        self,
+        estate: Estate,
+        ports: Sequence[int],
+        *,
+        tripping: bool = False,
+        beside: Beside | None = None,
+        backfill: str = "20000/s",
     ) -> Path:
         """Write the site folder that reads `estate`, and `beside` if that was started, and return it."""
         site = self.folder / "site"
@@ -149,7 +157,7 @@ socket: {{path: {self.folder / "office.sock"}}}
             packs = "lift, lighting, access"
         text = f"site: {{id: {SITE}, timezone: Asia/Hong_Kong}}\nlinks:\n{links}devices:\n{devices}"
         text += f"rules: {{packs: [{packs}]}}\noutbox: {{path: outbox.db}}\n"
-        text += f'office: {{broker: "mqtt://127.0.0.1:{self.broker}", protocol: "5"}}\n'
+        text += f'office: {{broker: "mqtt://127.0.0.1:{self.broker}", protocol: "5", backfill: {backfill}}}\n'
         write(site / "site.yaml", text)
         write(site / "profiles" / "bench-lift.yaml", profile(estate.registers, estate.scan))
         if tripping:
@@ -171,6 +179,12 @@ socket: {{path: {self.folder / "office.sock"}}}
             "--period", str(period), "--commit", commit, file=self.folder,
         )  # fmt: skip
 
+    async def start_commits(self) -> None:
+        """Start the bare commits that latencies are compared with."""
+        database, out = self.folder / "commits.db", self.folder / "commits.jsonl"
+        command = [*program("benchmarks.baseline_commits"), str(database), str(out)]
+        await self.stage.start("commits", *command, file=out)
+
     # looking and telling
 
     async def tell(self, field: str, **command: Any) -> Any:
@@ -180,6 +194,11 @@ socket: {{path: {self.folder / "office.sock"}}}
         line = await reader.readline()
         writer.close()
         return json.loads(line)
+
+    def commits(self) -> list[float]:
+        """Return how many ms each round of bare commits has taken."""
+        lines = (self.folder / "commits.jsonl").read_text(encoding="utf-8").splitlines()
+        return [float(line) for line in lines[:-1]]
 
     def journal(self) -> list[dict[str, Any]]:
         """Return what the simulated devices have written down."""

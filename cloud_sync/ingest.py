@@ -7,6 +7,8 @@ commit, listener, receipts, acknowledgement to the broker; a kill between any tw
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Protocol
@@ -15,6 +17,7 @@ import structlog
 
 from cloud_sync import wire
 from cloud_sync.fit import apart
+from cloud_sync.grouping import ALONE, SHARED, Grouping
 from cloud_sync.ingest_machine import IngestMachine
 from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Batch, Heard, IngestLimits, Look, Output
 from cloud_sync.ingest_shared import SharedIngestMachine
@@ -32,7 +35,11 @@ TOPICS: dict[Lane, tuple[str, ...]] = {
     "bulk": ("samples",),
 }
 
-
+MUTE_AFTER_S = 1.0
+"""A database that has not answered for so long is mute."""
+MOST_WAITING = 256
+"""Blocks of samples that wait, decoded, for a commit: some 200 kB each. More wait as they came, in the session, because
+mosquitto 2.0.11 keeps to our receive maximum only until the first acknowledgement, and then sends all that it has."""
 NOBODY = 16
 """Reason code of a message for which the broker has no receiver (MQTT 5, section 3.4.2.1); 3.1.1 does not tell."""
 
@@ -55,7 +62,7 @@ class IngestSettings:
         linger, quiet: samples wait for company before they are committed: at most `linger`, and no longer than `quiet`
             after the last one came.
         ack_every: between two repeats of an office acknowledgement that the site has not answered.
-        retry: after a failed commit.
+        retry, retry_most: after a failed commit; the pauses double, each shortened by up to a half by chance.
         receive: take messages in. Else others do, and this one only sends: acknowledgements and commands.
         group: name of the shared subscription of all that write to one store; the broker deals messages out to them.
         alone_without: where the broker speaks no MQTT 5, and so knows no shared subscription, do it alone; else refuse.
@@ -71,6 +78,7 @@ class IngestSettings:
     quiet: Micros = 20 * MS
     ack_every: Micros = 5 * SECOND
     retry: Micros = 1 * SECOND
+    retry_most: Micros = 5 * SECOND
     backoff_first: Micros = 250 * MS
     backoff_most: Micros = 2 * SECOND  # the sites are back within 5 s, and find nobody if we are not
     limits: IngestLimits = field(default_factory=IngestLimits)
@@ -95,10 +103,14 @@ class Ingest:
         self._settings = settings or IngestSettings()
         machine = SharedIngestMachine if store.shared else IngestMachine
         self._machine: IngestMachine = machine(store.known(), self._settings.limits)
+        self._grouping = Grouping(self._settings.limits.size, SHARED if store.shared else ALONE)
+        self._machine.bulk_size = self._grouping.size
         self._sessions: dict[Lane, tuple[int, Session]] = {}
         self._connections = 0
         self._random = Random()  # noqa: S311 - jitter, not secrets
         self._work = asyncio.Event()
+        self._took = asyncio.Event()
+        self._again = asyncio.Event()
         self._bulk_since: Micros | None = None
         self._bulk_last: Micros = 0
         self.problem = ""
@@ -182,11 +194,21 @@ class Ingest:
         self.problem = ""
         while True:
             delivery = await session.receive()
+            if lane == "bulk":
+                await self._room()
             now = self._clock.monotonic()
             if lane == "bulk":
                 self._bulk_last = now
             await self._do(self._machine.accept(Arrival(lane, number, delivery), now))
             self._work.set()
+
+    async def _room(self) -> None:
+        """Wait until one more block may be decoded. Commits make room; a look each second needs no trust in that."""
+        while self._machine.pending()[1] >= MOST_WAITING:
+            self._took.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._took.wait()
 
     async def _subscribe(self, lane: Lane, session: Session) -> None:
         group = self._settings.group
@@ -212,6 +234,7 @@ class Ingest:
             batch = None if await self._should_wait() else self._machine.batch(self._clock.wall())
             if batch is None:
                 continue
+            self._took.set()
             await self._settle(batch)
 
     async def _should_wait(self) -> bool:
@@ -239,6 +262,7 @@ class Ingest:
 
     async def _settle(self, batch: Batch) -> None:
         """Commit a batch and answer for it. What the store cannot hold is told from the rest, and stops none of it."""
+        began = self._clock.monotonic()
         try:
             outcome = await self._commit(batch)
         except StorageError as err:
@@ -249,6 +273,10 @@ class Ingest:
             if not instead:
                 await self._do([Acknowledge(arrival) for arrival in batch.arrivals if arrival is not None])
         else:
+            if batch.bulk:
+                self._grouping.took(batch.bulk, self._clock.monotonic() - began, behind=self._machine.full())
+                self._machine.bulk_size = self._grouping.size
+            self._machine.forget(outcome.forgotten)
             if outcome.transitions:
                 self._listener.applied(outcome.transitions)
             await self._do(self._machine.committed(batch, outcome))
@@ -259,18 +287,47 @@ class Ingest:
         Raises:
             StorageError: `refused`, it will never be.
         """
+        tries = 0
         while True:
             self.last_turn = self._clock.monotonic()
             try:
-                outcome = await asyncio.wrap_future(self._store.commit(batch.transaction))
+                outcome = await self._answered(self._store.commit(batch.transaction))
             except StorageError as err:
                 if err.refused:
                     raise
                 self._store_failed(err)
-                await asyncio.sleep(self._settings.retry / SECOND)
+                await self._rest(tries)
+                tries += 1
             else:
                 self.store_problem = ""
                 return outcome
+
+    async def _answered(self, committing: "Future[Outcome]") -> Outcome:
+        """Wait for a commit. Another machine's database may be mute for any time: that is told, and no death of ours.
+
+        Alone with its store a commit that does not return stops `last_turn`, and the service manager restarts us.
+        """
+        answer = asyncio.wrap_future(committing)
+        while self._store.shared and not answer.done():
+            await asyncio.wait({answer}, timeout=MUTE_AFTER_S)
+            if not answer.done():
+                self.last_turn = self._clock.monotonic()
+                self._store_failed(StorageError("central store: the database does not answer", unknown=True))
+        return await answer
+
+    async def _rest(self, tries: int) -> None:
+        """Pause before a commit is tried again; `store_back` ends it."""
+        pause = min(self._settings.retry << min(tries, 8), self._settings.retry_most)
+        self._again.clear()
+        try:
+            async with asyncio.timeout(self._random.uniform(0.5, 1.0) * pause / SECOND):
+                await self._again.wait()
+        except TimeoutError:
+            return
+
+    def store_back(self) -> None:
+        """Say that the store may be well again: what waits is committed at once."""
+        self._again.set()
 
     def _store_failed(self, err: StorageError) -> None:
         if self.store_problem != str(err):

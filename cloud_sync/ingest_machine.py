@@ -8,7 +8,8 @@
    missing below that one, the record is an old copy: new alarms do not wait for so many, which `lacking` asks for and
    which are stored whenever they come.
 3. A block whose catalogue is unknown is parked until the catalogue came; it is asked for.
-4. What cannot be read goes into quarantine and stops nothing behind it.
+4. What cannot be read goes into quarantine and stops nothing behind it; so does a block that its site cannot have
+   sealed (`fit.implausible`), which takes no place in the record, because all before it would be waited for.
 5. Alarms that a site tells from memory are stored at once and beside the order: the durable block settles them.
 
 Parking is bounded, and what is parked is acknowledged to the broker, so that it takes no place of what it waits for.
@@ -17,11 +18,11 @@ sends it again.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from cloud_sync import wire
-from cloud_sync.fit import misfit, misshapen, unusable
+from cloud_sync import fit, wire
+from cloud_sync.ingest_parking import MOST_KEYS, Asking, Parking, Words, bounded
 from cloud_sync.ingest_records import (
     ANSWERED,
     Acknowledge,
@@ -34,8 +35,8 @@ from cloud_sync.ingest_records import (
     Key,
     Look,
     Output,
-    Parked,
     Ready,
+    words_after,
 )
 from cloud_sync.store.base import (
     Entry,
@@ -44,24 +45,18 @@ from cloud_sync.store.base import (
     PutBlock,
     PutCatalogue,
     PutMissing,
-    PutQuarantine,
     PutStatus,
     PutVolatile,
-    QuarantineReason,
     Shape,
     Transaction,
 )
 from cloud_sync.wire import Request, Resend, Status
-from sitekeeper.block import Header, Stream, decode, peek
+from sitekeeper.block import Block, Header, Stream, decode
 from sitekeeper.catalogue import catalogue_hash
-from sitekeeper.catalogue import decode as decode_catalogue
 from sitekeeper.model.clock import Micros
-from sitekeeper.model.errors import FormatError, FormatTooNew
+from sitekeeper.model.errors import FormatError
 
-_K = TypeVar("_K")
-
-MOST_KEYS = 4_096
-"""Epochs, and things asked for, that are remembered; beyond it the oldest goes first."""
+__all__ = ["MOST_KEYS", "IngestMachine"]
 
 
 @dataclass(slots=True)
@@ -71,11 +66,13 @@ class IngestMachine:
     Attributes:
         counts: how many entries came to what: new, repeat, conflict, quarantined, and messages `ignored` (not ours) or
             `overflowed` (no room to park them).
+        bulk_size: most bytes of samples in one transaction at present; see `grouping`.
     """
 
     known: Known
     limits: IngestLimits = field(default_factory=IngestLimits)
     counts: Counter[str] = field(default_factory=Counter)
+    bulk_size: int = 0
     _urgent: deque[Ready] = field(default_factory=deque)
     _bulk: deque[Ready] = field(default_factory=deque)
     _catalogues: dict[str, Shape] = field(default_factory=dict)
@@ -83,11 +80,14 @@ class IngestMachine:
     _first: dict[Key, int] = field(default_factory=dict)
     _hole_since: dict[Key, Micros] = field(default_factory=dict)
     _absent: dict[str, tuple[Resend, ...]] = field(default_factory=dict)
-    _early: dict[Key, dict[int, Parked]] = field(default_factory=dict)
-    _unnamed: dict[str, dict[tuple[str, str, Stream, int], Parked]] = field(default_factory=dict)
-    _asked: dict[tuple[str, str], Micros] = field(default_factory=dict)
+    _words: Words = field(default_factory=Words)
+    _parking: Parking = field(init=False)
+    _asking: Asking = field(init=False)
 
     def __post_init__(self) -> None:
+        self.bulk_size = self.bulk_size or self.limits.size
+        self._parking = Parking(self.limits, self.counts)
+        self._asking = Asking(self.limits.ask_every)
         self._catalogues.update(self.known.catalogues)
         self._alarms.update(self.known.alarms)
 
@@ -110,7 +110,7 @@ class IngestMachine:
             case "alarms" | "events" | "samples":
                 return [Heard(site, None), *self._block(site, kind, arrival, now)]
             case "alarms-volatile":
-                return [Heard(site, None), *self._volatile(site, arrival)]
+                return [Heard(site, None), *self._volatile(site, arrival, now)]
             case _:
                 return self._ignore(arrival)
 
@@ -132,7 +132,7 @@ class IngestMachine:
 
     def full(self) -> bool:
         """Tell whether enough bulk entries are ready to fill a transaction."""
-        return len(self._bulk) >= self.limits.blocks or sum(one.size for one in self._bulk) >= self.limits.size
+        return len(self._bulk) >= self.limits.blocks or sum(one.size for one in self._bulk) >= self.bulk_size
 
     def batch(self, at: Micros) -> Batch | None:
         """Return the next transaction: the urgent entries if there are any, else bulk ones; None if nothing is ready.
@@ -140,15 +140,16 @@ class IngestMachine:
         Alarms, events, catalogues and states never share a transaction with samples, so that they never wait for
         their insertion.
         """
-        ready = self._urgent or self._bulk
+        ready, most = (self._urgent, self.limits.size) if self._urgent else (self._bulk, self.bulk_size)
         taken: list[Ready] = []
         size = 0
-        while ready and len(taken) < self.limits.blocks and (not taken or size + ready[0].size <= self.limits.size):
+        while ready and len(taken) < self.limits.blocks and (not taken or size + ready[0].size <= most):
             size += ready[0].size
             taken.append(ready.popleft())
         if not taken:
             return None
-        return Batch(Transaction(at=at, entries=tuple(one.entry for one in taken)), tuple(one.arrival for one in taken))
+        transaction = Transaction(at=at, entries=tuple(one.entry for one in taken))
+        return Batch(transaction, tuple(one.arrival for one in taken), bulk=0 if ready is self._urgent else size)
 
     def committed(self, batch: Batch, outcome: Outcome) -> list[Output]:
         """The transaction is durable: receipts first, then the acknowledgements to the broker. The only receipts."""
@@ -159,8 +160,7 @@ class IngestMachine:
             if isinstance(entry, PutBlock):
                 block = entry.block
                 receipts.setdefault(block.site, []).append((block.epoch, block.stream, block.sequence))
-            elif isinstance(entry, PutQuarantine) and entry.reason != "too-new" and applied != "overflow":
-                outputs.append(Ask(entry.site, Request(quarantined=entry.digest)))
+            outputs += words_after(entry, applied)
         answers = [Answer(site, wire.receipt_for(batch.transaction.at, found)) for site, found in receipts.items()]
         acks = [Acknowledge(one) for one in batch.arrivals if one is not None and one.connection != ANSWERED]
         return [*answers, *outputs, *acks]
@@ -172,11 +172,14 @@ class IngestMachine:
             status = wire.decode_status(arrival.delivery.payload)
         except FormatError:
             return self._ignore(arrival)
-        if status.site != site:
+        if status.site != site or max([*status.first.values(), *status.next.values()], default=0) > fit.LAST:
             return self._ignore(arrival)
         live = not arrival.delivery.retained
         self._ready(PutStatus(status=status, live=live), arrival)
-        outputs: list[Output] = [Heard(site, status.online)] if live else []
+        outputs: list[Output] = []
+        if live:
+            outputs.append(Heard(site, status.online))
+            self._words.heard(status, now)
         first = status.first.get("alarms")
         if first is not None:
             outputs += self._first_alarm((site, status.epoch), first, now)
@@ -185,14 +188,9 @@ class IngestMachine:
 
     def _catalogue(self, site: str, arrival: Arrival, now: Micros) -> list[Output]:
         payload = arrival.delivery.payload
-        try:
-            catalogue = decode_catalogue(payload)
-        except FormatError as err:
-            reason: QuarantineReason = "too-new" if isinstance(err, FormatTooNew) else "catalogue"
-            self._quarantine(site, "catalogue", arrival, reason, str(err))
-            return []
-        if catalogue.site != site:
-            self._quarantine(site, "catalogue", arrival, "wrong-topic", f"catalogue of site {catalogue.site!r}")
+        catalogue = fit.read_catalogue(payload, site)
+        if isinstance(catalogue, fit.Unfit):
+            self._quarantine(site, "catalogue", arrival, catalogue)
             return []
         found = catalogue_hash(payload)
         self._ready(PutCatalogue(site=site, hash=found, payload=payload, catalogue=catalogue), arrival)
@@ -200,15 +198,12 @@ class IngestMachine:
 
     def _block(self, site: str, kind: Stream, arrival: Arrival, now: Micros) -> list[Output]:
         payload = arrival.delivery.payload
-        try:
-            block = decode(payload)
-        except FormatTooNew as err:
-            return self._unreadable(site, kind, arrival, "too-new", str(err))
-        except FormatError as err:
-            return self._unreadable(site, kind, arrival, "undecodable", str(err))
-        if block.site != site or block.stream != kind:
-            detail = f"block of site {block.site!r}, stream {block.stream}"
-            self._quarantine(site, kind, arrival, "wrong-topic", detail)
+        block = fit.read(payload, site, kind)
+        if isinstance(block, fit.Unfit):
+            return self._unreadable(site, kind, arrival, block, now)
+        if far := self._far(block, now):
+            header = Header(block.site, block.epoch, block.stream, block.sequence)
+            self._quarantine(site, kind, arrival, fit.Unfit("sequence", far), header)
             return []
         put = PutBlock(block=block, payload=payload, digest=wire.digest(payload))
         if block.catalogue in self._catalogues:
@@ -216,54 +211,58 @@ class IngestMachine:
         asks = self._want(site, block.catalogue, now)
         if not (block.samples or block.vouch):  # understood without a catalogue, so not kept waiting for one
             return [*asks, *self._apply(put, arrival, now)]
-        waiting = self._unnamed.setdefault(block.catalogue, {})
-        return [*asks, *self._park(waiting, (site, block.epoch, block.stream, block.sequence), put, arrival)]
+        waiting = self._parking.unnamed.setdefault(block.catalogue, {})
+        which = (site, block.epoch, block.stream, block.sequence)
+        return [*asks, *self._parking.put(waiting, which, put, arrival)]
+
+    def _far(self, block: Block | Header, now: Micros) -> str:
+        return fit.implausible(block, self._words.following((block.site, block.epoch), block.stream, now))
 
     def _want(self, site: str, catalogue: str, now: Micros) -> list[Output]:
-        return self._ask(site, catalogue, Request(catalogue=catalogue), now)
+        return self._asking.ask(site, catalogue, Request(catalogue=catalogue), now)
 
     def learnt(self, catalogue: str, shape: Shape, now: Micros) -> list[Output]:
         """Go on with the blocks that waited for this catalogue: it is in the store, or before them on the way there."""
         self._catalogues[catalogue] = shape
         outputs: list[Output] = []
-        for parked in self._unnamed.pop(catalogue, {}).values():
+        for parked in self._parking.unnamed.pop(catalogue, {}).values():
             outputs += self._apply(parked.put, parked.arrival, now)
         return outputs
 
-    def _volatile(self, site: str, arrival: Arrival) -> list[Output]:
+    def forget(self, catalogues: Sequence[str]) -> None:
+        """Know these catalogues no more: they went from the store for newer ones."""
+        for one in catalogues:
+            self._catalogues.pop(one, None)
+
+    def _volatile(self, site: str, arrival: Arrival, now: Micros) -> list[Output]:
         """Store what a site tells past its disk; one that cannot be used is left to its durable block to explain."""
         try:
             block = decode(arrival.delivery.payload)
         except FormatError:
             return self._ignore(arrival)
-        if block.site != site or block.stream != "alarms" or misshapen(block):
+        if block.site != site or block.stream != "alarms" or fit.misshapen(block) or self._far(block, now):
             return self._ignore(arrival)
         self._ready(PutVolatile(block=block), arrival, len(arrival.delivery.payload))
         return []
 
     def _apply(self, put: PutBlock, arrival: Arrival, now: Micros) -> list[Output]:
         shape = self._catalogues.get(put.block.catalogue)
-        fault = misshapen(put.block) or (misfit(put.block, shape) if shape is not None else "")
+        fault = fit.misshapen(put.block) or (fit.misfit(put.block, shape) if shape is not None else "")
         if fault:
-            return self._unreadable(put.block.site, put.block.stream, arrival, "constraint", fault)
+            return self._unreadable(put.block.site, put.block.stream, arrival, fit.Unfit("constraint", fault), now)
         if put.block.stream == "alarms":
             return self._in_order(put, arrival, now)
         self._ready(put, arrival, len(put.payload))
         return []
 
-    def _unreadable(
-        self, site: str, kind: Stream, arrival: Arrival, reason: QuarantineReason, detail: str
-    ) -> list[Output]:
+    def _unreadable(self, site: str, kind: Stream, arrival: Arrival, unfit: fit.Unfit, now: Micros) -> list[Output]:
         """Put a block into quarantine; where its identity can be told, it takes its place in the order of alarms."""
-        try:
-            header = peek(arrival.delivery.payload)
-        except FormatError:
-            header = None
-        if header is None or header.site != site or header.stream != kind:
-            self._quarantine(site, kind, arrival, reason, detail)
+        header = fit.header_of(arrival.delivery.payload, site, kind)
+        if header is None or self._far(header, now):
+            self._quarantine(site, kind, arrival, unfit)
             return []
-        self._quarantine(site, kind, arrival, reason, detail, header=header)
-        if reason == "too-new":
+        self._quarantine(site, kind, arrival, unfit, header)
+        if unfit.reason == "too-new":
             which = Resend(header.epoch, kind, header.sequence, header.sequence)
             return [Ask(site, Request(version=which))]
         key = (site, header.epoch)
@@ -283,7 +282,7 @@ class IngestMachine:
                 self._alarms[key] = first - 1
         position = self._alarms.get(key)
         if position is None or block.sequence > position + 1:
-            outputs = self._park(self._early.setdefault(key, {}), block.sequence, put, arrival)
+            outputs = self._parking.put(self._parking.early.setdefault(key, {}), block.sequence, put, arrival)
             if position is not None:
                 self._hole_since.setdefault(key, now)
                 outputs += self._ask_for_alarms(key, position + 1, block.sequence - 1, now)
@@ -302,7 +301,7 @@ class IngestMachine:
 
     def _drain(self, key: Key) -> None:
         """Apply the parked alarms blocks that are next now; forget those that came in the meantime."""
-        early = self._early.get(key, {})
+        early = self._parking.early.get(key, {})
         while (parked := early.pop(self._alarms[key] + 1, None)) is not None:
             self._alarms[key] += 1
             self._ready(parked.put, parked.arrival, len(parked.put.payload))
@@ -310,16 +309,14 @@ class IngestMachine:
             parked = early.pop(sequence)
             self._ready(parked.put, parked.arrival, len(parked.put.payload))
         if not early:
-            self._early.pop(key, None)
+            self._parking.early.pop(key, None)
             self._hole_since.pop(key, None)
 
     def _first_alarm(self, key: Key, first: int, now: Micros) -> list[Output]:
         """The site says which alarms block is the first that it can still send without looking into its history."""
-        self._first[key] = first
-        if len(self._first) > MOST_KEYS:
-            del self._first[next(iter(self._first))]
+        bounded(self._first, key, first)
         if key not in self._alarms:
-            if key in self._early:
+            if key in self._parking.early:
                 self._alarms[key] = first - 1
                 self._drain(key)
             return []
@@ -354,46 +351,18 @@ class IngestMachine:
         bulk = isinstance(entry, PutBlock) and entry.block.stream == "samples"
         (self._bulk if bulk else self._urgent).append(Ready(entry, arrival, size))
 
-    def _park(self, where: dict[_K, Parked], key: _K, put: PutBlock, arrival: Arrival) -> list[Output]:
-        """Keep a block until it can go on, without a receipt.
-
-        The broker is answered at once: it sends only so many messages that nobody has answered, and what the parked
-        ones wait for would be behind them.
-        """
-        if key not in where and self.parked() >= self.limits.parked:
-            self.counts["overflowed"] += 1
-            return [Acknowledge(arrival)]
-        where[key] = Parked(put, replace(arrival, connection=ANSWERED))
-        return [] if arrival.connection == ANSWERED else [Acknowledge(arrival)]
-
     def parked(self) -> int:
         """Return how many blocks wait for something else to come first."""
-        return sum(map(len, self._early.values())) + sum(map(len, self._unnamed.values()))
+        return self._parking.count()
 
     def _quarantine(
-        self,
-        site: str,
-        kind: str,
-        arrival: Arrival,
-        reason: QuarantineReason,
-        detail: str,
-        *,
-        header: Header | None = None,
+        self, site: str, kind: str, arrival: Arrival, unfit: fit.Unfit, header: Header | None = None
     ) -> None:
         payload = arrival.delivery.payload
-        self._ready(unusable(site, kind, payload, reason, detail, header), arrival, len(payload))
+        self._ready(fit.unusable(site, kind, payload, unfit, header), arrival, len(payload))
 
     def _ask_for_alarms(self, key: Key, start: int, end: int, now: Micros) -> list[Output]:
-        return self._ask(key[0], key[1], Request(resend=Resend(key[1], "alarms", start, end)), now)
-
-    def _ask(self, site: str, what: str, request: Request, now: Micros) -> list[Output]:
-        asked = self._asked.get((site, what))
-        if asked is not None and now - asked < self.limits.ask_every:
-            return []
-        self._asked[site, what] = now
-        if len(self._asked) > MOST_KEYS:
-            del self._asked[next(iter(self._asked))]
-        return [Ask(site, request)]
+        return self._asking.ask(key[0], key[1], Request(resend=Resend(key[1], "alarms", start, end)), now)
 
     def _ignore(self, arrival: Arrival) -> list[Output]:
         self.counts["ignored"] += 1

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from cloud_sync.session import Delivery
-from cloud_sync.store.base import NEAR, Entry, PutBlock, Transaction
-from cloud_sync.wire import Receipt, Request
+from cloud_sync.store.base import NEAR, Entry, PutBlock, PutQuarantine, PutStatus, Transaction
+from cloud_sync.wire import Held, Receipt, Request
 from sitekeeper.model.clock import SECOND, Micros
 
 Key = tuple[str, str]
@@ -19,7 +19,7 @@ class IngestLimits:
     """Bounds of one transaction and of what is parked.
 
     Attributes:
-        blocks, size: most blocks and most encoded bytes of one transaction: what a waiting alarm waits for at most.
+        blocks, size: most blocks and most encoded bytes of one transaction; of samples fewer, where they take long.
         parked: most blocks parked, over all sites.
         ask_every: between two requests for the same thing.
         near: missing alarms, of those that the site has a receipt for, that new ones wait for at most.
@@ -27,7 +27,7 @@ class IngestLimits:
     """
 
     blocks: int = 64
-    size: int = 8 * 1024
+    size: int = 32 * 1024
     parked: int = 256
     ask_every: Micros = 5 * SECOND
     near: int = NEAR
@@ -104,7 +104,24 @@ Output = Ask | Answer | Acknowledge | Heard | Look
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One transaction under way, with what it takes to answer for it."""
+    """One transaction under way, with what it takes to answer for it.
+
+    Attributes:
+        bulk: bytes, if it is one of samples; else 0.
+    """
 
     transaction: Transaction
     arrivals: tuple[Arrival | None, ...]
+    bulk: int = 0
+
+
+def words_after(entry: Entry, applied: str) -> list[Ask]:
+    """Return what a site is to be told, beside receipts, once an entry is committed."""
+    match entry:
+        case PutQuarantine(reason=reason) if reason != "too-new" and applied != "overflow":
+            return [Ask(entry.site, Request(quarantined=entry.digest))]
+        case PutStatus(status=status, live=True) if status.online and status.links is not None:
+            first, hashes = status.links.first, status.links.hashes
+            return [Ask(status.site, Request(audit=Held(status.epoch, first + len(hashes) - 1, hashes[-1])))]
+        case _:
+            return []

@@ -30,7 +30,8 @@ class SharedIngestMachine(IngestMachine):
     _waiting: dict[Key, tuple[int, Micros]] = field(default_factory=dict)  # for which turn, and since when
 
     def __post_init__(self) -> None:
-        self._catalogues.update(self.known.catalogues)
+        IngestMachine.__post_init__(self)
+        self._alarms.clear()  # whose turn it is the store says
 
     def accept(self, arrival: Arrival, now: Micros) -> list[Output]:
         self._now = now
@@ -42,17 +43,16 @@ class SharedIngestMachine(IngestMachine):
         if now < self._next_try:
             return []
         self._next_try = now + TRY_AGAIN
-        for key in list(self._early):
+        for key in list(self._parking.early):
             self._drain(key)
-        return [
-            Look(next(iter(waiting))[0], catalogue) for catalogue, waiting in list(self._unnamed.items()) if waiting
-        ]
+        unnamed = list(self._parking.unnamed.items())
+        return [Look(next(iter(waiting))[0], catalogue) for catalogue, waiting in unnamed if waiting]
 
     def looked(self, look: Look, shape: Shape | None) -> list[Output]:
         """Take the store's answer: go on with what waited, or ask the site."""
         if shape is not None:
             return self.learnt(look.catalogue, shape, self._now)
-        return self._ask(look.site, look.catalogue, Request(catalogue=look.catalogue), self._now)
+        return self._asking.ask(look.site, look.catalogue, Request(catalogue=look.catalogue), self._now)
 
     def committed(self, batch: Batch, outcome: Outcome) -> list[Output]:
         """Answer for what is durable; park what was too early."""
@@ -75,7 +75,7 @@ class SharedIngestMachine(IngestMachine):
     def _too_early(self, put: PutBlock, arrival: Arrival, turn: Turn) -> list[Output]:
         self.counts["early"] += 1
         key = (put.block.site, put.block.epoch)
-        outputs = self._park(self._early.setdefault(key, {}), put.block.sequence, put, arrival)
+        outputs = self._parking.put(self._parking.early.setdefault(key, {}), put.block.sequence, put, arrival)
         waits_for, since = self._waiting.get(key, (0, 0))
         if waits_for != turn.next:
             since = self._now
@@ -100,7 +100,7 @@ class SharedIngestMachine(IngestMachine):
 
     def _drain(self, key: Key) -> None:
         """Give the store the parked alarms blocks of an epoch again, in order."""
-        for _, parked in sorted(self._early.pop(key, {}).items()):
+        for _, parked in sorted(self._parking.early.pop(key, {}).items()):
             self._ready(parked.put, parked.arrival, len(parked.put.payload))
 
     def _first_alarm(self, key: Key, first: int, now: Micros) -> list[Output]:

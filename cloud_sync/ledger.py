@@ -9,7 +9,8 @@ Each moment counts once, for the first of these that claims it:
 4. `missing`: the blocks of this time exist nowhere any more; the office says so. `quarantined`: the office has the
    block, but cannot read it. `awaited`: the office lacks blocks of this time and waits for them.
 
-What is left is unexplained. It must be 0.
+What is left is unexplained. It must be 0. Blocks that by their site's own word never were (`never_were`) are awaited by
+nobody: what they would hide is unexplained.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Final
 import msgspec
 
 from sitekeeper.model.clock import MS, SECOND, Micros
+from sitekeeper.model.errors import Refused
 
 Interval = tuple[Micros, Micros]
 
@@ -94,8 +96,30 @@ def account(
     )
 
 
+def never_were(lacking: Iterable[tuple[int, int]], first: int | None, unsent: int | None) -> bool:
+    """Tell whether a hole in a stream is one of blocks that do not exist, by the word of its site.
+
+    The site holds `unsent` blocks from `first` on, and a hole up there of more than that cannot be filled by any of
+    them. What lies below `first` the site is asked for, and says what it does not have.
+
+    Args:
+        lacking: closed ranges of sequences, what the hole lacks. first, unsent: of the site's status; None if unsaid.
+    """
+    if first is None or unsent is None:
+        return False
+    ranges = list(lacking)
+    above = all(start >= first for start, _ in ranges)
+    return above and sum(end - start + 1 for start, end in ranges) > unsent
+
+
 def site_day(day: date, zone: tzinfo) -> Interval:
-    """Return when a day of a site begins and ends; it has 23 or 25 hours where the clocks are changed."""
+    """Return when a day of a site begins and ends; it has 23 or 25 hours where the clocks are changed.
+
+    Raises:
+        Refused: `usage`, a day at an end of the calendar, which has none before or after it.
+    """
+    if not date.min < day < date.max:
+        raise Refused("usage", f"{day.isoformat()} is at the end of the calendar; ask for a day in between")
     begin, end = (
         int(datetime(each.year, each.month, each.day, tzinfo=zone).timestamp()) * SECOND
         for each in (day, day + timedelta(days=1))

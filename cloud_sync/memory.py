@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from cloud_sync.session import MQTT_SUCCESS, NOT_AUTHORISED, Allows, Connect, Delivery, Session, Will
-from cloud_sync.uplink_records import NOBODY
+from cloud_sync.uplink_records import NOBODY, TAKEN_OVER
 from sitekeeper.model.errors import PeerUnreachable, Refused
 
 MAX_QUEUED = 10_000
@@ -73,6 +73,7 @@ class MemoryBroker:
                 raise PeerUnreachable("memory", "broker is down")
             client = self._clients.setdefault(client_id, _Client())
             if client.session is not None:
+                client.session.farewell = TAKEN_OVER
                 client.session.lose()
             if not persistent:
                 client = self._clients[client_id] = _Client()

@@ -7,19 +7,19 @@ the paho client inside it, in seven marked places, and nowhere else. None of its
 import asyncio
 import logging
 import socket
-import ssl
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from cloud_sync.mqtt_settings import LARGE, SLOWEST_LINE, BrokerSettings, Line, tls_context
 from cloud_sync.session import Allows, Connect, Delivery, NoAnswer, Session, Will
 from sitekeeper.model.errors import PeerUnreachable, Refused
+
+__all__ = ["AiomqttSession", "BrokerSettings", "connector"]
 
 UNSUPPORTED_PROTOCOL = 132
 NOT_ALLOWED: dict[int, str] = {4: "bad-credentials", 5: "not-authorised", 134: "bad-credentials", 135: "not-authorised"}
@@ -30,49 +30,9 @@ TCP_THIN_LINEAR_TIMEOUTS = 16
 On a line that loses every third packet this is what brings an alarm through in seconds; Python has no name for it. It
 works with `reno` (which every kernel has and lets everybody choose) and `cubic`, and not with `bbr`."""
 
-LARGE = 16 * 1024
-SLOWEST_LINE = 4 * 1024
-"""A message above LARGE bytes (a catalogue) may take longer: what a line of so many bytes a second needs for it."""
-
 MAX_QUEUED_INCOMING = 10_000
 """Messages waiting to be received. Newer ones are dropped beyond it; unacknowledged, so the broker delivers them again
 on the next connection, and whoever sent them gets no receipt."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerSettings:
-    """How to reach a broker.
-
-    Attributes:
-        protocol: `auto` tries 5 and falls back to 3.1.1 where the broker refuses it; a broker that stays silent
-            instead (iotcore) must be told apart by the settings.
-        timeout: seconds for the broker's answer to a connection or subscription, and at first to a publish.
-        reach: seconds for the TCP connection. It is asked for at 0, 1 and 3 s, so what comes back is found soon.
-        patience: seconds for the answer to a publish on a line that has shown itself slow; see `_Line`.
-        keepalive: seconds; a broker that answers no ping for so long is gone.
-        tls: speak TLS; with `ca_file` the broker's certificate must come from there, else from an authority that this
-            machine trusts. cert_file, key_file: our own, where the broker asks for one.
-        context: makes what TLS needs for each connection, instead of those; raises Refused if it cannot.
-        session_expiry: seconds for which a persistent session outlives its connection (MQTT 5).
-        receive_maximum: messages that the broker may have under way to us unacknowledged (MQTT 5).
-    """
-
-    host: str
-    port: int = 1883
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    username: str | None = None
-    password: str | None = None
-    tls: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    context: Callable[[], ssl.SSLContext] | None = None
-    timeout: float = 5.0
-    reach: float = 3.2
-    patience: float = 12.0
-    keepalive: int = 15
-    session_expiry: int = 3_600
-    receive_maximum: int = 64
 
 
 def connector(settings: BrokerSettings, client_id: str, *, persistent: bool = False) -> Connect:
@@ -81,7 +41,7 @@ def connector(settings: BrokerSettings, client_id: str, *, persistent: bool = Fa
         aiomqtt.ProtocolVersion.V311 if settings.protocol == "3.1.1" else aiomqtt.ProtocolVersion.V5
     ]
 
-    line = _Line(settings)
+    line = Line(settings)
 
     async def connect(will: Will | None = None) -> Session:
         try:
@@ -95,38 +55,12 @@ def connector(settings: BrokerSettings, client_id: str, *, persistent: bool = Fa
     return connect
 
 
-@dataclass(slots=True)
-class _Line:
-    """How long to wait for the broker's answer to a publish; learnt, and kept over connections, because lines stay.
-
-    A good line is given `timeout`, so that one that is half open is found soon. What answers slowly, or fell silent,
-    is given up to `patience`: connecting anew would only make a bad line worse.
-    """
-
-    settings: BrokerSettings
-    patience: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.patience = self.settings.timeout
-
-    def answered(self, took: float) -> None:
-        """Learn from an answer: patience is three times the slowest one, which is forgotten by and by."""
-        self._be(max(3 * took, 0.99 * self.patience))
-
-    def silent(self) -> None:
-        """Learn from an answer that did not come."""
-        self._be(2 * self.patience)
-
-    def _be(self, patience: float) -> None:
-        self.patience = min(max(patience, self.settings.timeout), max(self.settings.patience, self.settings.timeout))
-
-
 async def _open(
     settings: BrokerSettings,
     client_id: str,
     will: Will | None,
     version: aiomqtt.ProtocolVersion,
-    line: _Line,
+    line: Line,
     *,
     persistent: bool,
 ) -> "AiomqttSession":
@@ -177,7 +111,7 @@ def _client(
         clean_session=None if five else not persistent,
         clean_start=not persistent if five else 3,  # 3 is paho's MQTT_CLEAN_START_FIRST_ONLY, the value for 3.1.1
         properties=properties,
-        tls_context=_tls(settings),
+        tls_context=tls_context(settings),
         socket_options=(
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
             (socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1),
@@ -236,46 +170,16 @@ def _notice_hanging_up(client: aiomqtt.Client, words: _LastWords) -> None:
     paho.on_disconnect, paho.on_connect = hung_up, taken
 
 
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself when it cannot come to terms with the other end; the library would leave that to chance."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-
-def _tls(settings: BrokerSettings) -> ssl.SSLContext | None:
-    """Return what TLS needs, if it is spoken. Raises Refused if a file cannot be used."""
-    if settings.context is not None:
-        return settings.context()
-    if not settings.tls and settings.ca_file is None:
-        return None
-    file = settings.ca_file or "the authorities of this machine"
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.cert_file is not None:
-            file = settings.cert_file
-            context.load_cert_chain(file, settings.key_file, password="")  # else it asks on the terminal
-    except OSError as err:  # also what ssl raises
-        why = f"{file}: {err.strerror or err}"
-        raise Refused("tls-files", f"mqtt {settings.host}:{settings.port}: {why}") from None
-    context.sslsocket_class = _TlsSocket
-    return context
-
-
 class AiomqttSession:
     """One connection to a real broker; implements `cloud_sync.session.Session`."""
 
-    def __init__(self, client: aiomqtt.Client, where: str, protocol: str, line: _Line, words: _LastWords) -> None:
+    def __init__(self, client: aiomqtt.Client, where: str, protocol: str, line: Line, words: _LastWords) -> None:
         self.protocol = protocol
         self._client = client
         self._where = where
         self._line = line
         self._words = words
-        self._silent = False
+        self._silence = ""  # why nobody seems to be there, although nobody has hung up
         self._messages = client.messages
         self._open = True
         self._answers: dict[int, asyncio.Future[int]] = {}
@@ -309,10 +213,7 @@ class AiomqttSession:
             self._answers.pop(info.mid, None)
         if lost.done():
             raise self._gone("connection lost")
-        if not self._silent:
-            self._silent = True
-            self._line.silent()
-        raise NoAnswer(self._where, f"no answer to a publish for {patience:.3g} s")
+        raise self._fell_silent(f"no answer to a publish for {patience:.3g} s")
 
     async def subscribe(self, topic: str, *, queued: bool = True) -> None:
         self._check()
@@ -345,11 +246,9 @@ class AiomqttSession:
             return
         self._open = False
         lost = self._client._disconnected  # noqa: SLF001
-        if self._silent:  # nobody would answer a farewell either
-            await _clean_up(self._client)
-            return
-        with suppress(aiomqtt.MqttError, ConnectionError, OSError):
-            await self._client.__aexit__(None, None, None)
+        if not self._silence:  # else nobody would answer a farewell either
+            with suppress(aiomqtt.MqttError, ConnectionError, OSError):
+                await self._client.__aexit__(None, None, None)
         if lost.done() and not lost.cancelled():
             lost.exception()  # seen: nobody needs to be warned about it
         await _clean_up(self._client)
@@ -368,7 +267,19 @@ class AiomqttSession:
         if not self._open or self._client._disconnected.done():  # noqa: SLF001
             raise self._gone("connection lost")
 
+    def _fell_silent(self, why: str) -> PeerUnreachable:
+        """End the connection for everybody who uses it: who only receives would not know for long."""
+        if not self._silence:
+            self._silence = why
+            self._line.silent()
+        lost = self._client._disconnected  # noqa: SLF001 - (reach 3)
+        if not lost.done():
+            lost.set_exception(aiomqtt.MqttError(why))
+        return self._gone(why)
+
     def _gone(self, why: str) -> PeerUnreachable:
+        if self._silence:
+            return NoAnswer(self._where, self._silence)
         if self._words.farewell:
             why = f"the broker ended the connection, reason code {self._words.farewell}"
         return PeerUnreachable(self._where, why or "connection lost")

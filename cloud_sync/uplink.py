@@ -20,9 +20,9 @@ from cloud_sync.history import History
 from cloud_sync.saved import BlockName
 from cloud_sync.session import Connect, NoAnswer, Session, Will
 from cloud_sync.uplink_machine import BlockId, Output, Reconnect, Release, Send, UplinkMachine
-from cloud_sync.uplink_records import NOBODY, TOO_LARGE
-from cloud_sync.uplink_values import BlockSource, Quarantined, UplinkReport, UplinkSettings, first_to_send
-from cloud_sync.wire import Receipt, Request, Status, down_topic, up_topic
+from cloud_sync.uplink_records import NOBODY, TAKEN_OVER, TOO_LARGE
+from cloud_sync.uplink_values import AuditDesk, BlockSource, Quarantined, UplinkReport, UplinkSettings, first_to_send
+from cloud_sync.wire import Links, Receipt, Request, Status, down_topic, up_topic
 from sitekeeper.block import STREAMS, Stream, decode
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.command import Ack
@@ -46,9 +46,6 @@ LOOK_EVERY = 1.0
 
 STEADY: Micros = 10 * SECOND
 """A connection that stood for so long was a good one: the next back-off begins small again."""
-
-TAKEN_OVER: Final = 142
-"""The broker has another one with our name (MQTT 5, section 3.14.2.1)."""
 
 ENVELOPE: Final = 256
 """Bytes of a publish beside its payload, at most: topic, identifier, length."""
@@ -74,7 +71,7 @@ class Uplink:
         clock: Clock,
         random: Random | None = None,
         orders: OrderDesk | None = None,
-        audit: Callable[[], tuple[int, str] | None] = lambda: None,
+        audit: AuditDesk | None = None,
         hours: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._connect = connect
@@ -163,6 +160,9 @@ class Uplink:
             return str(err)
         why, self._report.silent = "ended", False
         try:
+            this = asyncio.current_task()
+            if this is not None and this.cancelling():  # the library forgets an end that comes with the connection
+                raise asyncio.CancelledError
             await self._work(session)
         except* NoAnswer as group:
             why, self._report.silent = str(group.exceptions[0]), True
@@ -173,7 +173,7 @@ class Uplink:
                 raise  # that ends the process, and the next one saves what can be read
             why = str(group.exceptions[0])
         finally:
-            self._report.farewell = session.farewell
+            self._report.ended(session.farewell, self._clock.monotonic())
             await session.close()
         return why
 
@@ -324,6 +324,8 @@ class Uplink:
             if count and request.resend.epoch == self._source.epoch and request.resend.end >= oldest:
                 self._machine.resend(request.resend.stream, max(request.resend.start, oldest), now)
             self._history.want(request.resend)
+        elif request.audit is not None and self._audit is not None:
+            self._audit.held(request.audit.epoch, request.audit.n, request.audit.hash)
         elif request.version is not None and request.version.epoch == self._source.epoch:
             log.warning("office is older than this gateway", stream=request.version.stream)
             self._machine.too_new(request.version.stream, now)
@@ -357,7 +359,7 @@ class Uplink:
                 log.warning("acknowledgement of the office not recorded", occurrence=ack.occurrence, why=str(err))
 
     def _status(self, *, online: bool) -> bytes:
-        source, settings = self._source, self._settings
+        source, settings, audit = self._source, self._settings, self._audit if online else None
         unsent = {stream: source.unsent(stream) for stream in STREAMS}
         status = Status(
             online=online,
@@ -370,9 +372,11 @@ class Uplink:
             mono=self._clock.monotonic(),
             window=self._machine.window,
             first={stream: first_to_send(source, stream) for stream in STREAMS},
+            next={stream: source.next_sequence(stream) for stream in STREAMS},
             unsent={stream: count for stream, (_, _, count) in unsent.items()},
             nonce=self._orders.nonce() if online and self._orders is not None else "",
-            audit=self._audit(),
+            audit=None if audit is None else audit.head(),
+            links=None if audit is None or (found := audit.links()) is None else Links(*found),
             hours=self._hours(),
             absent=self._history.absent,
         )

@@ -77,6 +77,7 @@ class UplinkMachine:
     _quiet_since: Micros = 0
     _probe_at: Micros | None = None
     _probes: int = 0
+    _answered_at: Micros = 0
 
     def __post_init__(self) -> None:
         self.window = min(self.window, self.limits.window)
@@ -109,8 +110,7 @@ class UplinkMachine:
         if stream != "samples":
             self._lanes[STREAMS.index(stream)].extend(oldest, newest)
             return
-        if self._split is None:
-            self._split = newest + 1
+        self._split = newest + 1 if self._split is None else self._split
         self._lanes[BACKFILL].extend(oldest, min(newest, self._split - 1))
         self._lanes[LIVE].extend(max(oldest, self._split), newest)
 
@@ -131,6 +131,7 @@ class UplinkMachine:
         A refusal holds the stream or the block back for a while: the next connection would be refused in the same way.
         """
         block = (stream, sequence)
+        self._answered_at = now
         self.holds.suspects.pop(block, None)
         self.pace.answered(block, now)
         if reason >= REFUSED:
@@ -263,7 +264,8 @@ class UplinkMachine:
             return []
         self._probes += 1
         self._probe_at = now + self._probe_delay()
-        if self._probes % self.limits.probes_per_connection == 0 and not self.nobody:
+        alive = self.nobody and now - self._answered_at < self.limits.receipt_timeout  # it says so itself, and lately
+        if self._probes % self.limits.probes_per_connection == 0 and not alive:
             return [Reconnect("no receipts")]
         block = next(iter(self.in_flight()), None) or self._next_block()
         if block is None:  # nothing is left to ask about
@@ -282,8 +284,7 @@ class UplinkMachine:
     def _has_room(self, index: int) -> bool:
         """Tell whether a lane may send one more. Backfill leaves a quarter of the window to live samples."""
         if index == ALARMS:
-            alone = any(stream == "alarms" for stream, _ in self.holds.suspects)
-            most = 1 if alone else self.limits.alarms_window
+            most = 1 if any(one == "alarms" for one, _ in self.holds.suspects) else self.limits.alarms_window
             return self.count("alarms") < most and self._may_publish("alarms")
         backfill = index == BACKFILL
         stream: Stream = "events" if index == EVENTS else "samples"
@@ -320,12 +321,11 @@ class UplinkMachine:
 
     def _patience(self, block: BlockId, attempt: int, now: Micros) -> Micros:
         """Return how long to wait for a receipt before this block is sent again."""
-        limits = self.limits
-        first, most = limits.receipt_timeout, limits.resend_most
+        first, most = self.limits.receipt_timeout, self.limits.resend_most
         if block[0] == "alarms":
-            first = min(first, limits.alarm_timeout)
-            if self.nobody or now - self._connected_at < limits.settling:
-                most = limits.alarm_again
+            first = min(first, self.limits.alarm_timeout)
+            if self.nobody or now - self._connected_at < self.limits.settling:
+                most = self.limits.alarm_again
         return self._jitter(min(first << min(attempt - 1, 10), most))
 
     # bookkeeping

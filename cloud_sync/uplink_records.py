@@ -14,6 +14,9 @@ BlockId = tuple[Stream, int]
 NOBODY: Final = 16
 """The broker took a message that nobody gets (MQTT 5, section 3.4.2.1): the office is away and has no queue there."""
 
+TAKEN_OVER: Final = 142
+"""The broker has another one with our name (MQTT 5, section 3.14.2.1)."""
+
 TOO_LARGE: Final = 149
 """The broker takes no message as large as this one."""
 

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from cloud_sync.uplink_records import UplinkLimits
+from cloud_sync.uplink_records import TAKEN_OVER, UplinkLimits
 from sitekeeper.block import Stream
 from sitekeeper.model.clock import MS, SECOND, Micros
 
@@ -20,6 +20,19 @@ class Quarantined:
     stream: Stream
     sequence: int
     digest: str
+
+
+class AuditDesk(Protocol):
+    """What the office is told of the site's audit."""
+
+    def head(self) -> tuple[int, str] | None:
+        """Return `Status.audit`."""
+
+    def links(self) -> tuple[int, tuple[str, ...]] | None:
+        """Return the number of a row and the hashes from it on, of rows that the office has not confirmed yet."""
+
+    def held(self, epoch: str, n: int, hash_: str) -> None:
+        """The office has committed the links up to row `n`, which has this hash."""
 
 
 class BlockSource(Protocol):
@@ -76,6 +89,7 @@ class UplinkReport:
             later than true by the way here, so for display only.
         refused: the broker's reason codes per stream.
         farewell: the reason code with which the broker ended the last connection; 0 if it gave none.
+        taken_over: monotonic time at which another one with our name last took the connection.
         silent: the last connection seemed to stand and nobody answered: half open. nobody: nobody listens there.
         suspects, held: blocks over which the broker ended connections, and blocks left aside for that or for size.
         quarantined: the latest blocks that the office could not read.
@@ -93,6 +107,7 @@ class UplinkReport:
     last_error: str = ""
     refused: dict[Stream, int] = field(default_factory=dict)
     farewell: int = 0
+    taken_over: Micros | None = None
     silent: bool = False
     nobody: bool = False
     suspects: int = 0
@@ -102,6 +117,12 @@ class UplinkReport:
     published: int = 0
     released: int = 0
     ignored: int = 0
+
+    def ended(self, farewell: int, now: Micros) -> None:
+        """Take note of how the broker ended a connection."""
+        self.farewell = farewell
+        if farewell == TAKEN_OVER:
+            self.taken_over = now
 
 
 def first_to_send(source: BlockSource, stream: Stream) -> int:

@@ -20,6 +20,9 @@ MAX_MESSAGE = 64 * 1024
 """Size cap of every message that is not a catalogue, in bytes."""
 
 MAX_CATALOGUE = 4 * 1024 * 1024
+MAX_LINKS = 100
+"""Rows of its audit whose hashes a site tells in one status."""
+
 MAX_ABSENT = 32
 """Ranges of blocks that one status can say are gone."""
 
@@ -37,6 +40,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 Time = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 Head = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")]
+Link = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
 
 
@@ -49,6 +53,21 @@ class Resend(msgspec.Struct, frozen=True, array_like=True):
     end: Sequence
 
 
+class Links(msgspec.Struct, frozen=True, array_like=True):
+    """The hashes of rows of an audit, in hex, from row `first` on."""
+
+    first: Sequence
+    hashes: Annotated[tuple[Link, ...], msgspec.Meta(min_length=1, max_length=MAX_LINKS)]
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """The last of the links that the office has committed, and the outbox whose audit it is of."""
+
+    epoch: Name
+    n: Sequence
+    hash: Link
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a site says of itself every 10 s, retained; the last will is the same with `online` false.
 
@@ -56,12 +75,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         at: the site's wall time; clock: whether it may be believed. mono: the site's monotonic time at that moment.
         window: how many sample blocks the uplink lets wait for a receipt at present.
         first: per stream the lowest sequence that can still be sent: the oldest unreleased block, or the next one.
+        next: per stream the sequence of the next block; nothing from a gateway that does not tell.
         unsent: per stream how many blocks wait.
         absent: blocks that the office asked for and that the site does not have any more, the latest answers.
         nonce: fresh each time; an office command quotes it. Empty if the site takes none.
         hours: for how long without us the site's buffer lasts at its present rate; None if it does not tell.
         audit: rows of the audit and the hash of the last, in hex; an empty hash says that the row after so many does
             not fit the chain. None from a gateway that does not tell.
+        links: hashes of single rows that the office has not confirmed yet; None if there are none.
     """
 
     online: bool
@@ -74,10 +95,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mono: Time | None = None
     window: Count = 0
     first: dict[Stream, Sequence] = {}
+    next: dict[Stream, Sequence] = {}
     unsent: dict[Stream, Count] = {}
     nonce: Text = ""
     absent: Annotated[tuple[Resend, ...], msgspec.Meta(max_length=MAX_ABSENT)] = ()
     audit: tuple[Count, Head] | None = None
+    links: Links | None = None
     hours: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
@@ -105,12 +128,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         version: this block's format is newer than the office understands; the site keeps it.
         quarantined: digest of a message that the office could not read and has put into quarantine for good, so
             that it stops nothing behind it: a receipt by content, for bytes whose identity cannot be told.
+        audit: nothing is asked: so far the office has the hash of every row of the audit that it was told.
     """
 
     catalogue: Digest | None = None
     resend: Resend | None = None
     version: Resend | None = None
     quarantined: Digest | None = None
+    audit: Held | None = None
 
 
 def up_topic(site: str, kind: UpKind) -> str:
@@ -167,9 +192,9 @@ def encode_request(request: Request) -> bytes:
 def decode_request(payload: bytes) -> Request:
     """Decode a request. Raises FormatError unless exactly one thing is asked."""
     request = _json(payload, _REQUEST)
-    asked = (request.catalogue, request.resend, request.version, request.quarantined)
+    asked = (request.catalogue, request.resend, request.version, request.quarantined, request.audit)
     if sum(one is not None for one in asked) != 1:
-        raise FormatError("request: exactly one of catalogue, resend, version, quarantined is expected")
+        raise FormatError("request: exactly one of catalogue, resend, version, quarantined, audit is expected")
     return request
 
 

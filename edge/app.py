@@ -44,7 +44,8 @@ if TYPE_CHECKING:  # at run time they are loaded only by a link that uses them
 log = structlog.get_logger()
 
 DRAIN: Micros = 5 * SECOND
-"""How long a stopping gateway waits for receipts; what the office lacks then, it gets after the next start."""
+"""How long a stopping gateway waits for its links to close, and then for receipts; what the office lacks then, it gets
+after the next start."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,7 +121,7 @@ class App:
         self.drivers = fieldside.drivers(self.site, self.clock, services)
         self.commander = self._commander(audit.commands(rows))
         self.pollers = self._pollers()
-        self.audit_watch = officeside.audit_watch(self.site, self.clock, inline=self.wiring.inline)
+        self.audit_watch = officeside.audit_watch(self.site, self.outbox, self.clock, inline=self.wiring.inline)
         self.uplink = self._uplink(catalogue.catalogue_hash(payload), audit.commands(rows))
         self._api: SocketApi | None = None
         if self.wiring.socket is not None:
@@ -135,9 +136,9 @@ class App:
             self._field = [tasks.create_task(self._tick(), name="ticker")]
             for link, poller in self.pollers.items():
                 self._field.append(tasks.create_task(poller.run(), name=f"poller {link}"))
+            tasks.create_task(self.audit_watch.run(), name="audit watch")
             if self.uplink is not None:
                 tasks.create_task(self.uplink.run(), name="uplink")
-                tasks.create_task(self.audit_watch.run(), name="audit watch")
             if self.keeper is not None:
                 tasks.create_task(self.keeper.run(), name="certificate")
 
@@ -147,7 +148,7 @@ class App:
         for task in self._field:
             task.cancel()
         if self._field:  # nothing yet, if the end is asked for at once
-            await asyncio.wait(self._field)
+            await asyncio.wait(self._field, timeout=DRAIN / SECOND)
         self.commander.stop()
         self.pipeline.stop()
         until = self.clock.monotonic() + DRAIN
@@ -244,7 +245,7 @@ class App:
             settings=settings,
             clock=self.clock,
             orders=self.orders,
-            audit=self.audit_watch.head,
+            audit=self.audit_watch,
             hours=self.outbox.hours,
         )
 
@@ -260,6 +261,7 @@ class App:
             door=self.door,
             commander=self.commander,
             watches=self.watches,
+            audit=self.audit_watch.facts,
             clock=self.clock,
             boot=self.wiring.boot,
             started=self.clock.monotonic(),

@@ -14,6 +14,7 @@ from edge.commands.alarm_door import AlarmDoor
 from edge.commands.audit_watch import AuditWatch
 from edge.commands.commander import Commander
 from edge.commands.orders import Orders
+from edge.outbox import Outbox
 from edge.outbox.reader import Reader
 from edge.pipeline import Pipeline
 from edge.settings.values import Site
@@ -54,6 +55,7 @@ class Report(Protocol):
     by_stream: dict[Stream, int]
     refused: dict[Stream, int]
     farewell: int
+    taken_over: Micros | None
     silent: bool
     nobody: bool
     suspects: int
@@ -81,6 +83,7 @@ def uplink_facts(report: Report | None, now: Moment) -> dict[str, Any]:
         "in_flight_by_stream": dict(report.by_stream),
         "refused": {stream: f"{code} {reason_word(code)}" for stream, code in report.refused.items()},
         "ended_by_broker": f"{report.farewell} {reason_word(report.farewell)}" if report.farewell else "",
+        "taken_over_age_s": None if report.taken_over is None else round((now.mono - report.taken_over) / SECOND, 1),
         "half_open": report.silent and report.state == "connecting",
         "nobody_listens": report.nobody,
         "revoked": REVOKED in report.last_error.lower(),
@@ -148,6 +151,6 @@ class OfficeDoor:
         await asyncio.wrap_future(self._pipeline.last_append)
 
 
-def audit_watch(site: Site, clock: Clock, *, inline: bool) -> AuditWatch:
+def audit_watch(site: Site, outbox: Outbox, clock: Clock, *, inline: bool) -> AuditWatch:
     """Return the watch over the site's audit."""
-    return AuditWatch(lambda: Reader(site.outbox.path), clock, inline=inline)
+    return AuditWatch(lambda: Reader(site.outbox.path), outbox, clock, inline=inline)

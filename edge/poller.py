@@ -101,14 +101,21 @@ class Poller:
         """Keep the link open and its groups read, for ever."""
         while True:
             try:
-                await self._driver.open()
-                self._opened = self._clock.monotonic()
-                await self._serve()
+                # A task of its own: a TaskGroup of Python 3.11 leaves `cancelling` wrong when one of its tasks fails.
+                await asyncio.create_task(self._use(), name=f"link {self.link}")
             except LinkDown as error:
+                _heed_the_end()
                 self._lost(error)
             finally:
                 await self._driver.close()
             await self._sleep(self._back_off.wait(self._failures, self._rng))
+
+    async def _use(self) -> None:
+        """Open the link and read until it fails."""
+        await self._driver.open()
+        _heed_the_end()
+        self._opened = self._clock.monotonic()
+        await self._serve()
 
     def _lost(self, error: LinkDown) -> None:
         self._failures += 1
@@ -184,3 +191,14 @@ class Poller:
     async def _sleep(self, wait: Micros) -> None:
         if wait > 0:
             await asyncio.sleep(wait / SECOND)
+
+
+def _heed_the_end() -> None:
+    """Raise CancelledError if this task is to end.
+
+    Libraries wait by `asyncio.wait_for`, which on Python 3.11 forgets a cancellation that comes together with what it
+    waited for, and so does a TaskGroup one of whose tasks fails just then. `cancelling` still tells the truth.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -9,57 +9,51 @@ people -> local socket, console -> acknowledgements -> store (pending) -> Ingest
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import structlog
+from typing import TYPE_CHECKING, TypeVar
 
 from cloud_sync.ingest import Ingest, Lane
 from cloud_sync.session import Connect
-from cloud_sync.store.base import Push, StoredTransition
+from cloud_sync.store.base import StoredTransition
+from cloud_sync.store.reader import StoreReader
 from office.audit_watch import AuditWatch
+from office.away import AwayAlarm
 from office.central import lanes, open_store, receiving
 from office.clock_trust import synchronised
 from office.command_operations import CommandOperations
 from office.commands import Orders
 from office.completeness import Completeness
 from office.completeness_operations import CompletenessOperations
+from office.composer import Composer
+from office.console.reading import ReadingThread
+from office.database import Database
 from office.follow import Follower
+from office.health import Health, judged, operation
 from office.keeping import Keeper
 from office.local_api import LocalApi, Operation
-from office.notify.channels import Channel, Message
+from office.notify.channels import Channel
+from office.notify.channels.chosen import chosen
 from office.notify.log import StoreLog
-from office.notify.stages import Case
-from office.notify.text import message
 from office.notify.worker import Notifier
 from office.operations import Operations
 from office.own_alarms import OwnAlarms
-from office.service import Service
-from office.settings import ChannelSettings, OfficeSettings, WebhookChannel
-from office.silence import RULE as SILENCE
+from office.service import NEVER, Service
+from office.settings import OfficeSettings
 from office.silence import Silence, is_active, silence_key
+from office.silence_watch import SilenceWatch
 from office.trust import COMMAND_KEY, folder_for
-from sitekeeper.catalogue import Catalogue
-from sitekeeper.durations import duration_text
-from sitekeeper.model.alarm import Cause, split_key
-from sitekeeper.model.clock import SECOND, Clock, Micros, SystemClock
-from sitekeeper.model.command import Ack
-from sitekeeper.model.errors import StorageError
+from sitekeeper.model.alarm import AlarmRecord, Transition
+from sitekeeper.model.clock import SECOND, Clock, SystemClock
+from sitekeeper.model.command import Ack, Actor
 from sitekeeper.order import Sign
-from sitekeeper.story import span
-from sitekeeper.texts import text
 
 if TYPE_CHECKING:
     from office.console.server import Console
     from office.enrol.enrolment import Enrolment
+    from office.enrol.leaving import Leaving
 
-LOOK_EVERY: Final[Micros] = 10 * SECOND
-"""The silence of sites is looked at this often even when no deadline is near."""
-AGAIN_AFTER: Final[Micros] = SECOND
-"""So soon it is told again what the store did not take."""
-
-_logger = structlog.get_logger()
+_T = TypeVar("_T")
 
 
 class Office:
@@ -88,10 +82,10 @@ class Office:
         self._connect = connect
         self._channels = channels
         self._inline = inline_store
-        self._look = asyncio.Event()
-        self._catalogues: dict[str, tuple[str, Catalogue | None]] = {}  # by site: hash and content
         self.console: Console | None = None
         self.enrolment: Enrolment | None = None
+        self.database: Database | None = None
+        self._reading: ReadingThread | None = None
 
     async def open(self) -> None:
         """Open the store and the local socket.
@@ -105,17 +99,21 @@ class Office:
         except BaseException:
             if self.enrolment is not None:
                 await self.enrolment.close()
-            self.store.close()
+            self._close_store()
             raise
 
     async def _open_parts(self) -> None:
         self._open_enrolment()
-        self._channels = self._channels if self._channels is not None else _channels(self._settings, self._clock)
+        self._channels = self._channels if self._channels is not None else chosen(self._settings, self._clock)
+        self.database = Database(self.store, self._clock, self._database_back) if self.store.shared else None
+        self._reading = self._reading_thread()
+        hold, read = (None, None) if self.database is None else (self.database.hold, self._read)
+        self._words = Composer(self.store.reader, self._settings, self._clock)
         self._notifier = Notifier(
-            StoreLog(self.store, self.store.reader, self._push_changed),
+            StoreLog(self.store, self.store.reader, self._push_changed, read=read, hold=hold),
             self._channels,
             self._settings.routing(),
-            self._compose,
+            self._words.compose,
             self._clock,
             self._settings.retry.build(),
         )
@@ -125,21 +123,12 @@ class Office:
         if self.enrolment is not None:
             connect = {lane: self.enrolment.gate.guard(one) for lane, one in connect.items()}
         self.ingest = Ingest(connect, self.store, self, clock=self._clock, settings=receives)
-        self.own = OwnAlarms(self.store, self.store.reader, self._clock, self._wake)
+        self.own = OwnAlarms(self.store, self.store.reader, self._clock, self._wake, self._revoked)
         self._completeness = Completeness(
-            self.store.reader, self.own, self.ingest.ask, self._clock, self._settings.language
+            self.store.reader, self.own, self.ingest.ask, self._clock, self._settings.language, read
         )
-        sites = [row.site for row in self.store.reader.sites()]
-        active = [site for site in sites if is_active(self.store.reader.alarm(silence_key(site)))]
-        self._silence = Silence(sites, active, self._clock.monotonic(), self._settings.silence.after)
-        place = self._settings.store
-        self.keeper = Keeper(
-            self.store,
-            self._clock,
-            self._settings.retention.limits(),
-            None if place.url is not None else Path(place.path).parent,
-            threads=not self._inline,
-        )
+        self._open_silence()
+        self.keeper = self._open_keeper()
         self._audits = AuditWatch(self.store.reader, self.own, self._settings.language)
         self.commands = Orders(
             self.store,
@@ -147,13 +136,14 @@ class Office:
             self._clock,
             sign=self._signer,
             send=self.ingest.send_order,
-            catalogue=self._catalogue,
+            catalogue=self._words.catalogue,
+            guard=None if self.database is None else self.database.guard,
         )
         self.operations = Operations(
             store=self.store,
             reader=self.store.reader,
             clock=self._clock,
-            ack_here=self.own.ack,
+            ack_here=self._ack_here,
             ack_sent=self._ack_sent,
             commands=self.commands,
         )
@@ -166,11 +156,45 @@ class Office:
             await self._api.close()
             raise
 
+    def _open_silence(self) -> None:
+        reader = self.store.history()
+        try:
+            sites = [row.site for row in reader.sites()]
+            active = [site for site in sites if is_active(reader.alarm(silence_key(site)))]
+        finally:
+            reader.close()
+        self._silence = Silence(sites, active, self._clock.monotonic(), self._settings.silence.after)
+        self._silences = SilenceWatch(
+            self._silence,
+            self.own,
+            self.ingest,
+            self._clock,
+            self._settings.silence.after,
+            self._settings.language,
+            away=self._away,
+            revoked=self._revoked,
+        )
+
+    def _open_keeper(self) -> Keeper:
+        place = self._settings.store
+        return Keeper(
+            self.store,
+            self._clock,
+            self._settings.retention.limits(),
+            None if place.url is not None else Path(place.path).parent,
+            threads=not self._inline,
+        )
+
     def _asked_locally(self) -> dict[str, Operation]:
         reader, history = self.store.reader, self.store.history
         commands = CommandOperations(orders=self.commands, reader=reader, open_reader=history)
         completeness = CompletenessOperations(store=self.store, open_reader=history, clock=self._clock, wake=self._wake)
-        return {**self.operations.table(), **commands.table(), **completeness.table()}
+        return {
+            **self.operations.table(),
+            **commands.table(),
+            **completeness.table(),
+            "office.status": operation(self.health),
+        }
 
     def _open_enrolment(self) -> None:
         if self._settings.enrol is None:
@@ -180,6 +204,15 @@ class Office:
         enrolment = Enrolment(self._settings, self._clock)
         enrolment.open()
         self.enrolment = enrolment
+
+    def _leaving(self, enrolment: "Enrolment") -> "Leaving":
+        from office.enrol.leaving import Leaving  # late: only offices with an authority pay
+
+        sites = enrolment.desk.registry.sites
+        return Leaving(self.store, sites, self._clock, self._settings.language, self._wake)
+
+    def _revoked(self) -> frozenset[str]:
+        return frozenset() if self.enrolment is None else self.enrolment.gate.away
 
     def _open_console(self) -> None:
         if self._settings.console is None:
@@ -194,7 +227,11 @@ class Office:
             self._clock,
             self._settings.language,
             broker=self.ingest.whole,
-            ready=lambda: self.ingest.problem or self.ingest.store_problem,
+            ready=self.problem,
+            health=self.health,
+            unknown=self._silences.blind_since,
+            away=self._away,
+            revoked=lambda: {} if self.enrolment is None else self.enrolment.revoked,
         )
         console.open()
         self.console = console
@@ -210,8 +247,13 @@ class Office:
             tasks.create_task(self.ingest.run(), name="office-ingest")
             if self.store.shared:
                 tasks.create_task(Follower(self.store, self).run(), name="office-follow")
+            if self.database is not None:
+                tasks.create_task(self.database.run(), name="office-database")
+                tasks.create_task(self._away_alarm(self.database).run(), name="office-database-alarm")
+            if self.service.due < NEVER:
+                tasks.create_task(self._live(), name="office-life")
             tasks.create_task(self._notifier.run(), name="office-notify")
-            tasks.create_task(self._watch_silence(), name="office-silence")
+            tasks.create_task(self._silences.run(), name="office-silence")
             tasks.create_task(self._completeness.run(), name="office-completeness")
             tasks.create_task(self._audits.run(), name="office-audits")
             tasks.create_task(self.keeper.run(), name="office-keeping")
@@ -220,6 +262,7 @@ class Office:
                 tasks.create_task(self.console.run(), name="office-console")
             if self.enrolment is not None:
                 tasks.create_task(self.enrolment.run(), name="office-enrolment")
+                tasks.create_task(self._leaving(self.enrolment).run(), name="office-leaving")
 
     async def close(self) -> None:
         """Give everything back; what is stored is stored."""
@@ -231,6 +274,13 @@ class Office:
             await self.enrolment.close()
         for channel in (self._channels or {}).values():
             await channel.close()
+        await asyncio.to_thread(self._close_store) if self.store.shared else self.store.close()
+
+    def _close_store(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+        if self.database is not None:
+            self.database.close()
         self.store.close()
 
     # Listener of the ingest; called on the loop, returns at once
@@ -247,58 +297,32 @@ class Office:
         if not online:
             return
         if not self._silence.knows(site):
-            self._look.set()  # perhaps the first that can become silent: the deadline must be looked at
+            self._silences.look()  # perhaps the first that can become silent: the deadline must be looked at
         if self._silence.heard(site, self._clock.monotonic()):
-            self._look.set()
+            self._silences.look()
 
-    # the office's own alarm
-
-    async def _watch_silence(self) -> None:
+    async def _live(self) -> None:
+        """Give signs of life as they become due."""
         while True:
-            self._look.clear()
-            self._silence.listens(self._clock.monotonic(), hears=self.ingest.whole())
-            if self.enrolment is not None:
-                self._silence.forget(self.enrolment.gate.away)
-            for site in self._silence.advance(self._clock.monotonic()):
-                _logger.warning("site silent", site=site)
-            try:
-                await self._tell_silence()
-            except StorageError as error:  # the ingest says so too; what is not told now is told when it is over
-                _logger.warning("silence of sites not told yet", why=str(error))
-            self._live()
-            deadline = self._silence.next_deadline()
-            wait = LOOK_EVERY if deadline is None else max(deadline - self._clock.monotonic(), 0)
-            most = AGAIN_AFTER if self._silence.untold() else LOOK_EVERY
-            try:
-                async with asyncio.timeout(min(wait, most) / SECOND):
-                    await self._look.wait()
-            except TimeoutError:
-                continue
+            self.feed()
+            await asyncio.sleep(min(self.service.every, SECOND) / SECOND)
 
-    async def _tell_silence(self) -> None:
-        for site, silent in self._silence.untold():
-            await self._own_move(site, Cause.RAISE if silent else Cause.CLEAR)
-            self._silence.told(site, silent=silent)
-
-    def _live(self) -> None:
+    def feed(self) -> None:
         """Give a sign of life if one is due; not if committing has not come round since the time for two."""
-        now, problem = self._clock.monotonic(), self.ingest.store_problem or self.ingest.problem
+        now = self._clock.monotonic()
         if now >= self.service.due:
             alive = now - self.ingest.last_turn < 2 * self.service.every
-            self.service.feed(now, problem or "; ".join(filter(None, ("receiving", self.keeper.problem))), alive=alive)
+            status = self.problem() or "; ".join(filter(None, ("receiving", self.keeper.problem)))
+            self.service.feed(now, status, alive=alive)
 
-    async def _own_move(self, site: str, cause: Cause) -> None:
-        """Raise or clear GW01, unless it already stands so."""
-        after = self._settings.silence.after
-        detail = text("office.silence.detail", self._settings.language, span=span(after, self._settings.language))
-        if not self.ingest.whole():
-            detail = text("office.silence.no-broker", self._settings.language)
-        await self.own.move(
-            site,
-            SILENCE,
-            cause,
-            detail=detail if cause is Cause.RAISE else "",
-            limits={"silent_for": duration_text(after)},
+    def problem(self) -> str:
+        """Return why the office does not do its whole work at present; empty if it does."""
+        return self.health().problem
+
+    def health(self) -> Health:
+        """Return how the office itself stands."""
+        return judged(
+            self._clock.wall(), self.ingest, self.database, self._silences.unknown_since(), self.keeper.problem
         )
 
     # what the parts need of each other
@@ -313,9 +337,47 @@ class Office:
             self.console.parts.hub.changed(occurrence)
 
     async def _ack_sent(self, site: str, ack: Ack) -> str:
-        state = await asyncio.wrap_future(self.store.add_ack(site, ack))
+        state: str = await self._guarded(asyncio.wrap_future(self.store.add_ack(site, ack)))
         await self.ingest.send_acks()
         return state
+
+    async def _ack_here(self, record: AlarmRecord, actor: Actor, note: str) -> Transition:
+        return await self._guarded(self.own.ack(record, actor, note))
+
+    async def _guarded(self, work: Awaitable[_T]) -> _T:
+        """Return what `work` returns; StorageError if the database goes away meanwhile."""
+        return await (work if self.database is None else self.database.guard(work))
+
+    # the database of another machine
+
+    def _reading_thread(self) -> ReadingThread | None:
+        return ReadingThread(self.store.history, "asyncio_office", self._away) if self.store.shared else None
+
+    async def _read(self, question: Callable[[StoreReader], _T]) -> _T:
+        """Ask the store what may take its time, away from the loop."""
+        return question(self.store.reader) if self._reading is None else await self._reading.ask(question)
+
+    def _away(self) -> str:
+        return "" if self.database is None else self.database.away
+
+    def _database_back(self) -> None:
+        self.ingest.store_back()
+        self._silences.look()
+        self._wake()
+
+    def _away_alarm(self, database: Database) -> AwayAlarm:
+        return AwayAlarm(
+            database,
+            self.store,
+            self.own,
+            self._channels or {},
+            self._settings.routing(),
+            self._words.compose,
+            self._clock,
+            retry=self._settings.retry.build(),
+            after=self._settings.silence.after,
+            language=self._settings.language,
+        )
 
     def _signer(self) -> Sign | None:
         """Return what signs with the office's key for commands; None if it has none (yet)."""
@@ -326,33 +388,3 @@ class Office:
         from cloud_sync.signing import signer  # late: cryptography, and only offices that command pay
 
         return signer(path)
-
-    async def _compose(self, case: Case, channel: str, row: Push) -> Message:
-        catalogue = self._catalogue(split_key(case.transition.key)[0])
-        languages = {settings.id: settings.language for settings in self._settings.channels}
-        language = languages.get(channel) or self._settings.language
-        return message(case, row, catalogue, language, self._clock.wall())
-
-    def _catalogue(self, site: str) -> Catalogue | None:
-        """Return the site's newest catalogue; decoded once, because a large one takes tens of milliseconds."""
-        found = next((row.catalogue for row in self.store.reader.sites() if row.site == site), None)
-        if found is None:
-            return None
-        if self._catalogues.get(site, ("", None))[0] != found:
-            self._catalogues[site] = (found, self.store.reader.catalogue(site))
-        return self._catalogues[site][1]
-
-
-def _channels(settings: OfficeSettings, clock: Clock) -> dict[str, Channel]:
-    return {channel.id: _channel(channel, clock) for channel in settings.channels}
-
-
-def _channel(settings: ChannelSettings, clock: Clock) -> Channel:
-    """Make a channel. Its library is imported here, so that an office imports only what its channels need."""
-    if isinstance(settings, WebhookChannel):
-        from office.notify.channels.webhook import Webhook
-
-        return Webhook(settings.url, settings.secret, settings.timeout, clock)
-    from office.notify.channels.apprise import Apprise
-
-    return Apprise(settings.url, settings.timeout)

@@ -16,6 +16,10 @@ from sitekeeper.model.errors import StorageError
 GROUP: Final = "sitekeeper-ingest"
 """The shared subscription of the office and its workers: the broker hands each message to one of them."""
 
+KEEPALIVE_S: Final = 6
+"""An office mostly listens, so nothing but its pings tells that its line is half open: asked after 6 s, missed after 6
+more, and its broker, who waits for 9, is not mistaken by a short stall of ours."""
+
 
 def open_store(settings: OfficeSettings, *, inline: bool = False) -> Store:
     """Open the store of office.yaml; `inline` is for the virtual site.
@@ -48,7 +52,7 @@ def lanes(broker: Broker, name: str = "", *, persistent: bool = True) -> Mapping
         persistent: the broker keeps messages while it is away. Not for one of a group: what waits for one that is gone
             would be kept from the others.
     """
-    settings = BrokerSettings(**broker.model_dump(exclude={"client_id"}))
+    settings = BrokerSettings(keepalive=KEEPALIVE_S, **broker.model_dump(exclude={"client_id"}))
     client = f"{broker.client_id}-{name}-{secrets.token_hex(4)}" if name else broker.client_id
     both: tuple[Lane, ...] = ("urgent", "bulk")
     return {lane: connector(settings, f"{client}-{lane}", persistent=persistent) for lane in both}

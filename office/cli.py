@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from office.cli_commands import command, confirm, list_
+from office.cli_commands import command, confirm, list_, status
 from office.cli_store import backup, restore, store
+from office.cli_words import complain, told
 from office.enrol.cli import ca, site
 from sitekeeper.model.errors import ConfigError, NotFound, Refused, StorageError
 
@@ -30,7 +31,7 @@ def office() -> None:
 
 office.add_command(ca)
 office.add_command(site)
-for _other in (command, confirm, list_, store, backup, restore):
+for _other in (status, command, confirm, list_, store, backup, restore):
     office.add_command(_other)
 
 
@@ -88,7 +89,7 @@ def _run(what: str, app: _Runs) -> None:
     try:
         asyncio.run(_until_told(what, app))
     except (StorageError, Refused) as error:
-        click.echo(str(error), err=True)
+        complain([told(error)])
         sys.exit(EXIT_FAILED)
     except ExceptionGroup as group:
         click.echo(f"the {what} stopped: {'; '.join(_leaves(group))}", err=True)
@@ -210,7 +211,7 @@ def _accounts(config: str) -> Iterator["Users"]:
         click.echo(str(error), err=True)
         sys.exit(EXIT_CONFIG)
     except (StorageError, Refused, NotFound) as error:
-        click.echo(str(error), err=True)
+        complain([told(error)])
         sys.exit(EXIT_FAILED)
 
 

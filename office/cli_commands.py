@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from office.cli_words import complain
 from sitekeeper import control
 
 SOCKET = "/run/sitekeeper-office/office.sock"
@@ -62,6 +63,34 @@ def list_(*, path: str, as_json: bool) -> None:
     sys.exit(_told(path, "command.list", {}, as_json=as_json, last_decides=False))
 
 
+@click.command()
+@place
+@as_json_too
+def status(*, path: str, as_json: bool) -> None:
+    """How the office itself stands: its broker, its database, and since when it cannot know of its sites."""
+    try:
+        [item] = ask(path, "office.status", {})
+    except control.ControlError as error:
+        complain(error.problems)
+        sys.exit(EXIT_BY_CODE.get(error.problems[0].code, EXIT_FAILED) if error.problems else EXIT_FAILED)
+    if as_json:
+        click.echo(json.dumps(item, ensure_ascii=False))
+    else:
+        for line in _standing(item):
+            click.echo("\t".join(line))
+    sys.exit(0 if item["ok"] else EXIT_FAILED)
+
+
+def _standing(item: dict[str, Any]) -> Iterator[list[str]]:
+    for name in ("broker", "database"):
+        part = item[name]
+        yield [name, "there"] if part["ok"] else [name, "away", part["away_since"] or "-", part["why"]]
+    since = item["sites_unknown_since"]
+    yield ["sites", "known"] if since is None else ["sites", "unknown", since]
+    if item["note"]:
+        yield ["note", item["note"]]
+
+
 def _told(path: str, op: str, args: dict[str, Any], *, as_json: bool, last_decides: bool = True) -> int:
     """Print what is answered as it comes; return the exit code: 0 only for what is confirmed."""
     last: dict[str, Any] = {}
@@ -69,8 +98,7 @@ def _told(path: str, op: str, args: dict[str, Any], *, as_json: bool, last_decid
         for last in ask(path, op, args):
             click.echo(json.dumps(last, ensure_ascii=False) if as_json else _line(last))
     except control.ControlError as error:
-        for problem in error.problems:
-            click.echo(f"{problem.code}: {problem.message}", err=True)
+        complain(error.problems)
         return EXIT_BY_CODE.get(error.problems[0].code, EXIT_FAILED) if error.problems else EXIT_FAILED
     return EXIT_FAILED if last_decides and last.get("state") != "confirmed" else 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from office.cli_words import complain, told
 from sitekeeper.model.errors import ConfigError, NotFound, Refused, StorageError
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _reported() -> Iterator[None]:
         click.echo(str(error), err=True)
         sys.exit(EXIT_CONFIG)
     except (StorageError, Refused, NotFound) as error:
-        click.echo(str(error), err=True)
+        complain([told(error)])
         sys.exit(EXIT_FAILED)
 
 

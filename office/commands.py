@@ -62,6 +62,12 @@ class Wanted:
     lasts: Micros = VALID_FOR
 
 
+class Guard(Protocol):
+    """See `office.database.Database.guard`."""
+
+    async def __call__(self, work: Awaitable[_T], /) -> _T: ...
+
+
 class Store(Protocol):
     """What is needed of the central store."""
 
@@ -84,6 +90,8 @@ class Orders:
         send: publishes to a site at once; raises Refused if it certainly did not, PeerUnreachable if that is not known
             (`cloud_sync.ingest.Ingest.send_order`).
         catalogue: of a site, None if it is not known.
+        guard: waits for the store, and raises StorageError if its database goes away meanwhile: no order is given
+            late because it came to be recorded late.
     """
 
     def __init__(
@@ -95,9 +103,10 @@ class Orders:
         sign: Callable[[], Sign | None],
         send: Callable[[str, bytes], Awaitable[None]],
         catalogue: Callable[[str], Catalogue | None],
+        guard: Guard | None = None,
     ) -> None:
         self._store, self._reader, self._clock = store, reader, clock
-        self._sign, self._send, self._catalogue = sign, send, catalogue
+        self._sign, self._send, self._catalogue, self._guard = sign, send, catalogue, guard
         self._open = 1  # perhaps some of before the start; the first look tells
         self._refusals = Refusals()
 
@@ -106,7 +115,8 @@ class Orders:
         while True:
             if self._open:
                 try:
-                    self._open = await self._do(partial(table.overdue, now=self._clock.wall()))
+                    work = partial(table.overdue, now=self._clock.wall())
+                    self._open = await asyncio.wrap_future(self._store.do(work))  # one at a time, however long
                 except StorageError as error:  # the ingest says the same, and waits for it to pass
                     log.warning("commands that wait too long cannot be ended", why=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
@@ -176,6 +186,18 @@ class Orders:
             raise Refused("not-waiting", "somebody else was quicker")
         return await self._issue(moved, sign, word)
 
+    def signs(self) -> bool:
+        """Tell whether this office has a key to sign with; without one commands are off for all sites."""
+        return self._sign() is not None
+
+    def reach(self, site: str) -> None:
+        """Return if an order could be sent to the site at present.
+
+        Raises:
+            Refused: `commands-off`, `site-unreachable`: what `ask` would be refused with.
+        """
+        self._way(site)
+
     # steps
 
     def _permit(self, caller: Caller) -> None:
@@ -234,7 +256,8 @@ class Orders:
         await self._do(lambda sql: table.move(sql, row.id, "sent", "refused", at=at, due=at, by="office", why=why))
 
     async def _do(self, work: Callable[[Sql], _T]) -> _T:
-        return await asyncio.wrap_future(self._store.do(work))
+        stored = asyncio.wrap_future(self._store.do(work))
+        return await (stored if self._guard is None else self._guard(stored))
 
 
 def _check(wanted: Wanted) -> None:

@@ -4,17 +4,19 @@ The functions read and may block: they are run in a reading thread. A thing is `
 it is recent; what is not known to be live is shown as stale, never the other way round.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cloud_sync.store.base import Push, StoredTransition
+from cloud_sync.store.heads import Word
 from cloud_sync.store.history import HistoryReader
 from cloud_sync.store.reader import LatestRow, SiteRow
+from office.own_alarms import OFFICE, own_names
 from sitekeeper.catalogue import Catalogue, CatalogueDevice, CataloguePoint, CatalogueRule
 from sitekeeper.model.alarm import AlarmRecord, AlarmState, split_key
-from sitekeeper.model.clock import SECOND, Micros
+from sitekeeper.model.clock import HOUR, SECOND, Micros
 from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import NotFound
 from sitekeeper.model.quality import is_good
@@ -43,10 +45,19 @@ class Known:
 
 
 class Catalogues:
-    """Catalogues by site, decoded once each: a large one takes tens of milliseconds."""
+    """What stands beside the store: catalogues by site, decoded once each, and who is revoked.
 
-    def __init__(self) -> None:
-        self._known: dict[str, Known] = {}  # one entry a site
+    Args:
+        revoked: the sites that the office has revoked, with the wall time since when.
+        unknown: since when the office cannot know how any site is (GW15 stands); None while it can.
+    """
+
+    def __init__(
+        self, revoked: Callable[[], Mapping[str, Micros]] = dict, unknown: Callable[[], Micros | None] = lambda: None
+    ) -> None:
+        self._known: dict[str, Known] = {}  # one entry a site; a large one takes tens of milliseconds to decode
+        self.revoked = revoked
+        self.unknown = unknown
 
     def get(self, reader: HistoryReader, row: SiteRow) -> Known:
         """Return what is known of the site; without a catalogue only its id."""
@@ -81,13 +92,44 @@ def _indexed(catalogue: Catalogue, digest: str | None) -> Known:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Room:
+    """What is left of a site's buffer, as it told last.
+
+    Attributes:
+        hours: for how long without the office there is room, at its rate then. told: the office's wall time of that.
+    """
+
+    hours: float
+    told: Micros
+
+    @property
+    def full_at(self) -> Micros:
+        """Return when the oldest records would be dropped if the site sent nothing from then on."""
+        return self.told + round(self.hours * HOUR)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SiteFacts:
-    """A site and how it stands; `counts` is open alarms by (priority, state)."""
+    """A site and how it stands.
+
+    Attributes:
+        counts: open alarms by (priority, state). room: of its buffer; None if it does not tell.
+        revoked: since when the office takes nothing of it any more; None if it does.
+        unknown: since when the office, without its broker, cannot know how it is; None if it can.
+    """
 
     row: SiteRow
     known: Known
     live: bool
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    room: Room | None = None
+    revoked: Micros | None = None
+    unknown: Micros | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many blocks wait on the site, as it told last."""
+        return sum(self.row.unsent.values())
 
     def open(self, priority: str) -> int:
         """Return the open alarms of a priority."""
@@ -116,12 +158,34 @@ def all_sites(
     counts: dict[str, dict[tuple[str, str], int]] = {}
     for (site, priority, state), number in reader.alarm_counts().items():
         counts.setdefault(site, {})[priority, state] = number
+    words = {word.site: word for word in reader.words()}
     found = [
-        SiteFacts(row=row, known=catalogues.get(reader, row), live=is_live(row, now), counts=counts.get(row.site, {}))
+        _facts(row, catalogues.get(reader, row), now, counts.get(row.site, {}), words.get(row.site), catalogues)
         for row in reader.sites()
         if only is None or row.site in only
     ]
     return sorted(found, key=lambda site: site.rank)
+
+
+def _facts(
+    row: SiteRow,
+    known: Known,
+    now: Micros,
+    counts: dict[tuple[str, str], int],
+    word: Word | None,
+    beside: Catalogues,
+) -> SiteFacts:
+    revoked, unknown = beside.revoked().get(row.site), beside.unknown()
+    room = None if word is None or word.hours is None else Room(hours=word.hours, told=word.told)
+    return SiteFacts(
+        row=row,
+        known=known,
+        live=is_live(row, now) and revoked is None and unknown is None,
+        counts=counts,
+        room=room,
+        revoked=revoked,
+        unknown=unknown,
+    )
 
 
 def one_site(reader: HistoryReader, catalogues: Catalogues, now: Micros, site: str) -> SiteFacts:
@@ -134,7 +198,7 @@ def one_site(reader: HistoryReader, catalogues: Catalogues, now: Micros, site: s
     if row is None:
         raise NotFound(f"no site {site!r} at the office")
     counts = {(priority, state): number for (_, priority, state), number in reader.alarm_counts(site).items()}
-    return SiteFacts(row=row, known=catalogues.get(reader, row), live=is_live(row, now), counts=counts)
+    return _facts(row, catalogues.get(reader, row), now, counts, reader.word(site), catalogues)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +277,7 @@ def _filled(
     causes, pushes = reader.causes(occurrences), reader.pushes_of(occurrences)
     corrected = reader.corrections(causes.values())
     pending = {one.ack.occurrence: one.ack for one in reader.pending_acks()}
-    rows = {row.site: row for row in reader.sites()}
+    rows, revoked = {row.site: row for row in reader.sites()}, catalogues.revoked()
     found = []
     for record in records:
         site, cause = split_key(record.key)[0], causes.get(record.occurrence)
@@ -221,8 +285,10 @@ def _filled(
         found.append(
             AlarmFacts(
                 record=record,
-                known=catalogues.get(reader, row) if row else _indexed(Catalogue(site=site), None),
-                live=row is not None and is_live(row, now),
+                known=catalogues.get(reader, row)
+                if row
+                else _indexed(Catalogue(site=site, names=own_names(site)), None),
+                live=site == OFFICE or (row is not None and is_live(row, now) and site not in revoked),
                 cause=cause,
                 corrected=None if cause is None else corrected.get(cause.id),
                 pending=pending.get(record.occurrence),

@@ -1,7 +1,8 @@
 """An ingest worker: receives beside the office and other workers, and holds nothing that anybody would miss.
 
 It is ready when it has its store, lives as long as committing comes round, and stops with its process. What it had not
-committed goes unreceipted, and the site sends it again to whoever receives then.
+committed goes unreceipted, and the site sends it again to whoever receives then. A database that is away, mute or not,
+is waited for: the worker says so to its service manager and goes on when it is back.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from cloud_sync.ingest import Ingest, IngestSettings
 from cloud_sync.store.base import StoredTransition
 from cloud_sync.store.store import Store
 from office.central import GROUP, lanes, open_store
+from office.database import Database
+from office.health import judged
 from office.service import Service
 from office.settings import OfficeSettings
 from sitekeeper.model.clock import SECOND, Clock, SystemClock
@@ -39,6 +42,7 @@ class IngestWorker:
             reason = "one-process"
             raise Refused(reason, "only the office writes to an SQLite store; give office.yaml `store: {url: ...}`")
         self._store = open_store(self._settings)
+        self._database = Database(self._store, self._clock, lambda: self.ingest.store_back())
         self.ingest = Ingest(
             lanes(self._settings.own_broker(), self._name, persistent=False),
             self._store,
@@ -51,6 +55,7 @@ class IngestWorker:
         """Receive until cancelled."""
         self._service.tell("READY=1")
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._database.run(), name="worker-database")
             tasks.create_task(self.ingest.run(), name="worker-ingest")
             tasks.create_task(self._live(), name="worker-life")
 
@@ -58,14 +63,19 @@ class IngestWorker:
         """Give everything back."""
         self._service.tell("STOPPING=1")
         if self._store is not None:
-            self._store.close()
+            await asyncio.to_thread(self._close_store, self._store)
+
+    def _close_store(self, store: Store) -> None:
+        self._database.close()
+        store.close()
 
     async def _live(self) -> None:
         """Give signs of life, as `office.app` does, while committing comes round."""
         while True:
-            now, problem = self._clock.monotonic(), self.ingest.store_problem or self.ingest.problem
+            now = self._clock.monotonic()
             if now >= self._service.due:
                 alive = now - self.ingest.last_turn < 2 * self._service.every
+                problem = judged(self._clock.wall(), self.ingest, self._database, None).problem
                 self._service.feed(now, problem or "receiving", alive=alive)
             await asyncio.sleep(min(self._service.every, SECOND) / SECOND)
 

@@ -1,12 +1,24 @@
 """Alarms that the office itself raises: by the same machine and into the same tables as a site's own.
 
 They belong to the device `gateway` of their site and to an epoch of the office's own, so that everything that can be
-done with an alarm (push, acknowledge, look at its story) can be done with them.
+done with an alarm (push, acknowledge, look at its story) can be done with them. What befalls the office itself belongs
+to the site `_office`, which no site can be called, and to the device that is concerned.
+
+| rule | priority | stands while |
+|---|---|---|
+| GW01 | P2 | nothing has been heard from a site for `silence.after` (`silence`) |
+| GW11 | P2 | blocks contradict the record (`watch`, as GW12 and GW13) |
+| GW12 | P2 | two gateways speak as one site |
+| GW13 | P3 | blocks of a site exist nowhere any more |
+| GW14 | P2 | a site's audit does not fit what it told before (`audit_heads`) |
+| GW15 | P2 | the office has been without its broker for `silence.after` (`hearing`) |
+| GW16 | P2 | the office has been without its database for `silence.after` (`away`) |
+| GW17 | P3 | a site has sent more catalogues than are kept of one (`watch`) |
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,9 +39,26 @@ from sitekeeper.model.alarm import (
 )
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.command import Actor
+from sitekeeper.texts import LANGUAGES, text
 
-PRIORITIES: Final[Mapping[str, Priority]] = {"GW01": "P2", "GW11": "P2", "GW12": "P2", "GW13": "P3", "GW14": "P2"}
+PRIORITIES: Final[Mapping[str, Priority]] = {
+    "GW01": "P2", "GW11": "P2", "GW12": "P2", "GW13": "P3", "GW14": "P2", "GW15": "P2", "GW16": "P2", "GW17": "P3",
+}  # fmt: skip
 """Of each rule of the office's own."""
+OFFICE: Final = "_office"
+"""The site of what befalls the office itself."""
+DEVICES: Final[Mapping[str, str]] = {"GW15": "broker", "GW16": "database"}
+"""Of rules that are not about a gateway."""
+
+
+def own_key(site: str, rule: str) -> str:
+    """Return the key of one of the office's own alarms."""
+    return alarm_key(site, DEVICES.get(rule, DEVICE), rule)
+
+
+def own_names(site: str) -> dict[str, str]:
+    """Return what the office itself is called in each language, where a site is named; of a real site nothing."""
+    return {lang: text(f"office.site.{OFFICE}", lang) for lang in LANGUAGES} if site == OFFICE else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +101,7 @@ class OwnAlarm:
             Refused: there is no such move, for example a raise of what already stands.
         """
         source = AlarmState.NORMAL if self.record is None else self.record.state
-        key = alarm_key(self.site, DEVICE, self.rule)
+        key = own_key(self.site, self.rule)
         if self.record is None or cause is Cause.RAISE:
             occurrence = occurrence_id(key, self.epoch, sequence)
         else:
@@ -100,16 +129,26 @@ class OwnAlarms:
 
     Args:
         wake: called after each move: it is stored and wants to be looked at.
+        revoked: the sites that are revoked: nothing is raised of them, and what stood has been ended in the name of who
+            revoked them (`enrol.leaving`).
     """
 
-    def __init__(self, store: OfficeStore, reader: StoreReader, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: OfficeStore,
+        reader: StoreReader,
+        clock: Clock,
+        wake: Callable[[], None],
+        revoked: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._store, self._reader, self._clock, self._wake = store, reader, clock, wake
+        self._revoked = revoked
         self._one = asyncio.Lock()
         self._fresh_epoch = OFFICE_EPOCH + secrets.token_hex(4)
 
     def record(self, site: str, rule: str) -> AlarmRecord | None:
         """Return how an alarm stands."""
-        return self._reader.alarm(alarm_key(site, DEVICE, rule))
+        return self._reader.alarm(own_key(site, rule))
 
     async def move(
         self, site: str, rule: str, cause: Cause, *, detail: str = "", limits: Mapping[str, str] | None = None
@@ -120,6 +159,8 @@ class OwnAlarms:
             StorageError: the store failed.
         """
         async with self._one:
+            if site in self._revoked():
+                return
             record = self.record(site, rule)
             if is_active(record) == (cause is Cause.RAISE):
                 return

@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from sitekeeper.model.alarm import ACTIVE, AlarmRecord, alarm_key
-from sitekeeper.model.clock import MINUTE, SECOND, Micros
+from sitekeeper.model.clock import SECOND, Micros
 
 RULE: Final = "GW01"
 DEVICE: Final = "gateway"
 LIMIT: Final[Micros] = 60 * SECOND
-HOLD: Final[Micros] = 5 * MINUTE
-"""So long an office without its broker blames no site for hearing nothing."""
 
 
 def silence_key(site: str) -> str:
@@ -38,7 +36,6 @@ class Silence:
         self._silent = set(active)
         self._told = set(self._silent)
         self._limit = limit
-        self._deaf_since: Micros | None = None
 
     def heard(self, site: str, now: Micros) -> bool:
         """Note a sign of life; tell whether it ends a silence."""
@@ -53,12 +50,11 @@ class Silence:
         return site in self._heard
 
     def listens(self, now: Micros, *, hears: bool) -> None:
-        """Note whether the office itself has its broker. Without it a site gets the full limit anew, up to `HOLD`.
+        """Note whether the office could hear. While it cannot, no site is to blame, and each gets the full limit anew.
 
-        Beyond that somebody has to be called: nobody watches the sites any more, whoever's fault it is.
+        Who has to be called then is called by the office's own alarms, GW15 and GW16.
         """
-        self._deaf_since = None if hears else now if self._deaf_since is None else self._deaf_since
-        if self._deaf_since is None or now - self._deaf_since >= HOLD:
+        if hears:
             return
         for site in self._heard.keys() - self._silent:
             self._heard[site] = now

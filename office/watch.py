@@ -1,10 +1,11 @@
-"""GW11, GW12, GW13: what the store holds against its own completeness and trust. Pure.
+"""GW11, GW12, GW13, GW17: what the store holds against its own completeness and trust. Pure.
 
 | rule | stands for |
 |---|---|
 | GW11 | a site sent two contents for one block; the first stays |
 | GW12 | two gateways speak as one site |
 | GW13 | blocks of a site exist nowhere any more |
+| GW17 | a site has sent more catalogues than are taken of one |
 
 None of them ends by itself as a condition does: what happened has happened. One stands until a person has acknowledged
 it, or nothing new has come up for `LASTS`; the next finding raises it again.
@@ -18,7 +19,7 @@ from sitekeeper.model.alarm import AlarmRecord, AlarmState, Cause
 from sitekeeper.model.clock import DAY, Micros
 
 LASTS: Final[Micros] = DAY
-RULES: Final[Mapping[str, str]] = {"conflict": "GW11", "twins": "GW12", "missing": "GW13"}
+RULES: Final[Mapping[str, str]] = {"conflict": "GW11", "twins": "GW12", "missing": "GW13", "flood": "GW17"}
 """By kind of evidence."""
 
 

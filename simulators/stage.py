@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-READY_WITHIN_S: Final = 20.0
-STOP_WITHIN_S: Final = 12.0
-"""How long a process may take to end after SIGTERM; then it is killed."""
+READY_WITHIN_S: Final = 40.0
+STOP_WITHIN_S: Final = 30.0
+"""How long a process may take to end after SIGTERM; then it is killed. A machine may be busy with much else."""
 
 
 class StageError(Exception):

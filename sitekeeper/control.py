@@ -24,11 +24,16 @@ MAX_LINE = 1 << 20
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why something could not be done: a stable word, a sentence, the remedy."""
+    """Why something could not be done: a stable word, a sentence, the remedy.
+
+    `said` and `fields`: the key of the sentence among our texts, and what it needs to be said in any language.
+    """
 
     code: str
     message: str
     hint: str = ""
+    said: str = ""
+    fields: dict[str, Any] = {}
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -82,7 +82,7 @@ def labels(catalogue: Catalogue | None, key: str, lang: str) -> Labels:
     names = {row.id.removeprefix(f"{device}/"): row for row in own}
     return Labels(
         lang=lang,
-        site=pick(found.names, lang, site),
+        site=pick(found.names, lang, _own(f"office.site.{site}", lang, site)),
         device=pick(devices[device].names, lang, device)
         if device in devices
         else _own(f"office.device.{device}", lang, device),

@@ -26,7 +26,7 @@ from tests import oracle
 
 SITE: Final = "estate"
 SECRET: Final = "a-secret-that-lives-as-long-as-a-test"
-READY_S: Final = 30.0
+READY_S: Final = 60.0
 PARTS: Final = ("gateway", "office", "broker")
 PROFILES: Final = {"sp-lift-1": "sp-lift-1", "lmon": "lift-lmon"}
 STUCK_FOR_S: Final = 8
@@ -148,6 +148,12 @@ class EstateRun:
         with closing(sqlite3.connect(f"file:{self.folder}/office.db?mode=ro", uri=True)) as office:
             return office.execute(sql, (rule,)).fetchall()
 
+    def unsent(self, stream: str) -> int:
+        """Return how many blocks of a stream are durable on the site and have no receipt."""
+        with closing(sqlite3.connect(f"file:{self.outbox}?mode=ro", uri=True)) as outbox:
+            sql = "SELECT COUNT(*) FROM blocks WHERE stream = ? AND NOT released"
+            return int(outbox.execute(sql, (stream,)).fetchone()[0])
+
     async def until(self, condition: Callable[[], bool], within: float, what: str) -> None:
         """Wait until a condition holds."""
         end = time.monotonic() + within
@@ -166,8 +172,8 @@ class EstateRun:
     # setting up
 
     async def _set_up(self) -> None:
-        await self._start_office_side()
-        ports = await self._start_devices([{"id": "tower", "devices": self._devices}])
+        tower = [{"id": "tower", "devices": self._devices}]
+        _, ports = await asyncio.gather(self._start_office_side(), self._start_devices(tower))
         self._write_site(ports["tower"])
         self._write_office()
         await self.start("office")
@@ -179,10 +185,12 @@ class EstateRun:
         secret = write(self.folder / "secret", SECRET, 0o600)
         await self.start("broker")
         tap, journal = self._path("tap.jsonl"), self._path("phone.jsonl")
-        await self._stage.start("tap", *program("simulators.tap"), "--port", str(self._broker), "--journal", tap,
-                                file=Path(tap))  # fmt: skip
-        await self._stage.start("phone", *program("simulators.phone"), "--port", str(self._phone), "--journal", journal,
-                                "--secret-file", str(secret), ready="ready")  # fmt: skip
+        await asyncio.gather(
+            self._stage.start("tap", *program("simulators.tap"), "--port", str(self._broker), "--journal", tap,
+                              file=Path(tap)),
+            self._stage.start("phone", *program("simulators.phone"), "--port", str(self._phone), "--journal", journal,
+                              "--secret-file", str(secret), ready="ready"),
+        )  # fmt: skip
 
     async def _start_devices(self, links: list[dict[str, Any]]) -> dict[str, int]:
         """Start simulated devices in a process of their own; return the ports by link."""

@@ -110,7 +110,7 @@ class NetRun(EstateRun):
         for each in (pid, *_children(pid)):
             text = Path(f"/proc/{each}/status").read_text(encoding="utf-8")
             kilobytes = next((int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")), 0)
-            if kilobytes > 20_000:  # `ip netns exec` becomes the command, so this is the first
+            if kilobytes > 20_000:  # `nsenter` becomes the command, so this is the first
                 return kilobytes / 1024
         return 0.0
 

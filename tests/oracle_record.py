@@ -315,7 +315,7 @@ def _judge_gaps(
     """The account spans all that was served, and no gap says more than what happened: a death, or no sound answer.
 
     Or a disk that was full (`cut disk`), or an outbox that was damaged (`cut outbox`): what lies in such a gap, but
-    for the state at its end, is not there.
+    for the state at its end, is not there. What was served while the gateway hung (`cut pause`) nobody heard.
     """
     served: dict[str, list[int]] = defaultdict(list)
     for line in journal:
@@ -335,7 +335,9 @@ def _judge_gaps(
                 here = _within(account.stored[device], start, end - ON_ITS_WAY)
                 true = any(start <= b for _, b in [*away["disk"], *away["outbox"]]) and here <= 1
             else:
-                true = cause in {"silent", "link_down", "refused"} and not _within(times, start, end - ON_ITS_WAY)
+                hung = [(a - ON_ITS_WAY, b + ON_ITS_WAY) for a, b in away["pause"]]
+                heard = [t for t in times if not any(a <= t <= b for a, b in hung)]
+                true = cause in {"silent", "link_down", "refused"} and not _within(heard, start, end - ON_ITS_WAY)
             account.check(not true, f"gap without a cause: {cause} of {device}, {start} to {end}")
 
 

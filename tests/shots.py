@@ -22,7 +22,7 @@ from playwright.async_api import async_playwright
 from cloud_sync.memory import MemoryBroker
 from sitekeeper.model.alarm import AlarmState, Cause
 from sitekeeper.model.clock import MINUTE, SECOND, SystemClock
-from tests.console_estate import PASSWORDS, running
+from tests.console_estate import PASSWORDS, named, running, site_on
 from tests.console_families import Court, court_on
 from tests.sk import SK
 
@@ -85,6 +85,7 @@ async def estate() -> AsyncIterator[Login]:
         for device, rule, priority in (("lift-a2", "L01", "P1"), ("door-2", "A01", "P2"), ("lamp-07", "G04", "P3")):
             await court.alarm(rule, priority, Cause.RAISE, AlarmState.UNACKED, device=device, at=at)
             at += 40 * SECOND
+        await _others(stack, broker)
         living = asyncio.ensure_future(_live(court))
         try:
             assert app.console is not None
@@ -93,8 +94,19 @@ async def estate() -> AsyncIterator[Login]:
             living.cancel()
 
 
+async def _others(stack: AsyncExitStack, broker: MemoryBroker) -> None:
+    """Add two sites: one that told its last hour, and one whose line went down in the middle of it."""
+    now = SystemClock().wall()
+    for name, names, ago in (
+        ("pine", named("Pine Court", "松濤苑一期", "松涛苑一期"), 0),
+        ("hill", named("Hillside Tower", "山景大廈", "山景大厦"), 40 * MINUTE),
+    ):
+        site = await stack.enter_async_context(site_on(broker, name, **names))
+        await site.samples(now - 90 * MINUTE, now - ago, floor=3, online=True)
+
+
 async def _live(court: Court) -> None:
-    told = SystemClock().wall()
+    told = SystemClock().wall() - 30 * SECOND  # from before the last word of its beginning: no second between them
     while True:
         await court.say()
         now = SystemClock().wall()
@@ -103,13 +115,17 @@ async def _live(court: Court) -> None:
         await asyncio.sleep(2)
 
 
-async def pictures(page: "Page", login: Login) -> None:
-    """Log in, wait for an alarm, and take each page."""
+async def enter(page: "Page", login: Login) -> None:
+    """Log in."""
     await page.goto(login.url)
     await page.fill("[name=name]", login.user)
     await page.fill("[name=password]", login.password)
     await page.click("button.main")
     await page.wait_for_selector("#link.on")
+
+
+async def pictures(page: "Page", login: Login) -> None:
+    """Wait for an alarm, and take each page."""
     await page.goto(f"{login.url}alarms")
     rows = page.locator("tr[data-occurrence]")
     await rows.first.wait_for(timeout=ALARM_WITHIN_S * 1_000)
@@ -130,6 +146,7 @@ async def pictures(page: "Page", login: Login) -> None:
     await page.locator(".alarms .c-device a, .tiles.devices .tile a").first.click()  # an alarm's, if one stands
     await page.wait_for_selector(".values")
     await _take(page, "device", of_site=True)
+    await _record(page, login)
     await page.set_viewport_size(PHONE)
     await page.goto(f"{login.url}alarms")
     await _take(page, "phone-alarms")
@@ -137,6 +154,24 @@ async def pictures(page: "Page", login: Login) -> None:
     await _take(page, "phone-site", of_site=True)
     await page.set_viewport_size(WIDE)
     await _trend(page, site)
+
+
+async def _record(page: "Page", login: Login) -> None:
+    """Take the ledger of all sites, a scan group's day reached by its links, and the buffers."""
+    await page.goto(f"{login.url}ledger")
+    await page.wait_for_selector("table.ledger")
+    await _take(page, "ledger")
+    for _ in range(2):  # a site's day, a group's
+        await page.locator("table.ledger .c-name a").first.click()
+        await page.wait_for_load_state()
+    await page.wait_for_selector("svg.day")
+    await _take(page, "ledger-group")
+    await page.goto(f"{login.url}buffers")
+    await _take(page, "buffers")
+    await page.set_viewport_size(PHONE)
+    await page.goto(f"{login.url}ledger")
+    await page.wait_for_selector("table.ledger")
+    await _take(page, "phone-ledger")
 
 
 async def _trend(page: "Page", site: str) -> None:
@@ -195,8 +230,8 @@ async def _take(page: "Page", name: str, *, of_site: bool = False) -> None:
     print(f"{file.relative_to(FOLDER.parents[1])}  {size} bytes")
 
 
-async def main(of: str) -> None:
-    """Take all pictures."""
+async def main(of: str, *, record: bool) -> None:
+    """Take all pictures, or those of the record's pages."""
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("chromium is not installed: apt-get install chromium fonts-noto-cjk")
@@ -205,7 +240,9 @@ async def main(of: str) -> None:
         browser = await api.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
         try:
             context = await browser.new_context(viewport=WIDE, locale="en")
-            await pictures(await context.new_page(), login)
+            page = await context.new_page()
+            await enter(page, login)
+            await (_record if record else pictures)(page, login)
         finally:
             await browser.close()
 
@@ -213,4 +250,6 @@ async def main(of: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--of", choices=["demo", "estate"], default="demo")
-    asyncio.run(main(parser.parse_args().of))
+    parser.add_argument("--record", action="store_true", help="only the ledger's pages and the buffers")
+    given = parser.parse_args()
+    asyncio.run(main(given.of, record=given.record))

@@ -106,10 +106,14 @@ class WholeRun(EstateRun):
     def freeze(self, part: str) -> None:
         """Let a part hang: it gets everything and does nothing, until it is thawed or killed."""
         self._stage.signal(part, signal.SIGSTOP)
+        if part == "gateway":
+            self._did("cut pause")
 
     def thaw(self, part: str) -> None:
         """Let a frozen part go on."""
         self._stage.signal(part, signal.SIGCONT)
+        if part == "gateway":
+            self._did("back pause")
 
     async def forget(self, part: str) -> None:
         """Kill a broker and destroy what it has on its disk."""
@@ -129,7 +133,7 @@ class WholeRun(EstateRun):
         panel.advance(self._estate.story_time())
         panel.do(deed)
 
-    async def quiet(self, within: float = 60.0) -> None:
+    async def quiet(self, within: float = 120.0) -> None:
         """Have every controller tell something to a gateway that listens, and wait until it has come to the office.
 
         What a broker has acknowledged and lost shows by the number of the next event, and by nothing before.
@@ -204,8 +208,8 @@ class WholeRun(EstateRun):
         settings = doors_broker.MOSQUITTO.format(port=self._doors, folder=kept, autosave=AUTOSAVE_S)
         write(self.folder / "doors.conf", settings + (self._secured() if self.ways else ""))
         await self.start("doors")
-        await self._start_office_side()
-        ports = await self._start_devices([link for link in links() if link["id"] not in MOVED])
+        others = [link for link in links() if link["id"] not in MOVED]
+        _, ports = await asyncio.gather(self._start_office_side(), self._start_devices(others))
         ports |= await self._estate.start()
         for name in (DOORS[0], DOORS[-1]):
             self._wake(name)

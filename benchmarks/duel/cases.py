@@ -15,10 +15,11 @@ from simulators.faults import Fault, FaultKind
 from simulators.proxy import Proxy
 from simulators.stage import Stage, ask, free_port, program, write
 
-CALM_S: Final = 15.0
-"""Before and after the fault."""
+BEFORE_S: Final = 8.0
+AFTER_S: Final = 10.0
+"""Before and after the fault, with the devices answering."""
 STILL_S: Final = 8.0
-"""The centre is done when nothing new has come for so long."""
+"""The centre is done when nothing new has come for so long; then the devices have been silent just as long."""
 DRAIN_S: Final = 120.0
 
 
@@ -43,7 +44,7 @@ class Run:
 
 async def calm(run: Run) -> None:
     """Nothing happens."""
-    await asyncio.sleep(run.seconds(2 * CALM_S))
+    await asyncio.sleep(run.seconds(16.0))
 
 
 async def silent_cut(run: Run) -> None:
@@ -68,7 +69,7 @@ async def cut_and_kill(run: Run) -> None:
 async def kills(run: Run) -> None:
     """The gateway is killed five times, and started again at once."""
     for _ in range(1 if run.quick else 5):
-        await asyncio.sleep(run.seconds(8.0))
+        await asyncio.sleep(run.seconds(6.0))
         run.cpu += machine.cpu_seconds(run.gateway())
         await run.stage.kill("gateway")
         await run.side.start_gateway(run.stage)
@@ -108,9 +109,9 @@ async def play(case: Case, side: Side, *, quick: bool) -> dict[str, Any]:
             await side.start_gateway(stage)
             run = Run(stage=stage, side=side, way=way, quick=quick)
             began = asyncio.get_running_loop().time()
-            await asyncio.sleep(run.seconds(CALM_S))
+            await asyncio.sleep(run.seconds(BEFORE_S))
             await case.fault(run)
-            await asyncio.sleep(run.seconds(CALM_S))
+            await asyncio.sleep(run.seconds(AFTER_S))
             spent = run.cpu + machine.cpu_seconds(run.gateway())
             figures = {
                 "cpu %": round(100 * spent / (asyncio.get_running_loop().time() - began), 1),
@@ -165,9 +166,9 @@ async def _drained(folder: Path, side: Side) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + DRAIN_S
     while loop.time() < end:
-        await asyncio.sleep(STILL_S)
         account = await _checked(folder, side)
         now = (account["stored"], account["listed"], account["repeated"])
         if now == before:
             return
         before = now
+        await asyncio.sleep(STILL_S)

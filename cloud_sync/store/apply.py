@@ -11,6 +11,7 @@ import msgspec
 
 from cloud_sync.lacking import Lack
 from cloud_sync.store import (
+    catalogues,
     heads,
     identity,
     late,
@@ -18,6 +19,7 @@ from cloud_sync.store import (
     quarantine,
     retention,
     rollups,
+    statuses,
     streams,
     told,
     turns,
@@ -39,6 +41,7 @@ from cloud_sync.store.base import (
 )
 from cloud_sync.store.clocks import Clocks
 from cloud_sync.store.coverage import Interval, extend
+from cloud_sync.store.newest import Newest
 from cloud_sync.store.sql import Row, Sql
 from sitekeeper.block import Block, Stream
 from sitekeeper.catalogue import Catalogue, decode
@@ -64,6 +67,7 @@ class Applier:
         self._points: dict[str, list[int]] = {}
         self._groups: dict[str, list[str]] = {}
         self._since: dict[str, Micros] = {}
+        self._newest = Newest()
         self._clocks = Clocks()
 
     def forget(self) -> None:
@@ -71,6 +75,7 @@ class Applier:
         self._points.clear()
         self._groups.clear()
         self._since.clear()
+        self._newest.forget()
         self._clocks.forget()
 
     def apply(self, sql: Sql, transaction: Transaction) -> Outcome:
@@ -88,7 +93,7 @@ class Applier:
                     bulk.moves += moves
                     applied.append("new" if moves else "repeat")
                 case PutCatalogue():
-                    applied.append(self._catalogue(entry, transaction.at))
+                    applied.append(self._catalogue(entry, transaction.at, bulk))
                 case PutStatus():
                     self._status(entry, transaction.at)
                     applied.append("new")
@@ -100,7 +105,12 @@ class Applier:
                     self._missing(entry, transaction.at)
                     applied.append("new")
         self._flush(bulk, transaction.at)
-        return Outcome(applied=tuple(applied), transitions=tuple(bulk.moves), turns=bulk.turns)
+        return Outcome(
+            applied=tuple(applied),
+            transitions=tuple(bulk.moves),
+            turns=bulk.turns,
+            forgotten=tuple(bulk.forgotten),
+        )
 
     def _hear(self, transaction: Transaction) -> None:
         """Note when each site was heard, in order of their names: from here on its rows are ours until the commit.
@@ -228,7 +238,9 @@ class Applier:
         self._sql.insert("samples", (*_SAMPLE, *values), bulk.samples)
         for epoch, (newest, reach) in sorted(bulk.latest.items()):
             rows = [
-                (*row[:4], epoch, sequence, *row[5:], reach[point]) for point, (sequence, row) in sorted(newest.items())
+                (*row[:4], epoch, sequence, *row[5:], reach[point])
+                for point, (sequence, row) in sorted(newest.items())
+                if self._newest.take(epoch, point, (sequence, row[5]), reach[point])
             ]
             self._sql.upsert("latest", (*_LATEST, *values, "reach"), rows, _last(values))
         for site, intervals in sorted(bulk.coverage.items()):
@@ -240,13 +252,14 @@ class Applier:
 
     # everything else
 
-    def _catalogue(self, put: PutCatalogue, at: Micros) -> Applied:
-        found = self._sql.execute("SELECT 1 FROM catalogues WHERE hash = ?", (put.hash,)).fetchone()
-        if found is None:
-            self._sql.execute(
-                "INSERT INTO catalogues (hash, site, payload, received) VALUES (?, ?, ?, ?)",
-                (put.hash, put.site, put.payload, at),
-            )
+    def _catalogue(self, put: PutCatalogue, at: Micros, bulk: "_Bulk", *, wanted: bool = False) -> Applied:
+        applied, gone = catalogues.take(self._sql, put, at, wanted=wanted)
+        for one in gone:
+            bulk.forgotten.append(one)
+            self._points.pop(one, None)
+            self._groups.pop(one, None)
+        if applied not in ("new", "repeat"):
+            return applied
         catalogue = put.catalogue
         self._sql.execute(
             "UPDATE sites SET names = ?, timezone = ?, catalogue = ? WHERE site = ?",
@@ -260,29 +273,34 @@ class Applier:
         stored = self._sql.execute(f"SELECT {_POINT} FROM points WHERE site = ?", (put.site,))  # noqa: S608
         known = {tuple(row) for row in stored}
         self._sql.executemany(_SAVE_POINT, [row for row in rows if row not in known])
-        return "new" if found is None else "repeat"
+        return applied
 
     def _status(self, put: PutStatus, at: Micros) -> None:
-        status = put.status
+        status, newest = put.status, statuses.is_newest(self._sql, put.status)
         if put.live and status.online:
             volatile.heard(self._sql, status, at)
             self._clocks.heard(self._sql, status, at)
             identity.heard(self._sql, status, at)
+        heads.note(self._sql, status, at, live=put.live, newest=newest)
+        if not newest:
+            return
         state = (status.online, status.epoch, status.boot, status.version, status.clock, status.window)
         self._sql.execute(
             'UPDATE sites SET online = ?, epoch = ?, boot = ?, version = ?, clock_trusted = ?, "window" = ?, first = ?,'
-            " unsent = ?, nonce = ?, status_at = ? WHERE site = ?",
-            (*state, _text(status.first), _text(status.unsent), status.nonce, status.at, status.site),
+            " unsent = ?, nonce = ?, status_at = ?, status_mono = ? WHERE site = ?",
+            (*state, _text(status.first), _text(status.unsent), status.nonce, status.at, status.mono, status.site),
         )
-        heads.note(self._sql, status, at, live=put.live)
 
     def _missing(self, put: PutMissing, at: Micros) -> None:
         streams.state_missing(self._sql, Lack(put.site, put.epoch, put.stream, put.start, put.end), at)
 
     def _quarantine(self, put: PutQuarantine, at: Micros) -> Applied:
+        if put.reason == "sequence" and put.epoch is not None and put.stream is not None and put.sequence is not None:
+            quarantine.conflict(self._sql, (put.site, put.epoch, put.stream, put.sequence), "", put.digest, b"", at)
         if not quarantine.keep(self._sql, put, at):
             return "overflow"
-        if put.epoch is not None and put.stream is not None and put.sequence is not None and put.reason != "too-new":
+        placed = put.reason not in ("too-new", "sequence")
+        if put.epoch is not None and put.stream is not None and put.sequence is not None and placed:
             # Its place is taken: those behind it go on.
             self._sql.execute(
                 "INSERT INTO blocks (site, epoch, stream, sequence, boot, catalogue, trusted, t0, mono0,"
@@ -299,7 +317,7 @@ class Applier:
             case PutBlock():
                 return self._block(put.entry, at, bulk, None)
             case PutCatalogue():
-                return self._catalogue(put.entry, at)
+                return self._catalogue(put.entry, at, bulk, wanted=True)
 
     def _in_use(self, block: Block) -> None:
         """Note since when a catalogue is in use: the ledger begins the time of its points there."""
@@ -346,6 +364,7 @@ class _Bulk:
         self.taken: dict[tuple[str, str, Stream], list[int]] = defaultdict(list)
         self.moves: list[StoredTransition] = []
         self.turns: dict[tuple[str, str], Turn] = {}
+        self.forgotten: list[str] = []
 
 
 _SAMPLE = ("point", "at", "q", "source", "block", "position")

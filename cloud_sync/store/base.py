@@ -21,7 +21,7 @@ from sitekeeper.model.command import Ack
 NEAR: Final = 64
 """Alarms blocks lacking below the first that a site still has to send, beyond which new ones do not wait for them."""
 
-QuarantineReason = Literal["undecodable", "too-new", "wrong-topic", "constraint", "catalogue"]
+QuarantineReason = Literal["undecodable", "too-new", "wrong-topic", "constraint", "catalogue", "sequence", "flood"]
 Applied = Literal["new", "repeat", "conflict", "quarantined", "overflow", "early"]
 
 
@@ -127,12 +127,14 @@ class Outcome:
     """What came of a transaction, entry by entry, and the transitions that were new in it.
 
     Attributes:
+        forgotten: hashes of catalogues that went for newer ones; a block that names one waits until it is sent again.
         turns: whose turn it is, by (site, epoch), where an alarms block came to `early`: it is not in the store.
     """
 
     applied: tuple[Applied, ...]
     transitions: tuple[StoredTransition, ...] = ()
     turns: "Mapping[tuple[str, str], Turn]" = field(default_factory=dict)
+    forgotten: tuple[str, ...] = ()
 
 
 class Turn(msgspec.Struct, frozen=True):

@@ -42,10 +42,14 @@ def extend(sql: Sql, site: str, intervals: Mapping[str, Iterable[Interval]]) -> 
         for group, start, until in rows:
             touched[group].add((start, until))
     whole = {group: merge([*found, *touched[group]]) for group, found in new.items()}
-    over = [(site, group, start) for group, old in touched.items() for start, _ in old - set(whole[group])]
+    over = [(site, group, one) for group, old in touched.items() for one in _starts(old) - _starts(whole[group])]
     sql.executemany("DELETE FROM coverage WHERE site = ? AND scan_group = ? AND start = ?", sorted(over))
     grown = [(site, group, *one) for group, found in whole.items() for one in found if one not in touched[group]]
     sql.upsert("coverage", ("site", "scan_group", "start", "until"), sorted(grown), _LONGER)
+
+
+def _starts(intervals: Iterable[Interval]) -> set[Micros]:
+    return {start for start, _ in intervals}
 
 
 _TOUCHED = """

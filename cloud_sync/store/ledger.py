@@ -4,12 +4,13 @@ The rules are those of `cloud_sync.ledger`; here is where the intervals come fro
 bounded, so that a day of a large site is answered while somebody waits.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from cloud_sync.ledger import Account, Interval, Windows, account
+from cloud_sync.lacking import SETTLED
+from cloud_sync.ledger import Account, Interval, Windows, account, never_were
 from cloud_sync.store import streams
 from sitekeeper.catalogue import Catalogue, decode
 from sitekeeper.model.clock import MINUTE, Micros
@@ -22,6 +23,7 @@ REACHING: Final = 8
 MOST_WINDOWS: Final = 500
 MOST_CATALOGUES: Final = 16
 _ALWAYS: Final = 2**62
+_numbers = msgspec.json.Decoder(dict[str, int])
 _BOUNDS: Final = """
 SELECT (SELECT min(start) FROM coverage WHERE site = ? AND scan_group = ?),
        (SELECT min(start) FROM gaps WHERE site = ? AND scan_group = ?),
@@ -66,6 +68,20 @@ class DroppedRecords(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
 
 
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account of one scan group is made of (`cloud_sync.ledger.account`).
+
+    Attributes:
+        exists: the time to be accounted for. told: the part of it that the site has come to; the rest is awaited.
+    """
+
+    exists: Interval
+    told: Interval
+    known: Sequence[Interval]
+    gaps: Mapping[str, Sequence[Interval]]
+    windows: Windows
+
+
 class SiteLedger:
     """One site's account of the stretch [begin, end), as the record stands when it is made.
 
@@ -75,7 +91,7 @@ class SiteLedger:
     """
 
     def __init__(self, ask: Ask, site: str, begin: Micros, end: Micros, groups: Collection[str], now: Micros) -> None:
-        self._ask, self.site, self.begin, self.end = ask, site, begin, end
+        self._ask, self.site, self.begin, self.end, self.now = ask, site, begin, end, now
         self._present = set(groups)
         self._over = end <= now
         self._bounds = {group: bound for group in self._groups() if (bound := self._bound(group)) is not None}
@@ -84,8 +100,27 @@ class SiteLedger:
 
     @property
     def running(self) -> bool:
-        """Tell whether the stretch is not over yet; then it is accounted for up to the newest vouch only."""
+        """Tell whether the stretch is not over yet; then its end is the newest vouch, or a little before now."""
         return not self._over
+
+    @property
+    def told(self) -> Micros | None:
+        """Return up to when the site has told anything, before the stretch perhaps; None if it never did."""
+        return min(self.newest, self.end) if self._bounds else None
+
+    def evidence(self, group: str) -> Evidence | None:
+        """Return what the account of a group is made of; None if it did not exist in the stretch."""
+        if group not in self._bounds:
+            return None
+        exists, _ = self._exists(group)
+        told = (exists[0], self._edge(group, exists))
+        return Evidence(
+            exists=exists,
+            told=told,
+            known=self._coverage(group, told),
+            gaps=self._gaps(group, told),
+            windows=self._windows,
+        )
 
     def groups(self) -> list[GroupAccount]:
         """Return the accounts of all scan groups that existed in the stretch."""
@@ -158,17 +193,21 @@ class SiteLedger:
         start, accounted = max(first, self.begin), min(max(last, self.begin), self.end)
         if group not in self._present:
             return (start, accounted), accounted
-        end = self.end if self._over else min(max(accounted, self.newest - PATIENCE), self.end)
+        end = self.end if self._over else min(max(accounted, self.newest - PATIENCE, self.now - PATIENCE), self.end)
         return (start, end), accounted
 
     def _account(self, group: str, exists: Interval) -> Account:
         """Return the account of a group's time; what its site has not come to yet is awaited."""
-        edge = min(exists[1], max(exists[0], self._bounds[group][1], self.newest - PATIENCE))
+        edge = self._edge(group, exists)
         told = (exists[0], edge)
         tail = exists[1] - edge
         return account(told, self._coverage(group, told), self._gaps(group, told), self._windows) + Account(
             span=tail, awaited=tail
         )
+
+    def _edge(self, group: str, exists: Interval) -> Micros:
+        """Return from when on nothing is told of a group yet."""
+        return min(exists[1], max(exists[0], self._bounds[group][1], self.newest - PATIENCE))
 
     # intervals
 
@@ -206,14 +245,30 @@ class SiteLedger:
             for hole in streams.holes(self._ask, self.site, epoch, stream, (1, last))[:MOST_WINDOWS]:
                 window = self._window(epoch, *hole)
                 left = streams.without(hole, [*gone, *dropped])
+                if left and self._never_were(epoch, left, hole[1]):
+                    continue
                 (awaited if left else missing).append(window)
         rows = self._ask(
             "SELECT DISTINCT epoch, sequence FROM quarantine WHERE site = ? AND stream = 'samples'"
-            " AND sequence IS NOT NULL AND replayed IS NULL LIMIT ?",
+            " AND sequence IS NOT NULL AND replayed IS NULL AND reason <> 'sequence' LIMIT ?",
             *(self.site, MOST_WINDOWS),
         )
         unreadable = [self._window(row[0], row[1], row[1]) for row in rows]
         return Windows(missing=missing, awaited=awaited, quarantined=unreadable)
+
+    def _never_were(self, epoch: str, lacking: Sequence[streams.Range], last: int) -> bool:
+        """Tell whether the site's own status, newer than the block behind a hole, says that nobody will fill it."""
+        status = "SELECT first, unsent FROM sites WHERE site = ? AND epoch = ? AND online = 1"
+        told = self._ask(status, self.site, epoch)
+        behind = self._ask(
+            "SELECT committed FROM blocks WHERE site = ? AND epoch = ? AND stream = 'samples' AND sequence > ?"
+            " ORDER BY sequence LIMIT 1",
+            *(self.site, epoch, last),
+        )
+        if not told or not behind or self.now - int(behind[0][0]) < SETTLED:
+            return False
+        first, unsent = (_numbers.decode(field or b"{}").get("samples") for field in told[0])
+        return never_were(lacking, first, unsent)
 
     def _window(self, epoch: str, first: int, last: int) -> Interval:
         """Return the time between the readable blocks on both sides of a hole."""

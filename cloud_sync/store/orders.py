@@ -58,7 +58,10 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OfficeAuditRow(msgspec.Struct, frozen=True):
-    """One step: who did what to which order, and how it stood then. `by` is a person, `site` or `office`."""
+    """One step: who did what to which order, and how it stood then. `by` is a person, `site` or `office`.
+
+    A step without an order is about a site: `revoke`.
+    """
 
     at: Micros
     by: str
@@ -161,10 +164,16 @@ def _order(found: Row) -> OrderRow:
 
 
 def _tell(sql: Sql, row: OrderRow, by: str, step: str) -> None:
+    tell(
+        sql,
+        OfficeAuditRow(row.changed, by, step, row.id, row.site, row.target, row.value, row.reason, row.state, row.why),
+    )
+
+
+def tell(sql: Sql, row: OfficeAuditRow) -> None:
+    """Add a row to the office's audit."""
     last = sql.execute("SELECT n, hash FROM office_audit ORDER BY n DESC LIMIT 1").fetchone()
     n, head = (int(last[0]), bytes.fromhex(last[1])) if last is not None else (0, chain.GENESIS)
-    record = msgspec.json.encode(
-        OfficeAuditRow(row.changed, by, step, row.id, row.site, row.target, row.value, row.reason, row.state, row.why)
-    )
+    record = msgspec.json.encode(row)
     values = (n + 1, record.decode(), chain.link(head, record).hex())
     sql.execute("INSERT INTO office_audit (n, record, hash) VALUES (?, ?, ?)", values)

@@ -84,6 +84,9 @@ def _insert(sql: Sql, row: Sequence[object]) -> None:
 def conflict(sql: Sql, identity: tuple[str, str, str, int], first: str, other: str, payload: bytes, at: Micros) -> None:
     """Keep a second content of a block, as far as there is room; the first stays, and the site gets its receipt.
 
+    A block whose sequence its site cannot have reached contradicts the record too: there is no `first` then, and its
+    bytes are in quarantine.
+
     Beyond MOST of a site only the time of the newest is kept: the block itself is in the record.
     """
     [used] = sql.execute("SELECT count(*), max(id) FROM conflicts WHERE site = ?", (identity[0],)).fetchall()

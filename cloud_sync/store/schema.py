@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cloud_sync.store import clocks, heads, orders, rollups, streams
+from cloud_sync.store import clocks, heads, leaving, orders, rollups, statuses, streams
 from sitekeeper import files
 from sitekeeper.model.errors import StorageError
 
@@ -137,6 +137,9 @@ STEPS: Final = (
     ("completeness", f"{streams.TABLES};\n{streams.FILL}"),
     ("boot_clocks", clocks.TABLE),
     ("rollups", f"{rollups.TABLES};\n{rollups.FILL}"),
+    ("room_left", heads.ROOM),
+    ("status_order", statuses.ORDER),
+    ("revocations", leaving.SCHEMA),
 )
 """All migrations in order, by name; PostgreSQL gets the same ones, in its own words (`postgres_schema`)."""
 

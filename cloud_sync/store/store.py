@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cloud_sync.store import alarms, push_log
 from cloud_sync.store.apply import Applier
+from cloud_sync.store.asking import Bounded
 from cloud_sync.store.base import Known, Outcome, PendingAck, Push, Shape, StoredTransition, Transaction
 from cloud_sync.store.history import HistoryReader
 from cloud_sync.store.reader import StoreReader
@@ -16,6 +17,7 @@ from sitekeeper.model.clock import Micros
 from sitekeeper.model.command import Ack
 
 _T = TypeVar("_T")
+CLOSE_S: Final = 10.0
 
 
 class Store:
@@ -23,7 +25,8 @@ class Store:
 
     Attributes:
         shared: whether others may write to it at the same time.
-        reader: reads, and belongs to the thread that made the store.
+        reader: reads, and belongs to the thread that made the store. Where the store is another machine's it answers
+            within half a second or fails (`asking.Bounded`).
     """
 
     shared = False
@@ -32,21 +35,25 @@ class Store:
         self._applier = applier
         self._writer = writer
         self._reading = reading
-        self.reader = StoreReader(reading())
+        self.reader = StoreReader(Bounded(reading()) if self.shared else reading())
 
     def history(self) -> HistoryReader:
         """Return a reader for the thread that calls; whoever asks closes it."""
         return HistoryReader(self._reading())
 
     def close(self) -> None:
-        """Finish what was submitted and close all."""
-        self._writer.close()
+        """Finish what was submitted and close all; what another machine's database does not answer is left."""
+        self._writer.close(CLOSE_S if self.shared else None)
         self.reader.close()
 
     # ingest
 
     def known(self) -> Known:
-        return self.reader.known()
+        reader = self.history()  # all at once takes longer than a small question may
+        try:
+            return reader.known()
+        finally:
+            reader.close()
 
     def shape(self, catalogue: str) -> Shape | None:
         return self.reader.shape(catalogue)
@@ -88,7 +95,7 @@ class Store:
     def decide(self, transition: int, decision: str, pushes: Sequence[Push]) -> "Future[Sequence[int]]":
         def work(sql: Sql) -> list[int]:
             sql.execute("UPDATE transitions SET decision = ? WHERE id = ?", (decision, transition))
-            return [push_log.save(sql, push) for push in pushes]
+            return [push_log.save(sql, push) for push in pushes]  # given again it finds its rows
 
         return self.do(work)
 

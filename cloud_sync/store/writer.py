@@ -4,6 +4,7 @@ After any error the connection is closed and opened again, and the caller is tol
 whose outcome is unknown may be given again: every job of the store changes nothing the second time.
 """
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -73,12 +74,19 @@ class Writer:
             future.set_exception(StorageError("the store's writer is behind"))
         return future
 
-    def close(self) -> None:
-        """Finish what was submitted and close the connection."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            self._thread.join()
-        self._link.drop()
+    def close(self, patience_s: float | None = None) -> None:
+        """Finish what was submitted and close the connection.
+
+        Args:
+            patience_s: for a database that may not answer: after this the thread is left behind and ends with the
+                process. None waits until all is written.
+        """
+        if self._thread is None:
+            self._link.drop()
+            return
+        with contextlib.suppress(queue.Full):
+            self._jobs.put(None, timeout=patience_s)
+        self._thread.join(patience_s)
 
     def _loop(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -1,5 +1,6 @@
 """`sk audit`: who asked for what on this site, and whether that record is still what it was."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,21 @@ def show(*, last: int, socket_: str | None, as_json: bool, lang: str) -> None:
 @audit.command()
 @click.option("--office", metavar="SOCKET", help="Also compare with what this office was told; its local socket.")
 @click.option(
-    "--file", "file", metavar="OUTBOX", help="An outbox file, perhaps a copy, instead of the running gateway."
+    "--file",
+    "file",
+    metavar="OUTBOX",
+    help="An outbox file, perhaps a copy; without it the running gateway's, or, if none runs, the usual one.",
 )
 @options
 def verify(*, office: str | None, file: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
-    """Read the whole chain; exit code 0 if every row stands on the one before it, and under the office's heads."""
+    """Read the whole chain; exit code 0 if every row stands on the one before it, and under the office's heads.
+
+    No gateway needs to run for it.
+    """
     from edge.cli.client import ask
 
     try:
+        file = file or _without_gateway(socket_)
         found = _verified(file, socket_, {})
         if office:
             told = list(ask(Path(office), "audit.heads", {"site": found["site"]}))
@@ -53,11 +61,24 @@ def verify(*, office: str | None, file: str | None, socket_: str | None, as_json
     if as_json:
         click.echo(envelope("audit.verify", found, problems))
     else:
-        rows = ("site", "epoch", "rows", "head", "compared", "stands")
+        rows = ("site", "epoch", "rows", "folded", "head", "compared", "stands")
         table(("what", "value"), [(name, cell(found[name])) for name in rows])
         for problem in problems:
             click.echo(problem.message, err=True)
     sys.exit(1 if problems else 0)
+
+
+def _without_gateway(socket_: str | None) -> str | None:
+    """Return the usual outbox file if no gateway runs here and it can be read instead; None to ask the gateway.
+
+    One whose socket is named is meant, and asked in any case.
+    """
+    from edge.cli.client import running, socket_path
+    from edge.doctor.facts import USUAL_OUTBOX
+
+    if socket_ is not None or running(socket_path(None)) or not os.access(USUAL_OUTBOX, os.R_OK):
+        return None
+    return USUAL_OUTBOX
 
 
 def _verified(file: str | None, socket_: str | None, heads: dict[int, str]) -> dict[str, Any]:

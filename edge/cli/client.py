@@ -53,6 +53,19 @@ def ask(path: Path, op: str, args: dict[str, Any] | None = None, *, endless: boo
             yield from control.read_reply(_bounded(lines, path))
 
 
+def running(path: Path) -> bool:
+    """Tell whether somebody listens at this socket, or may: one that we may not speak to does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT_S)
+        try:
+            connection.connect(str(path))
+        except (PermissionError, TimeoutError):
+            return True
+        except OSError:
+            return False
+    return True
+
+
 def one(path: Path, op: str, args: dict[str, Any] | None = None) -> Any:
     """Return the one item that the daemon at `path` answers.
 

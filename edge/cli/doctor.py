@@ -15,7 +15,15 @@ from sitekeeper.control import Problem
 from sitekeeper.texts import text
 
 COLUMNS: Final = ("id", "state", "about", "evidence", "cause", "next")
-CODES: Final = {"DMN": "daemon", "OFF": "office", "OUT": "outbox", "CLK": "clock", "DEV": "device"}
+CODES: Final = {
+    "DMN": "daemon",
+    "OFF": "office",
+    "OUT": "outbox",
+    "CLK": "clock",
+    "DEV": "device",
+    "CRT": "certificate",
+    "AUD": "audit",
+}
 """Problem codes by the first letters of a check's id."""
 
 

@@ -1,6 +1,7 @@
 """`sk status`: one look at this gateway. Exit code 1 if something needs a person."""
 
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ import click
 from edge.cli.client import one, socket_path
 from edge.cli.output import envelope, options, report, table
 from sitekeeper.control import ControlError, Problem
+from sitekeeper.texts import text
 
 
 @click.command()
@@ -22,40 +24,61 @@ def status(*, socket_: str | None, as_json: bool, lang: str) -> None:
     if as_json:
         click.echo(envelope("status", item, problems))
     else:
-        _print(item, problems)
+        _print(item, problems, lang)
     sys.exit(1 if problems else 0)
 
 
-def _print(item: dict[str, Any], problems: list[Problem]) -> None:
-    alarms, devices, outbox, office = item["alarms"], item["devices"], item["outbox"], item["office"]
-    commands = item["commands"]
-    waiting = ", ".join(f"{n} {stream}" for stream, n in outbox["unsent"].items() if n) or "nothing"
-    age = office["receipt_age_s"]
-    heard = "no receipt yet" if age is None else f"last receipt {age} s ago"
+def _print(item: dict[str, Any], problems: list[Problem], lang: str) -> None:
+    say = partial(_say, lang)
+    up = say("up", site=item["site"], up=item["uptime_s"], version=item["version"])
+    alarms, devices, office, commands = item["alarms"], item["devices"], item["office"], item["commands"]
+    trusted = say("trusted" if item["clock_trusted"] else "not-synchronised")
     table(
-        ("part", "state", "detail"),
+        [say(column) for column in ("part", "state", "detail")],
         [
-            ("gateway", "running", f"{item['site']} up {item['uptime_s']} s, version {item['version']}"),
-            ("clock", "trusted" if item["clock_trusted"] else "not synchronised", _clock(item)),
-            ("office", office["state"], f"{heard}, waiting: {waiting}"),
-            ("outbox", outbox["state"], _kept(outbox)),
-            ("devices", f"{devices['online']} of {devices['all']} answer", ", ".join(devices["silent"]) or "-"),
-            ("alarms", f"{alarms['active']} active", f"{alarms['unacked']} to acknowledge"),
-            ("commands", f"{commands['standing']} stand", f"{len(commands['unsettled'])} not as they should"),
+            (say("gateway"), say("running"), up),
+            (say("clock"), trusted, _clock(item, lang)),
+            (say("office"), say(f"office-{office['state']}"), _office(item, lang)),
+            (say("outbox"), _writes(item, lang), _kept(item["outbox"], lang)),
+            (say("devices"), say("answer", **devices), ", ".join(devices["silent"]) or "-"),
+            (say("alarms"), say("active", count=alarms["active"]), say("unacked", count=alarms["unacked"])),
+            (say("commands"), say("stand", count=commands["standing"]), say("off", count=len(commands["unsettled"]))),
         ],
     )
     for problem in problems:
-        click.echo(f"{problem.code}: {problem.message}\n  next: {problem.hint}", err=True)
+        message = text(problem.said, lang, **problem.fields) if problem.said else problem.message
+        click.echo(f"{problem.code}: {message}\n  {say('next')} {problem.hint}", err=True)
 
 
-def _kept(outbox: dict[str, Any]) -> str:
-    told = f", alarms only in memory: {outbox['alarms_volatile']}" if outbox["alarms_volatile"] else ""
-    lasts = f", room for {outbox['hours']:,g} h without the office" if outbox["hours"] is not None else ""
-    full = ", no room: alarms go on in the reserve" if outbox["no_room"] else ""
-    return f"samples dropped: {outbox['samples_dropped']}{told}{lasts}{full}"
+def _say(lang: str, key: str, **fields: object) -> str:
+    return text(f"cli.status.{key}", lang, **fields)
 
 
-def _clock(item: dict[str, Any]) -> str:
+def _office(item: dict[str, Any], lang: str) -> str:
+    age, unsent = item["office"]["receipt_age_s"], item["outbox"]["unsent"]
+    heard = _say(lang, "no-receipt") if age is None else _say(lang, "receipt", age=age)
+    waiting = [f"{n} {_say(lang, f'stream-{stream}')}" for stream, n in unsent.items() if n]
+    return _say(lang, "waiting", heard=heard, what=", ".join(waiting) or _say(lang, "nothing"))
+
+
+def _writes(item: dict[str, Any], lang: str) -> str:
+    state: str = item["outbox"]["state"]
+    return _say(lang, "ok") if state == "ok" else state
+
+
+def _kept(outbox: dict[str, Any], lang: str) -> str:
+    found = [_say(lang, "dropped", count=outbox["samples_dropped"])]
+    if outbox["alarms_volatile"]:
+        found.append(_say(lang, "volatile", count=outbox["alarms_volatile"]))
+    if outbox["hours"] is not None:
+        found.append(_say(lang, "room", hours=f"{outbox['hours']:,g}"))
+    if outbox["no_room"]:
+        found.append(_say(lang, "no-room"))
+    return ", ".join(found)
+
+
+def _clock(item: dict[str, Any], lang: str) -> str:
     ahead = item["office"].get("office_clock_ahead_s")
-    shown = f", by the office's clock {ahead:+g} s" if ahead is not None and not item["clock_trusted"] else ""
-    return f"{item['at']}{shown}"
+    if ahead is None or item["clock_trusted"]:
+        return str(item["at"])
+    return _say(lang, "office-clock", at=item["at"], ahead=f"{ahead:+g}")

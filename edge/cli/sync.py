@@ -36,14 +36,18 @@ def retry(*, socket_: str | None, as_json: bool, lang: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of a table.")
 @lang_option
 def ledger(*, office: str, site_id: str, day: str, points: bool, point: str, as_json: bool, lang: str) -> None:
-    """Seconds known, in gaps by cause, awaited, and unexplained (which must be 0)."""
+    """Seconds known, in gaps by cause, awaited, and unexplained (which must be 0).
+
+    A day stands `complete`, `running` (not over, all told so far), `telling` (the line is down or the site is behind:
+    it has told up to `told_to`), `unexplained`, or `nothing`.
+    """
     figures = ("known_s", "gap_s", "causes", "awaited_s", "unexplained_s")
     if not site_id:
-        columns: tuple[str, ...] = ("site", "day", "span_s", *figures, "records_dropped")
+        columns: tuple[str, ...] = ("site", "day", "state", "told_to", "span_s", *figures, "records_dropped")
     elif points or point:
-        columns = ("point", "records", "span_s", *figures)
+        columns = ("point", "records", "state", "span_s", *figures)
     elif day:
-        columns = ("scan_group", "from", "to", "span_s", *figures)
+        columns = ("scan_group", "from", "to", "state", "span_s", *figures)
     else:
         columns = ("scan_group", "from", "to", "known_s", "gap_s", "causes", "unexplained_s")
     args = {"site": site_id, "day": day, "points": points, "point": point}

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from sitekeeper.model.clock import Micros
+from sitekeeper.model.clock import Micros, Moment
 from sitekeeper.model.command import Role
 from sitekeeper.model.errors import FormatError
 
@@ -43,6 +43,11 @@ class AuditRow(msgspec.Struct, frozen=True):
 WRITE: Final = "write"
 """The operation of a row about a command."""
 
+FOLD: Final = "audit.fold"
+"""The operation of a row that says that the oldest rows were folded away: `target` is the last of them, `value` its
+hash, and `reason` is `unheld` where the office has not confirmed them."""
+_FOLD: Final = FOLD.encode()
+
 _decoder = msgspec.json.Decoder(AuditRow)
 
 
@@ -62,6 +67,26 @@ def decode(record: bytes) -> AuditRow:
     except msgspec.DecodeError as error:
         msg = f"not an audit row: {error}"
         raise FormatError(msg) from error
+
+
+def fold(now: Moment, upto: int, hash_: bytes, *, held: bool) -> bytes:
+    """Return the row that says that the rows up to `upto`, which has this hash, are folded away."""
+    row = AuditRow(
+        now.wall, now.trusted, "sitekeeper", "linkage", "site", FOLD, str(upto), DONE, value=hash_.hex(),
+        reason="" if held else "unheld",
+    )  # fmt: skip
+    return encode(row)
+
+
+def is_fold(record: bytes, upto: int, hash_: bytes) -> bool:
+    """Tell whether a record is the row that says that the rows up to `upto` are folded away."""
+    if _FOLD not in record:  # before it is decoded: there may be a million rows
+        return False
+    try:
+        row = decode(record)
+    except FormatError:
+        return False
+    return (row.operation, row.target, row.value) == (FOLD, str(upto), hash_.hex())
 
 
 def outcomes(records: Iterable[bytes]) -> dict[str, str]:

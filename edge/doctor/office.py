@@ -17,12 +17,12 @@ REJOIN: Final = "sk join CODE"
 
 
 def check(status: Facts, sync: Facts) -> list[Finding]:
-    """Judge the connection (OFF01) and the receipts (OFF02)."""
+    """Judge the connection (OFF01), the receipts (OFF02), and whether we are alone with our name (OFF03)."""
     uplink, uptime = sync["uplink"], status["uptime_s"]
     if uplink["state"] == "none":
         return [Finding(id="OFF01", state="ok", said="office-none")]
     unsent = sum(stream["blocks"] for stream in sync["unsent"].values())
-    return [_connection(uplink, uptime), _receipts(uplink, unsent, uptime)]
+    return [_connection(uplink, uptime), _receipts(uplink, unsent, uptime), _alone(uplink, status.get("boot", ""))]
 
 
 def _connection(uplink: Facts, uptime: int) -> Finding:
@@ -43,6 +43,13 @@ def _connection(uplink: Facts, uptime: int) -> Finding:
     if uplink.get("ended_by_broker", "").endswith("taken-over"):
         said = "office-taken-over"
     return Finding(id="OFF01", state="fail", said=said, fields=fields, next=NEXT)
+
+
+def _alone(uplink: Facts, boot: str) -> Finding:
+    age = uplink.get("taken_over_age_s")
+    if not health.twins(None if age is None else int(age * SECOND)):
+        return Finding(id="OFF03", state="ok", said="office-alone")
+    return Finding(id="OFF03", state="fail", said="office-twin", fields={"age": age, "boot": boot}, next=NEXT)
 
 
 def unreceived(uplink: Facts, unsent: int, uptime: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.commands.audit import decode
-from edge.commands.audit_check import examine
+from edge.commands.audit_check import examine_file
 from edge.operations.gateway import Gateway, Item, rfc3339
 from edge.outbox.reader import Reader
 from edge.socket_api import Operation
@@ -50,10 +50,10 @@ def verify(path: Path, heads: Mapping[int, str]) -> Item:
         StorageError: the file cannot be read.
     """
     with Reader(path) as reader:
-        meta, found = reader.meta(), examine(reader.audit(), heads)
+        meta, found = reader.meta(), examine_file(reader, heads)
     return {
-        "site": meta.get("site", ""), "epoch": meta.get("epoch", ""), "rows": found.rows, "head": found.head,
-        "compared": len(heads), "stands": not found.findings,
+        "site": meta.get("site", ""), "epoch": meta.get("epoch", ""), "rows": found.rows, "folded": found.folded,
+        "head": found.head, "compared": sum(n >= found.folded for n in heads), "stands": not found.findings,
         "findings": [asdict(finding) for finding in found.findings],
     }  # fmt: skip
 

@@ -43,6 +43,7 @@ class Gateway:
     door: AlarmDoor
     commander: Commander
     watches: Watches
+    audit: Callable[[], Item]
     clock: Clock
     boot: str
     started: Micros

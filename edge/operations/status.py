@@ -5,6 +5,7 @@ from functools import partial
 
 from edge import health
 from edge.operations.gateway import Gateway, Item, rfc3339
+from edge.outbox.quarantine import kept
 from edge.socket_api import Operation
 from edge.trust import keeping
 from sitekeeper import __version__
@@ -54,7 +55,10 @@ async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator
             "alarms_volatile": facts.volatile,
             "no_room": str(gateway.outbox.short or ""),
             "hours": gateway.outbox.hours(),
+            "dropped": _dropped(gateway),
+            "quarantines": kept(gateway.outbox_path),
         },
+        "audit": gateway.audit(),
         "office": uplink,
         "commands": commands,
         "events_missing": {name: len(ranges) for name, ranges in gateway.pipeline.occurrences.missing().items()},
@@ -65,13 +69,21 @@ async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator
 def _commands(report: Item) -> list[Problem]:
     """Return a problem for each point that is not as somebody claims it: a door that a fire alarm did not free."""
     return [
-        Problem(
+        health.problem(
             "command",
-            f"{p['point']} for {p['by'] or 'nobody'}: {p['outcome']} ({p['reason']})",
+            "command",
             f"sk point read {p['point']}",
+            **{name: p[name] or "-" for name in ("point", "by", "outcome", "reason")},
         )
         for p in report["unsettled"]
     ]
+
+
+def _dropped(gateway: Gateway) -> Item:
+    """Return what was dropped for want of space, as far as is known, and since when nothing was."""
+    blocks, records, last = gateway.outbox.losses()
+    age = round((gateway.clock.wall() - last) / SECOND, 1) if blocks else None
+    return {"blocks": blocks, "records": records, "last": rfc3339(last) if blocks else "", "age_s": age}
 
 
 async def _outbox(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
@@ -125,7 +137,7 @@ def _oldest_age(gateway: Gateway, stream: Stream) -> float | None:
 
 def _facts(gateway: Gateway) -> health.Facts:
     uplink, problem = gateway.uplink(), gateway.outbox.problem
-    age = uplink["receipt_age_s"]
+    age, taken_over, audit = uplink["receipt_age_s"], uplink.get("taken_over_age_s"), gateway.audit()
     samples = {device: gateway.online(device) for device in gateway.site.devices}
     return health.Facts(
         clock_trusted=gateway.clock.trusted(),
@@ -139,4 +151,9 @@ def _facts(gateway: Gateway) -> health.Facts:
         silent_devices=tuple(device for device, s in samples.items() if s is not None and s.value is not True),
         unacked=sum(record.state in UNACKED for record in gateway.pipeline.book.records()),
         uptime=gateway.clock.monotonic() - gateway.started,
+        taken_over=None if taken_over is None else int(taken_over * SECOND),
+        boot=gateway.boot,
+        audit_stands=audit["stands"],
+        audit_kept=audit["kept"],
+        audit_most=audit["most"],
     )

@@ -22,9 +22,11 @@ Invariants
         name (a hard link) are refused with the remedy and left as they are. Anything else that cannot be used is
         damage: it is moved aside, never deleted, and what can be read is carried over. There is no crash loop.
     O9  No value is believed for having been read: rows carry digests, catalogues their hash, audit rows their chain.
+    O10 The audit is bounded and stops nothing: `fold_audit` deletes its oldest rows in the transaction that writes the
+        row which says so; what is left stands on the anchor in `meta`.
 
 Schema (version 2; changes only ever add; `meta.min_reader` names the oldest version that may still use the file)
-    meta(key, value)             epoch, site, clean, min_reader, version, as_of, instance, salvage, copy
+    meta(key, value)             epoch, site, clean, min_reader, version, as_of, instance, salvage, copy, audit_anchor
     blocks_<stream>              sequence, count, t0, t1 (wall), payload: one table for each of alarms, events, samples
     blocks                       view over the three, with the column `released`
     released(stream, first, last)  receipts as merged ranges: a receipt rewrites one small page, never a payload
@@ -84,7 +86,8 @@ Damage (looked for at every start: schema, quick_check, digests; blocks only in 
     last run (`<file>.damaged`); a backup; a file that this gateway did not write last (`<file>.lock` keeps its mark, so
     a copy put in its place by hand is noticed; a whole folder that was put back is not: the office then sees sequences
     that it has with other bytes, GW11).
-    The file, its log and index go to `<file>.quarantine-<time>/`. Read from there, row by row and, where trees do not
+    The file, its log and index go to `<file>.quarantine-<time>/`, which keeps a word about it for people
+    (`SAVED`). Read from there, row by row and, where trees do not
     lead any more, page by page: unsent blocks into `salvaged`, then history for 5 s, catalogues, receipts, times, audit
     (a broken chain is linked anew), drops. Alarms and rule state: both if both are whole ("kept"); else alarms are made
     of what blocks tell, rules begin anew and raise what is true ("check_site").
@@ -93,8 +96,8 @@ Damage (looked for at every start: schema, quick_check, digests; blocks only in 
 Durable when: alarms and events at once, that is one fsync after `append`; samples at most 250 ms and one fsync after.
 
 Modules: outbox (the face), writer (thread and order), pending, store (the connection), schema, tables, rows (digests),
-retention, space (reserve), drops, pace (forecast), damage, remains, carve, salvage, copies (backup), reader, records,
-ranges.
+receipts, trail (the audit), retention, space (reserve), drops, pace (forecast), damage, quarantine, remains, carve,
+salvage, copies (backup), reader, records, ranges.
 """
 
 from edge.outbox.drops import Note

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from edge.outbox import rows, salvage, schema
+from edge.outbox import quarantine, rows, schema
 from sitekeeper import files
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.errors import StorageError
@@ -67,7 +67,7 @@ def restore(backup_file: Path, path: Path, wall: Micros) -> Path | None:
     check(backup_file)
     lock = schema.lock(path)
     try:
-        moved = salvage.set_aside(path, wall) if path.exists() else None
+        moved = quarantine.set_aside(path, wall) if path.exists() else None
         backup(backup_file, path)
     finally:
         schema.unlock(lock)

@@ -92,6 +92,11 @@ class Drops:
             found = ranges.add(found, each.first, each.last)
         return found
 
+    def sum(self) -> tuple[int, int, Micros]:
+        """Return blocks, records and the wall time of the last record of all that is remembered; else zeros."""
+        every = (*self.told, *self.untold)
+        return sum(e.blocks for e in every), sum(e.records for e in every), max((e.t1 for e in every), default=0)
+
     def with_blocks(self, lost: Iterable[Lost], catalogue: Callable[[str], Catalogue | None]) -> "Drops":
         """Return this with blocks that go now. One that cannot be read leaves its range only."""
         untold, times, states = list(self.untold), dict(self.times), dict(self.states)

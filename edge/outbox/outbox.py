@@ -9,13 +9,14 @@ from typing import Final, Self
 
 import msgspec
 
-from edge.outbox import damage, salvage, schema, space, tables
+from edge.outbox import damage, quarantine, salvage, schema, space, tables
 from edge.outbox.drops import Note
 from edge.outbox.pace import Depth, Usage, depth
 from edge.outbox.pending import Job
 from edge.outbox.ranges import Ranges, contains
 from edge.outbox.records import AsOf, Damaged, Limits, Sealed, StartState, Unsent
 from edge.outbox.store import Store
+from edge.outbox.trail import Anchor
 from edge.outbox.writer import Committed, Writer
 from sitekeeper import catalogue
 from sitekeeper.block import Stream
@@ -106,6 +107,10 @@ class Outbox:
         """Why samples have no room at present; None while they have. Alarms and events go on in the reserve."""
         return self._writer.short
 
+    def losses(self) -> tuple[int, int, Micros]:
+        """Return blocks and records that were dropped for want of space, as far as known, and the last one's time."""
+        return self._store.drops.sum()
+
     @property
     def dead(self) -> bool:
         """Tell whether nothing will become durable any more in this process."""
@@ -182,6 +187,27 @@ class Outbox:
             return None
         note = self._store.untold()
         return note if note.dropped or note.gaps or note.salvage else None
+
+    def fold_audit(self, upto: int, record: Callable[[bytes], bytes]) -> Future[None] | None:
+        """Fold the audit up to row `upto`: those rows are deleted; None if there is no such row (any more).
+
+        Args:
+            record: makes, of the hash of the last row that goes, the row that says so; stored in the same transaction.
+
+        Raises:
+            StorageError: as `append`, or the file cannot be read.
+        """
+        with schema.errors(self._store.path, "cannot read"):
+            row = self._reader.execute("SELECT hash FROM audit WHERE n = ?", (upto,)).fetchone()
+        if row is None:
+            return None
+        return self._writer.submit(Job(audit=(record(row[0]),), fold=Anchor(upto, row[0]), urgent=True))
+
+    @property
+    def audit_kept(self) -> tuple[int, int]:
+        """Return the numbers of the last row of the audit that was folded, and of the last one."""
+        found = self._store.trail
+        return found.anchor.n, found.last
 
     def put_catalogue(self, payload: bytes) -> Future[None]:
         """Store a catalogue under its hash; appends made after it become durable after it.
@@ -323,7 +349,7 @@ def _open_or_save(
         StorageError: the file is not ours to touch, or the disk refused.
     """
     instances = damage.Instances(lock)
-    if (folder := salvage.unfinished(path)) is not None:
+    if (folder := quarantine.unfinished(path)) is not None:
         salvage.rebuild(path, folder, site, make_epoch, own)
     else:
         try:
@@ -336,7 +362,7 @@ def _open_or_save(
             return store
         except Damaged as error:
             salvage.refuse_foreign(path, site)
-            folder = salvage.quarantine(path, str(error), clock.wall())
+            folder = quarantine.quarantine(path, str(error), clock.wall())
         salvage.rebuild(path, folder, site, make_epoch, own)
     instances.forget()
     return Store(path, site, make_epoch, instances=instances)

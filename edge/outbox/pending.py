@@ -8,6 +8,7 @@ from typing import Final
 
 from edge.outbox.drops import Note
 from edge.outbox.records import AsOf, Limits, Sealed
+from edge.outbox.trail import Anchor
 from sitekeeper.block import Stream
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.errors import StorageError
@@ -29,6 +30,7 @@ class Job:
     as_of: AsOf | None = None
     until: tuple[tuple[str, Micros], ...] = ()
     audit: tuple[bytes, ...] = ()
+    fold: Anchor | None = None
     release: tuple[tuple[Stream, int, int], ...] = ()
     release_salvaged: tuple[tuple[str, Stream, int, int], ...] = ()
     told: Note | None = None

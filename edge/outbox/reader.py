@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from edge.outbox import schema
+from edge.outbox import schema, trail
 from sitekeeper import catalogue
 from sitekeeper.block import STREAMS, Block, Stream, decode
 from sitekeeper.model.alarm import Transition
@@ -157,6 +157,15 @@ class Reader:
             in_use = schema.in_use(self._connection)
         log = self._path.with_name(self._path.name + "-wal")
         return Sizes(self._path.stat().st_size, in_use, log.stat().st_size if log.exists() else 0)
+
+    def anchor(self) -> tuple[int, bytes]:
+        """Return number and hash of the last audit row that was folded: what the first one in the file stands on.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        with schema.errors(self._path, "cannot read"):
+            return trail.anchor_of(schema.meta(self._connection))
 
     def audit(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Yield the audit rows: number, record, hash; for people and for `sitekeeper.chain.verify`.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from edge.outbox import rows, schema
+from edge.outbox import rows, schema, trail
 from edge.outbox.carve import Pages
 from sitekeeper import catalogue, chain
 from sitekeeper.block import Stream, decode
@@ -101,7 +101,9 @@ class Remains:
     def audit(self) -> list[bytes]:
         """Return the audit's records, in order: as long as the chain holds, and then what else can be read."""
         found: dict[int, bytes] = {}
-        hashes: dict[int, bytes] = {}
+        hashes = dict([trail.BEGINNING])
+        with contextlib.suppress(ValueError):
+            hashes = dict([trail.anchor_of(self.meta)])
         for connection in self._connections[:1]:
             for order in ("n", "n DESC"):
                 for row in yield_all(connection, f"SELECT n, record, hash FROM audit ORDER BY {order}").rows:  # noqa: S608
@@ -111,7 +113,7 @@ class Remains:
             found[n]
             for n in sorted(found)
             if isinstance(found[n], bytes)
-            and len(before := hashes.get(n - 1, chain.GENESIS if n == 1 else b"")) == len(chain.GENESIS)
+            and len(before := hashes.get(n - 1, b"")) == len(chain.GENESIS)
             and chain.link(before, found[n]) == hashes[n]
         ]
 

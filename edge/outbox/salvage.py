@@ -4,11 +4,9 @@ Every step can be cut short by a kill: the folder of the quarantine holds `UNFIN
 and the next start goes on from there. The new file is made beside its place and renamed into it.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +14,9 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from edge.outbox import damage, drops, ranges, rows, schema
+from edge.outbox import drops, ranges, rows, schema
 from edge.outbox.drops import Drops
+from edge.outbox.quarantine import BESIDE, UNFINISHED, leave_word, sync, word_of
 from edge.outbox.remains import BlockRow, Remains
 from edge.outbox.store import SALVAGE, Store
 from sitekeeper import chain
@@ -25,17 +24,14 @@ from sitekeeper.block import STREAMS, Block, Gap, GapCause, Stream, decode, peek
 from sitekeeper.catalogue import Catalogue, catalogue_hash
 from sitekeeper.catalogue import decode as decode_catalogue
 from sitekeeper.model.alarm import AlarmRecord, fold
-from sitekeeper.model.clock import MS, SECOND, Micros
+from sitekeeper.model.clock import MS, Micros
 from sitekeeper.model.errors import FormatError, StorageError
 
 log = structlog.get_logger()
 
-UNFINISHED: Final = "UNFINISHED"
-
 HISTORY_S: Final = 5.0
 """Seconds after which no more history is carried over, and none is looked for; it stays in the quarantine."""
 
-_BESIDE: Final = ("", "-wal", "-shm", ".damaged")
 _LISTED: Final = 100
 """Lost ranges that one event lists by their numbers; more take more events."""
 
@@ -48,35 +44,6 @@ _APART: Final = 8
 
 _UNVOUCHED: Final = 100 * MS
 """A block may hold changes so long after the end of its vouches, which lie on the recorder's grid."""
-
-
-def quarantine(path: Path, why: str, wall: Micros) -> Path:
-    """Move the file aside, with its log; return the folder. The file itself is not touched.
-
-    Raises:
-        StorageError: the disk refused.
-    """
-    stamp = datetime.fromtimestamp(wall / SECOND, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    folder = path.with_name(f"{path.name}.quarantine-{stamp}")
-    try:
-        folder.mkdir(mode=0o750)
-        (folder / UNFINISHED).write_text(why, encoding="utf-8")
-        _move(path, folder)
-    except OSError as error:
-        msg = f"{folder}: cannot move the damaged outbox aside: {error.strerror}"
-        raise StorageError(msg) from error
-    return folder
-
-
-def set_aside(path: Path, wall: Micros) -> Path:
-    """Move a file aside that a person replaces; nothing is to be saved from it by itself.
-
-    Raises:
-        StorageError: the disk refused.
-    """
-    folder = quarantine(path, "replaced by a backup", wall)
-    (folder / UNFINISHED).unlink(missing_ok=True)
-    return folder
 
 
 def refuse_foreign(path: Path, site: str) -> None:
@@ -93,26 +60,6 @@ def refuse_foreign(path: Path, site: str) -> None:
         raise StorageError(msg)
 
 
-def unfinished(path: Path) -> Path | None:
-    """Return the quarantine that a kill interrupted, with the file moved into it; None if there is none.
-
-    Raises:
-        StorageError: the disk refused.
-    """
-    for folder in sorted(path.parent.glob(f"{path.name}.quarantine-*")):
-        if (folder / UNFINISHED).exists():
-            try:
-                if path.exists() and (folder / path.name).exists():
-                    (folder / UNFINISHED).unlink()  # the new file was in place already
-                    continue
-                _move(path, folder)
-            except OSError as error:
-                msg = f"{folder}: cannot move the damaged outbox aside: {error.strerror}"
-                raise StorageError(msg) from error
-            return folder
-    return None
-
-
 def rebuild(
     path: Path, folder: Path, site: str, make_epoch: Callable[[], str] | None, own: bytes | None = None
 ) -> None:
@@ -124,24 +71,26 @@ def rebuild(
     fresh = path.with_name(path.name + ".new")
     began = time.monotonic()
     try:
-        for end in _BESIDE:
+        for end in BESIDE:
             fresh.with_name(fresh.name + end).unlink(missing_ok=True)
         why = (folder / UNFINISHED).read_text(encoding="utf-8", errors="replace")
         store = Store(fresh, site, make_epoch)
         remains = Remains(folder / path.name, schema.PAGE, began + HISTORY_S)
         try:
-            summary = _Salvage(remains, store, site, own).carry(why)
+            word = word_of(_Salvage(remains, store, site, own).carry(why))
         finally:
             remains.close()
             store.close(clean=True)
         fresh.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
+        leave_word(folder, word)
         (folder / UNFINISHED).unlink()
     except OSError as error:
         msg = f"{path}: cannot save the outbox from {folder}: {error.strerror}"
         raise StorageError(msg) from error
+    facts = {"old_epoch": word.epoch, "alarms": word.alarms, "lost": word.lost, "saved": word.saved}
     seconds = round(time.monotonic() - began, 1)
-    log.error("outbox was damaged and has been saved", why=why, quarantine=str(folder), seconds=seconds, **summary)
+    log.error("outbox was damaged and has been saved", why=why, quarantine=str(folder), seconds=seconds, **facts)
 
 
 @dataclass
@@ -163,8 +112,8 @@ class _Salvage:
     epoch: str = ""
     catalogues: dict[str, Catalogue | None] = field(default_factory=dict)
 
-    def carry(self, why: str) -> Mapping[str, object]:
-        """Carry everything over, and leave the events that tell of it; return what is to be logged."""
+    def carry(self, why: str) -> list[dict[str, Any]]:
+        """Carry everything over; leave the events that tell of it, and return them."""
         remains, store = self.remains, self.store
         known = remains.catalogues()
         if self.own is not None:
@@ -188,8 +137,7 @@ class _Salvage:
         untold = self._drops(streams["samples"], until)
         store.put_drops(untold)
         store.put("meta", [(SALVAGE, msgspec.json.encode(events).decode())])
-        lost = {f"lost_{name}": ranges.size(each.lost) for name, each in streams.items()}
-        return {"old_epoch": self.epoch, "alarms": alarms, **lost}
+        return events
 
     def _place(self, streams: Mapping[Stream, _Stream]) -> None:
         """Find out, for each stream, what the office has and what nobody has any more."""
@@ -365,23 +313,3 @@ def _runs(found: Iterable[int]) -> Iterator[tuple[int, int]]:
         last = number
     if first is not None and last is not None:
         yield first, last
-
-
-def _move(path: Path, folder: Path) -> None:
-    if (kept := damage.kept_log(path)).exists():  # what it was before SQLite read it
-        kept.replace(path.with_name(path.name + "-wal"))
-        path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    for end in _BESIDE:
-        source = path.with_name(path.name + end)
-        if source.exists() and not (folder / source.name).exists():
-            source.rename(folder / source.name)
-    _sync(folder)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -39,6 +39,10 @@ REMEDY: Final = "Install the version that wrote it, or let `outbox: path` of sit
 LOG_PAGES: Final = 4096
 """Pages in the log at which the writer moves them into the file."""
 
+CACHE: Final = 512
+"""KiB of pages that the writer keeps in memory. It fills while the file grows, for an hour of outage if it were 4 MiB;
+what is appended is not read again, so little is enough. A larger transaction goes to the log in parts."""
+
 BUSY_S: Final = 5.0
 """How long another program's lock is waited for."""
 
@@ -119,7 +123,7 @@ def connect_writer(path: Path, *, create: bool = True) -> sqlite3.Connection:
         try:
             _set(connection, "trusted_schema=OFF", "mmap_size=0", "cell_size_check=ON")
             _recognise(connection, path)
-            _set(connection, f"page_size={PAGE}", "journal_mode=WAL", "synchronous=FULL", "cache_size=-4096")
+            _set(connection, f"page_size={PAGE}", "journal_mode=WAL", "synchronous=FULL", f"cache_size=-{CACHE}")
             _set(connection, f"wal_autocheckpoint={LOG_PAGES}", f"journal_size_limit={4 * PAGE * LOG_PAGES}")
         except BaseException:
             connection.close()

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from edge.outbox import damage, drops, ranges, retention, rows, schema
+from edge.outbox import damage, drops, ranges, receipts, retention, rows, schema, trail
 from edge.outbox.drops import Drops, Lost, Note
 from edge.outbox.pending import Job
 from edge.outbox.records import AsOf, Damaged, StartState, Unsent
-from sitekeeper import catalogue, chain
+from edge.outbox.trail import Trail
+from sitekeeper import catalogue
 from sitekeeper.block import STREAMS, Stream
 from sitekeeper.model.alarm import AlarmRecord
 from sitekeeper.model.clock import Micros
@@ -47,7 +48,9 @@ class Store:
         self.path = path
         self._catalogues: dict[str, catalogue.Catalogue | None] = {}
         self.salvage: tuple[dict[str, Any], ...] = ()
-        self.salvaged: dict[tuple[str, Stream], ranges.Ranges] = {}
+        self.salvaged: receipts.Salvaged = {}
+        self.released: receipts.Released = {}
+        self.trail = Trail()
         log = damage.Log(path)
         log.keep()
         self._connection = schema.connect_writer(path)
@@ -130,7 +133,8 @@ class Store:
         blocks = [block for job in jobs for block in job.blocks]
         lost = [Lost(b.sequence, b.count, b.t0, b.t1, b.payload) for b in blocks if strip and b.stream == "samples"]
         with self._transaction():
-            released, audit = self._with_receipts(jobs), self._linked(jobs)
+            released = receipts.with_jobs(self.released, jobs, self.last)
+            audit = self.trail.linked(record for job in jobs for record in job.audit)
             after = self._dropped(lost, [job.told for job in jobs if job.told is not None])
             for stream in STREAMS:
                 if not (strip and stream == "samples"):
@@ -138,21 +142,21 @@ class Store:
                     new = [(b.sequence, b.count, b.t0, b.t1, b.payload) for b in blocks if b.stream == stream]
                     self._many(rows.insert_new(table), rows.signed(table, new))
             self._write_state(jobs)
-            self._write_receipts(released)
+            receipts.write(self._connection, self.released, released)
             self._write_drops(after)
             if any(job.told is not None and job.told.salvage for job in jobs):
                 self._many(rows.delete("meta"), [(SALVAGE,)])
-            salvaged = self._release_salvaged(jobs)
+            salvaged = receipts.release_salvaged(self._connection, self.salvaged, jobs)
             self._many(rows.PLAIN["audit"], audit)
+            anchor = trail.fold(self._connection, max((job.fold for job in jobs if job.fold), default=None))
             self._many(rows.PLAIN["catalogues"], [j.catalogue for j in jobs if j.catalogue])
         for block in blocks:
             self.last[block.stream] = block.sequence
         self.released, self.drops, self.salvaged = released, after, salvaged
         if any(job.told is not None and job.told.salvage for job in jobs):
             self.salvage = ()
+        self.trail = self.trail.followed(audit, anchor)
         self._renew()
-        if audit:
-            self._audited, self._head = audit[-1][0], audit[-1][2]
 
     def recover(self, jobs: Sequence[Job]) -> bool:
         """After a failure: open the file anew, make what it holds durable, and tell whether `jobs` are in it.
@@ -162,7 +166,7 @@ class Store:
         Raises:
             StorageError: the file cannot be opened yet.
         """
-        audited = self._audited
+        audited = self.trail.last
         self._connection.close()
         self._connection = schema.connect_writer(self.path, create=False)
         with schema.errors(self.path, "cannot read after a failed commit"):
@@ -178,7 +182,7 @@ class Store:
         block = next((block for job in jobs for block in job.blocks), None)
         if block is not None:
             return self.last[block.stream] >= block.sequence
-        return any(job.audit for job in jobs) and self._audited > audited
+        return any(job.audit for job in jobs) and self.trail.last > audited
 
     def purge(self, wall: Micros | None, history: Micros, excess: int, *, unsent: bool) -> bool:
         """Delete history that is too old, and `excess` bytes of the oldest; tell whether there is more to do at once.
@@ -282,37 +286,6 @@ class Store:
     def _put(self, table: str, values: Mapping[str, object]) -> None:
         self._many(rows.insert(table), rows.signed(table, values.items()))
 
-    def _with_receipts(self, jobs: Sequence[Job]) -> dict[Stream, ranges.Ranges]:
-        """Return the receipts with those of `jobs`; never for a sequence that is not durable yet."""
-        released = dict(self.released)
-        for stream, first, last in (entry for job in jobs for entry in job.release):
-            released[stream] = ranges.add(released[stream], max(first, 1), min(last, self.last[stream]))
-        return released
-
-    def _write_receipts(self, released: Mapping[Stream, ranges.Ranges]) -> None:
-        for stream in STREAMS:
-            gone = [(stream, first) for first, _ in set(self.released[stream]) - set(released[stream])]
-            new = [(stream, first, last) for first, last in set(released[stream]) - set(self.released[stream])]
-            self._many("DELETE FROM released WHERE stream = ? AND first = ?", gone)
-            self._many(rows.insert("released"), rows.signed("released", new))
-
-    def _release_salvaged(self, jobs: Sequence[Job]) -> dict[tuple[str, Stream], ranges.Ranges]:
-        """Note receipts for blocks of earlier epochs, and return which still wait for theirs."""
-        left = dict(self.salvaged)
-        for epoch, stream, first, last in (entry for job in jobs for entry in job.release_salvaged):
-            key = (epoch, stream)
-            found = self._connection.execute(
-                "SELECT rowid, epoch, stream, sequence, count, t0, t1, 1, payload FROM salvaged"
-                " WHERE epoch = ? AND stream = ? AND sequence BETWEEN ? AND ? AND NOT released",
-                (epoch, stream, first, last),
-            ).fetchall()
-            signs = [(rows.digest("salvaged", row[1:]), row[0]) for row in found]
-            self._many("UPDATE salvaged SET released = 1, digest = ? WHERE rowid = ?", signs)
-            left[key] = ranges.remove(left.get(key, ()), first, last)
-            if not left[key]:
-                del left[key]
-        return left
-
     def _dropped(self, lost: Sequence[Lost], told: Sequence[Note]) -> Drops:
         after = self.drops.with_blocks(lost, self._catalogue) if lost else self.drops
         for note in told:
@@ -338,15 +311,6 @@ class Store:
                 self._catalogues[hashed] = None
         return self._catalogues[hashed]
 
-    def _linked(self, jobs: Sequence[Job]) -> list[tuple[int, bytes, bytes]]:
-        """Return the audit rows of `jobs`, chained to the last one in the file."""
-        rows: list[tuple[int, bytes, bytes]] = []
-        head = self._head
-        for n, record in enumerate((record for job in jobs for record in job.audit), start=self._audited + 1):
-            head = chain.link(head, record)
-            rows.append((n, record, head))
-        return rows
-
     def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
             self._connection.executemany(statement, rows)
@@ -364,7 +328,7 @@ class Store:
             Damaged: a row of it is not what was written.
         """
         query = self._connection.execute
-        released: dict[Stream, ranges.Ranges] = dict.fromkeys(STREAMS, ())
+        released: receipts.Released = dict.fromkeys(STREAMS, ())
         for stream, first, last in self._rows("released"):
             released[stream] = ranges.add(released[stream], first, last)
         self.released = released
@@ -384,13 +348,8 @@ class Store:
             stream: query(_LAST[stream].replace("max", "min")).fetchone()[0] or self.last[stream] + 1
             for stream in STREAMS
         }
-        self.salvaged = {}
-        for epoch, stream, sequence in query("SELECT epoch, stream, sequence FROM salvaged WHERE NOT released"):
-            key = (epoch, stream)
-            self.salvaged[key] = ranges.add(self.salvaged.get(key, ()), sequence, sequence)
-        row = query("SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1").fetchone()
-        self._audited = int(row[0]) if row else 0
-        self._head = bytes(row[1]) if row else chain.GENESIS
+        self.salvaged = receipts.salvaged(self._connection)
+        self.trail = trail.load(self._connection, self._meta())
 
     def _renew(self) -> None:
         """Take what follows from receipts and drops: what there is no need to send."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 
+from edge import health
 from edge.alarms import AlarmBook
 from edge.own import DEVICE, Watch
 from edge.settings.values import Site
@@ -86,6 +87,7 @@ def facts(keeper: "Keeper | None", clock: Clock) -> dict[str, Any]:
     certificate = {
         "stage": standing.stage(clock.wall()),
         "ends": standing.life.ends,
+        "left_s": (standing.life.ends - clock.wall()) // SECOND,
         "renewed": standing.renewed,
         "problem": standing.problem,
     }
@@ -98,4 +100,4 @@ def problems(office: Mapping[str, Any]) -> list[Problem]:
     if certificate is None or certificate["stage"] == "good" or not certificate["problem"]:
         return []
     ends = datetime.fromtimestamp(certificate["ends"] / SECOND, UTC).isoformat(timespec="seconds")
-    return [Problem("certificate", f"not renewed, ends {ends}: {certificate['problem']}", "sk sync status")]
+    return [health.problem("certificate", "certificate", "sk sync status", ends=ends, why=certificate["problem"])]

@@ -9,7 +9,9 @@ from cloud_sync.store.base import Push
 from cloud_sync.store.history import EventRow, Step
 from cloud_sync.store.quarantine import QuarantineRow
 from cloud_sync.store.reader import LedgerRow
+from office.console.fleet import SiteDay
 from office.facts import AlarmFacts, SiteFacts, ValueFacts
+from office.ledger import sums
 from office.trend import Trend
 from sitekeeper.catalogue import CatalogueDevice
 from sitekeeper.model.clock import SECOND, Micros
@@ -51,7 +53,12 @@ def site(facts: SiteFacts) -> Item:
         "last_heard": rfc3339(row.last_seen) if row.last_seen else None,
         "version": row.version,
         "clock_trusted": row.clock_trusted,
+        "revoked": rfc3339(facts.revoked),
+        "unknown_since": rfc3339(facts.unknown),
         "unsent": row.unsent,
+        "buffer_hours": None if facts.room is None else facts.room.hours,
+        "buffer_told": None if facts.room is None else rfc3339(facts.room.told),
+        "buffer_full_at": None if facts.room is None else rfc3339(facts.room.full_at),
         "devices": len(facts.known.devices),
         "worst": facts.worst or None,
         "open": {priority: facts.open(priority) for priority in sorted({p for p, _ in facts.counts})},
@@ -173,6 +180,18 @@ def ledger(row: LedgerRow) -> Item:
         "gap_s": row.gap / SECOND,
         "unexplained_s": row.unexplained / SECOND,
         "causes": {cause: length / SECOND for cause, length in row.causes.items()},
+    }
+
+
+def site_day(row: SiteDay) -> Item:
+    """Return how a site's day stands."""
+    site, count = row.site.row.site, row.count
+    if count is None:
+        return {"site": site, "counted": None}
+    return sums(count.ledger, count.day, count.total, count.dropped) | {
+        "state": row.state,
+        "told_to": rfc3339(row.told),
+        "counted": rfc3339(count.at),
     }
 
 

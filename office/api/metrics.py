@@ -63,10 +63,12 @@ def _of_store(parts: Parts, reader: HistoryReader, only: Collection[str] | None)
     ]
     pushes = [({"channel": c, "state": state}, number) for (c, state), number in sorted(reader.push_counts().items())]
     live = [({"site": s.row.site}, s.live) for s in sites]
+    room = [({"site": s.row.site}, s.room.hours) for s in sites if s.room is not None]
     of_sites: list[Family] = [
         ("sitekeeper_site_live", "gauge", "1 if the site was heard of late.", live),
         ("sitekeeper_site_heard_seconds", "gauge", "Seconds since the site was heard.", heard),
         ("sitekeeper_site_unsent_blocks", "gauge", "Blocks that wait on the site, as it told last.", unsent),
+        ("sitekeeper_site_buffer_hours", "gauge", "Hours its buffer lasts without the office, as it told last.", room),
         ("sitekeeper_alarms_open", "gauge", "Alarms that are not normal.", open_ones),
     ]
     if only is not None:

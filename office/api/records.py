@@ -35,7 +35,8 @@ async def ledger(
     """Seconds known, in gaps by cause, awaited, and unexplained; days are those of the site's own time zone.
 
     `by=group`: per scan group, of a day, or without `day` of the whole record. `by=point`: per point, with the number
-    of its records, of a day; of `point` only, if it is given. `by=day`: the sums of the last days.
+    of its records, of a day; of `point` only, if it is given. `by=day`: the sums of the last days. Of a day `state` and
+    `told_to` say how it stands: see `/ledger/sites`.
     """
 
     def gather(reader: HistoryReader) -> list[Item]:
@@ -49,6 +50,19 @@ async def ledger(
         return days.by_point(account, point) if by == "point" else days.by_group(account)
 
     return await parts.trends.ask(gather)
+
+
+@router.get("/ledger/sites")
+async def ledger_of_sites(
+    parts: PartsNow, session: Who, day: Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY)] = None
+) -> list[Item]:
+    """Of every site that the caller may see the sums of one day, without `day` of its own today; the worst first.
+
+    `state` is `unexplained`, `telling` (told up to `told_to` only), `nothing`, `running` or `complete`. `counted` is
+    when the figures were made; null, and no figures, for a site that this answer left no time for: ask again.
+    """
+    rows = await parts.trends.ask(lambda reader: parts.fleet.of(*parts.sites(reader), day, session.sites))
+    return [items.site_day(row) for row in rows]
 
 
 @router.get("/quarantine")

@@ -16,6 +16,7 @@ from office.console.render import page
 from office.console.told import told
 from office.console.words import Words, is_answering, site_state
 from office.trend import Trend, read, window, worth_telling
+from office.writable import writable
 from sitekeeper.model.alarm import UNACKED
 from sitekeeper.model.clock import HOUR, MINUTE, Micros
 from sitekeeper.model.errors import Refused
@@ -94,6 +95,7 @@ async def one_device(request: Request, parts: PartsNow, lang: Lang, _session: Wh
             "values": values,
             "answers": is_answering(values),
             "words": brief(row.cls, values, w),
+            "commandable": not values.keys().isdisjoint(writable(row.cls, row.tags)),
             "events": happened(reader.events(site, device=device, limit=NEWEST), found.known, w),
             "newest": NEWEST,
             "alarms": facts.alarms(*parts.sites(reader), wanted),

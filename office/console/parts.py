@@ -10,9 +10,11 @@ from fastapi import Depends, Form, Header, Request
 
 from cloud_sync.store.history import HistoryReader
 from office.auth import RANK, Session, Sessions, Throttle, Users
+from office.console.fleet import FleetLedger
 from office.console.reading import ReadingThread
 from office.console.stream import Hub
 from office.facts import Catalogues
+from office.health import Health
 from office.operations import Operations
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.command import Actor
@@ -22,6 +24,18 @@ from sitekeeper.texts import LANGUAGES, Language
 COOKIE: Final = "sitekeeper_session"
 LANGUAGE_COOKIE: Final = "sitekeeper_language"
 NOTE_LIMIT: Final = 500
+STATUS: Final = {
+    "permission": 403,
+    "same-person": 403,
+    "not-a-person": 403,
+    "site-unreachable": 503,
+    "csrf": 403,
+    "login": 401,
+    "busy": 503,
+    "usage": 422,
+    "not-sure": 422,
+}
+"""Of refusals by reason; others are 409: not as things stand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +44,10 @@ class Parts:
 
     Attributes:
         pages: answers the small questions of pages. trends: answers the large ones, so that they hold up no page.
+        fleet: the ledger of all sites, counted anew as it gets old; only in the thread of `trends`.
         hashing: how many passwords may be hashed at once.
         broker: tells whether the office has its broker. ready: tells why the office is not ready; empty if it is.
+        health: tells how the office itself stands.
         hosts: the names, in small letters, by which browsers may call this office.
     """
 
@@ -42,10 +58,12 @@ class Parts:
     pages: ReadingThread
     trends: ReadingThread
     catalogues: Catalogues
+    fleet: FleetLedger
     operations: Operations
     clock: Clock
     broker: Callable[[], bool]
     ready: Callable[[], str]
+    health: Callable[[], Health]
     language: Language
     hashing: asyncio.Semaphore
     hosts: frozenset[str]

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +22,8 @@ FOLDER: Final = Path(__file__).parent
 PACKED: Final = 5
 """gzip level: 200 alarms become 7 kB in 3 ms."""
 YEAR_S: Final = 365 * 24 * 3600
+OFFICE_ZONE: Final = datetime.now().astimezone().tzinfo or UTC
+"""Of what is about the office itself; a browser then tells it in its own."""
 LANGUAGE_NAMES: Final = {"en": ("English", "EN"), "zh-Hant": ("繁體中文", "繁"), "zh-Hans": ("简体中文", "简")}
 """Each in itself: whole, and for narrow screens."""
 
@@ -37,7 +40,7 @@ async def page(request: Request, template: str, lang: Language, *, status: int =
     """Return a page, made in a thread. `values` are what its template names; the rest is the same for all pages."""
     parts = parts_of(request)
     session = getattr(request.state, "session", None)
-    now = parts.now
+    now, trouble = parts.now, None if session is None else parts.hub.trouble()
     common = {
         "w": Words(lang),
         "lang": lang,
@@ -48,7 +51,8 @@ async def page(request: Request, template: str, lang: Language, *, status: int =
         "here": _here(request, lang),
         "now": now,
         "now_ms": now // MS,
-        "broker": parts.broker(),
+        "trouble": trouble,
+        "trouble_at": "" if trouble is None else Words(lang).clock(trouble[1], OFFICE_ZONE, now),
         "shapes": SHAPES,
         "priorities": PRIORITIES,
     }

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,15 +12,17 @@ import uvicorn
 
 from cloud_sync.store.history import HistoryReader
 from office.auth import FIRST_USER, Sessions, Throttle, Users
+from office.console.fleet import FleetLedger
 from office.console.hurried import HurriedProtocol
 from office.console.parts import Parts
 from office.console.reading import ReadingThread
 from office.console.stream import Hub
 from office.console.web import application
 from office.facts import Catalogues
+from office.health import Health
 from office.operations import Operations
 from office.settings import ConsoleSettings
-from sitekeeper.model.clock import Clock
+from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.errors import Refused
 from sitekeeper.texts import Language
 
@@ -36,6 +38,9 @@ class Console:
     Args:
         reader: opens a reader of the store in the thread that calls. accounts: the file of the accounts.
         broker: tells whether the office has its broker. ready: why the office is not ready; empty if it is.
+        revoked: the sites that the office has revoked, with the wall time since when.
+        unknown: since when the office cannot know how its sites are (GW15).
+        health: how the office itself stands. away: why a database on another machine does not answer.
     """
 
     def __init__(
@@ -49,22 +54,28 @@ class Console:
         *,
         broker: Callable[[], bool],
         ready: Callable[[], str],
+        revoked: Callable[[], Mapping[str, Micros]] = dict,
+        health: Callable[[], Health],
+        unknown: Callable[[], Micros | None] = lambda: None,
+        away: Callable[[], str] = str,
     ) -> None:
         self._settings = settings
-        pages = ReadingThread(reader, "asyncio_console_pages")
+        pages = ReadingThread(reader, "asyncio_console_pages", away)
         users = Users(accounts)
         self.parts = Parts(
             users=users,
             sessions=Sessions(users),
             throttle=Throttle(),
-            hub=Hub(pages, clock, broker),
+            hub=Hub(pages, clock, broker, health),
             pages=pages,
-            trends=ReadingThread(reader, "asyncio_console_trends"),
-            catalogues=Catalogues(),
+            trends=ReadingThread(reader, "asyncio_console_trends", away),
+            catalogues=Catalogues(revoked, unknown),
+            fleet=FleetLedger(),
             operations=operations,
             clock=clock,
             broker=broker,
             ready=ready,
+            health=health,
             language=language,
             hashing=asyncio.Semaphore(2),  # each takes 16 MB and a core for 0.2 s
             hosts=frozenset(n.lower() for n in ("localhost", socket.gethostname(), settings.host, *settings.hosts)),

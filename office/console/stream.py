@@ -5,7 +5,9 @@ every client in ascending order, and a client that comes back with its `Last-Eve
 client's own queue is bounded; one that does not take its events is told to load the page anew.
 
 Events: `alarm` (id = transition id), `changed` (an acknowledgement is on its way, a push got its answer), `beat` (the
-office's time, whether it has its broker, the sites heard since the last one), `reload`.
+office's time, whether it has its broker and can read its store, since when not, the sites heard since the last one),
+`reload`. The store is asked for news every few seconds even when nothing wakes the pump: that is how it shows in time
+that it does not answer.
 """
 
 import asyncio
@@ -18,8 +20,9 @@ import structlog
 from cloud_sync.store.base import StoredTransition
 from cloud_sync.store.history import HistoryReader
 from office.console.reading import ReadingThread
+from office.health import Health
 from sitekeeper.model.alarm import split_key
-from sitekeeper.model.clock import MS, Clock
+from sitekeeper.model.clock import MS, SECOND, Clock, Micros
 from sitekeeper.model.errors import Refused, StorageError
 
 BEAT_S: Final = 1.5
@@ -31,6 +34,10 @@ REPLAY: Final = 1_000
 MAX_CLIENTS: Final = 500
 RETRY: Final = b"retry: 1000\n\n"
 RETRY_S: Final = 1.0
+LOOK_EVERY: Final = 2
+"""Beats between two looks whether the store answers."""
+ANSWER_WITHIN: Final[Micros] = 3 * SECOND
+"""A store that takes longer to say what is new is not answering."""
 
 _logger = structlog.get_logger()
 
@@ -62,16 +69,20 @@ class Client:
 class Hub:
     """All browsers that listen."""
 
-    def __init__(self, reading: ReadingThread, clock: Clock, broker: Callable[[], bool]) -> None:
+    def __init__(
+        self, reading: ReadingThread, clock: Clock, broker: Callable[[], bool], health: Callable[[], Health]
+    ) -> None:
         self._reading = reading
         self._clock = clock
-        self._broker = broker
+        self._broker, self._health = broker, health
         self._clients: set[Client] = set()
         self._heard: set[str] = set()  # sites, since the last beat
         self._wake = asyncio.Event()
         self._last = 0
         self._closed = False
         self._problem = ""
+        self._asked: Micros | None = None  # monotonic time at which the store was asked and has not answered
+        self._since: dict[str, Micros] = {}  # by trouble: wall time at which it began
 
     async def run(self) -> None:
         """Publish until cancelled.
@@ -149,6 +160,7 @@ class Hub:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._asked = self._clock.monotonic()
             try:
                 fresh = await self._reading.ask(self._newer)
             except (StorageError, Refused) as error:  # the beat says so, and the pages show it
@@ -157,6 +169,7 @@ class Hub:
                 await asyncio.sleep(RETRY_S)
                 continue
             self._failing("")
+            self._asked = None
             for one in fresh:
                 self._last = one.id
                 self._send(_alarm(one), one.site)
@@ -171,17 +184,36 @@ class Hub:
             _logger.warning("console cannot read the store", why=why)
         self._problem = why
 
+    def trouble(self) -> tuple[str, Micros] | None:
+        """Return why nothing shown is to be taken as new, `no-store` or `no-broker`, and since when (wall time)."""
+        asked, now, health = self._asked, self._clock.wall(), self._health()
+        late = asked is not None and self._clock.monotonic() - asked > ANSWER_WITHIN
+        for name, there, since in (
+            ("no-store", bool(self._problem) or late or not health.database.ok, health.database.since),
+            ("no-broker", not self._broker(), health.broker.since),
+        ):
+            if there:
+                self._since.setdefault(name, now if since is None else since)
+            else:
+                self._since.pop(name, None)
+        return next(((name, self._since[name]) for name in ("no-store", "no-broker") if name in self._since), None)
+
     async def _beats(self) -> None:
+        beats = 0
         while True:
             await asyncio.sleep(BEAT_S)
+            beats += 1
+            if beats % LOOK_EVERY == 0:
+                self._wake.set()
             for client in list(self._clients):
                 self._put(client, (0, self._beat(client)))
             self._heard.clear()
 
     def _beat(self, client: Client) -> bytes:
         now, sites = self._clock.wall() // MS, sorted(filter(client.sees, self._heard))
-        store = not self._problem
-        return event("beat", {"now": now, "broker": self._broker(), "store": store, "sites": sites})
+        why, since = self.trouble() or ("", None)
+        told = {"broker": self._broker(), "store": why != "no-store", "since": None if since is None else since // MS}
+        return event("beat", {"now": now, **told, "sites": sites})
 
     def _send(self, frame: Frame, site: str) -> None:
         """Hand an event to every browser that may know of its site."""

@@ -1,7 +1,6 @@
 """The application put together: routes, static files, the gate, and what errors look like to a browser."""
 
 import secrets
-from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -11,24 +10,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from office.api import alarms, commands, health, metrics, records, sites, stream
-from office.console import assets, login, pages
+from office.console import assets, command_pages, login, pages, record_pages
 from office.console.gate import Gate
-from office.console.parts import Parts, language_of
+from office.console.parts import STATUS, Parts, language_of
 from office.console.render import page
 from sitekeeper import __version__
 from sitekeeper.model.errors import NotFound, Refused, StorageError
-
-STATUS: Final = {
-    "permission": 403,
-    "same-person": 403,
-    "not-a-person": 403,
-    "site-unreachable": 503,
-    "csrf": 403,
-    "login": 401,
-    "busy": 503,
-    "usage": 422,
-}
-"""Of refusals by reason; others are 409: not as things stand."""
 
 _logger = structlog.get_logger()
 
@@ -52,7 +39,7 @@ def routes(parts: Parts) -> FastAPI:
         stream.router,
     ):
         app.include_router(router)
-    for router in (assets.router, login.router, pages.router):
+    for router in (assets.router, login.router, pages.router, record_pages.router, command_pages.router):
         app.include_router(router, include_in_schema=False)
     app.add_exception_handler(NotFound, _failed)
     app.add_exception_handler(Refused, _failed)
@@ -75,7 +62,9 @@ async def _failed(request: Request, error: Exception) -> Response:
         case HTTPException():
             return await _answer(request, error.status_code, "http", str(error.detail))
     _logger.warning("the store failed a caller", path=request.url.path, why=str(error))
-    return await _answer(request, 503, "store", "the office cannot read or write its store; its log says why")
+    known = getattr(request.state, "session", None) is not None  # a stranger is not told where files lie
+    why = f": {error}" if known else "; its log says why"
+    return await _answer(request, 503, "store", f"the office cannot read or write its store{why}")
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 from cloud_sync.store.base import Push
+from cloud_sync.store.orders import OrderRow
 from office.facts import AlarmFacts, Known, SiteFacts, ValueFacts
 from office.silence import RULE as SILENCE
 from sitekeeper.catalogue import CataloguePoint
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.alarm import UNACKED
-from sitekeeper.model.clock import DAY, SECOND, Micros
-from sitekeeper.model.errors import NotFound
+from sitekeeper.model.clock import DAY, HOUR, SECOND, Micros
+from sitekeeper.model.errors import NotFound, Refused
 from sitekeeper.model.point import ONLINE
 from sitekeeper.model.quality import is_good, unpack
 from sitekeeper.model.sample import Value
@@ -23,6 +24,28 @@ SHAPES: Final = {"P1": "■", "P2": "▲", "P3": "◆", "P4": "●"}
 
 SCRIPTED: Final = ("cut", "no-broker", "no-store", "new", "announce", "read", "failed")
 """Texts of room `console`, under `js.`, that the browser fills in."""
+
+
+LOOKS: Final = {
+    "awaiting-confirmation": ("telling", "◐"),
+    "sent": ("telling", "▷"),
+    "accepted": ("telling", "▷"),
+    "confirmed": ("complete", "✓"),
+    "expired": ("nothing", "–"),
+}
+"""How a command's state is shown: (class, shape); the others did not go well."""
+ILL: Final = ("unexplained", "■")
+
+
+class OrderWords(NamedTuple):
+    """A command in words: what is asked, where, how it stands and why; `look` and `shape` go with the state."""
+
+    what: str
+    where: str
+    state: str
+    why: str
+    look: str
+    shape: str
 
 
 class Words:
@@ -69,6 +92,19 @@ class Words:
         name = point.id.partition("/")[2]
         return pick(point.names, self.lang, self.maybe(f"console.point.{name}", name.replace("_", " ")))
 
+    def point_of(self, known: Known, point: str) -> str:
+        """Return what a point is called, with its device; its id if the catalogue has it no more."""
+        device, _, _ = point.partition("/")
+        row = next((row for row in known.points.get(device, ()) if row.id == point), None)
+        return point if row is None else self("ledger.point", device=self.device(known, device), point=self.point(row))
+
+    def group(self, known: Known, group: str) -> str:
+        """Return what a scan group is called: its device and how often that is read; else its id."""
+        row = next((row for row in known.catalogue.groups if row.id == group), None)
+        if row is None:
+            return group
+        return self("ledger.group-of", device=self.device(known, row.device), period=self.length(row.period))
+
     def severity(self, priority: str) -> str:
         return text(f"office.severity.{priority}", self.lang)
 
@@ -86,6 +122,37 @@ class Words:
         moment = datetime.fromtimestamp(at // SECOND, zone)
         today = moment.date() == datetime.fromtimestamp(now // SECOND, zone).date()
         return moment.strftime("%H:%M:%S" if today else "%m-%d %H:%M:%S")
+
+    def hour(self, at: Micros, zone: tzinfo, now: Micros) -> str:
+        """Return a time to the minute: `14:05`, with the day before it if it is not today's."""
+        moment = datetime.fromtimestamp(at // SECOND, zone)
+        today = moment.date() == datetime.fromtimestamp(now // SECOND, zone).date()
+        return moment.strftime("%H:%M" if today else "%m-%d %H:%M")
+
+    def length(self, passed: Micros) -> str:
+        """Return a length of time; less than a second is a tenth of it, as nothing that is there may look like none."""
+        if 0 < passed < SECOND:
+            return self("length.tenths", seconds=f"{max(passed / SECOND, 0.1):.1f}")
+        return span(passed, self.lang)
+
+    def room(self, hours: float) -> str:
+        """Return for how long there is room, no more exactly than it is known."""
+        if hours >= 48:
+            return self("age.d", days=f"{int(hours / 2.4) / 10:.1f}")
+        return self.length(round(hours * HOUR)) if hours else self("room.none")
+
+    def share(self, part: Micros, whole: Micros) -> str:
+        """Return a part in percent; what is not all never reads 100, and what is something never 0."""
+        if not whole:
+            return self("value.none")
+        percent = part / whole * 100
+        if 0 < percent < 0.01:
+            return "<\u00a00.01\u00a0%"
+        return "100\u00a0%" if part == whole else f"{min(percent, 99.99):.2f}\u00a0%"
+
+    def what(self, kind: str) -> str:
+        """Return what the ledger says of a stretch: known, awaited, unexplained, or a gap's cause."""
+        return self.maybe(f"console.ledger.what.{kind}", "") or self.cause(kind)
 
     def age(self, since: Micros, now: Micros) -> str:
         """Return how long ago that was."""
@@ -140,6 +207,39 @@ class Words:
             self.maybe(f"model.gap.{cause}", self.maybe(f"console.hole.{cause}", cause)) for cause in causes.split()
         )
 
+    # commands
+
+    def wanted(self, point: CataloguePoint, value: str) -> str:
+        """Return what is asked for: a point that acts once is its own verb."""
+        name, shown = self.point(point), value
+        if point.id.partition("/")[2].startswith("cmd.") and value == "true":
+            return name
+        if point.type == "bool":
+            shown = self.value(point, value == "true")
+        elif point.type == "enum":
+            shown = self.member(point, value)
+        elif point.unit:
+            shown = f"{value} {point.unit}"
+        return self("commands.wanted", name=name, value=shown)
+
+    def order(self, site: SiteFacts | None, row: OrderRow) -> OrderWords:
+        """Return a command in words."""
+        device, _, name = row.target.partition("/")
+        points = site.known.points.get(device, ()) if site is not None else ()
+        point = next((each for each in points if each.id == row.target), None)
+        what = f"{name} = {row.value}" if point is None else self.wanted(point, row.value)
+        places = [row.site, device] if site is None else [self.site(site.known), self.device(site.known, device)]
+        state, why = self(f"commands.state.{row.state}"), self._why(row.why)
+        return OrderWords(what, " · ".join(places), state, why, *LOOKS.get(row.state, ILL))
+
+    def refusal(self, refused: Refused) -> str:
+        """Return why something asked for was not done."""
+        return self._why(refused.reason, refused.detail or str(refused))
+
+    def _why(self, reason: str, default: str = "") -> str:
+        own = self.maybe(f"console.commands.why.{reason}", "") if reason else ""
+        return own or (self.maybe(f"cli.problem.{reason}", default or reason) if reason else "")
+
     # alarms
 
     def message(self, alarm: AlarmFacts) -> str:
@@ -189,7 +289,11 @@ def is_answering(values: Mapping[str, ValueFacts]) -> bool | None:
 
 
 def site_state(site: SiteFacts) -> str:
-    """Return `live`, `silent`, or `never` for a site of which only others told."""
+    """Return `live`, `silent`, `revoked`, `unknown`, or `never` for a site of which only others told."""
+    if site.revoked is not None:
+        return "revoked"
+    if site.unknown is not None:
+        return "unknown"
     if site.live:
         return "live"
     return "silent" if site.row.last_seen else "never"

@@ -1,5 +1,7 @@
 """`sk office ca` and `sk office site`: who may join, who has, and who may not any more."""
 
+import os
+import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from office.cli_words import complain, told
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.errors import ConfigError, FormatError, NotFound, Refused, StorageError
@@ -91,9 +94,18 @@ def list_sites(*, config: str) -> None:
 def revoke(*, id_: str, config: str) -> None:
     """End a site's right to call, within a minute: its certificates and its code are worthless."""
     with _desk(config) as (desk, _):
-        desk.revoke(id_)
-        click.echo(f"{id_}: revoked; a running office ends its connection and takes in nothing of it any more")
+        desk.revoke(id_, _who())
+        click.echo(f"{id_}: revoked; a running office ends its connection and its alarms, and takes in nothing of it")
         _still_to_do(desk)
+
+
+def _who() -> str:
+    """Return who gives the command, also under sudo."""
+    known = os.environ.get("SUDO_USER") or ""
+    try:
+        return known or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name, as containers have them
+        return f"uid {os.getuid()}"
 
 
 def _still_to_do(desk: "Desk") -> None:
@@ -115,7 +127,7 @@ def _desk(config: str) -> Iterator[tuple["Desk", bool]]:
         click.echo(str(error), err=True)
         sys.exit(EXIT_CONFIG)
     except (StorageError, Refused, NotFound, FormatError) as error:
-        click.echo(str(error), err=True)
+        complain([told(error)])
         sys.exit(EXIT_FAILED)
 
 

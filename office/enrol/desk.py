@@ -154,8 +154,8 @@ class Desk:
         oldest = next((issue for issue in issues if not issue.revoked and issue.serial != own), None)
         return tuple(_revoked(issue, now) if issue is oldest else issue for issue in issues)
 
-    def revoke(self, site: str) -> None:
-        """Make a site's code and all its certificates worthless.
+    def revoke(self, site: str, by: str = "") -> None:
+        """Make a site's code and all its certificates worthless, in the name of `by`.
 
         Raises:
             NotFound: no such site. StorageError: the files cannot be written.
@@ -166,7 +166,8 @@ class Desk:
             if member is None:
                 raise NotFound(f"no site {site!r}", near=tuple(self.registry.sites())[:3])
             gone = tuple(_revoked(issue, now) for issue in member.certificates)
-            return msgspec.structs.replace(member, invitation=None, revoked=member.revoked or now, certificates=gone)
+            fresh = member if member.revoked else msgspec.structs.replace(member, revoked=now, revoked_by=by)
+            return msgspec.structs.replace(fresh, invitation=None, certificates=gone)
 
         self.registry.change(site, decide, now)
         self.tell_broker()

@@ -35,6 +35,7 @@ class Enrolment:
         broker = BrokerSettings(**settings.own_broker().model_dump(exclude={"client_id"}))
         self.gate = Gate(clock, lambda name: connector(broker, name))
         self.problem = ""
+        self.revoked: dict[str, Micros] = {}  # by site: since when
         self._clock = clock
         self._refreshed = self._noted = clock.monotonic()
 
@@ -75,7 +76,8 @@ class Enrolment:
 
     def _look(self) -> bool:
         sites = self.desk.registry.sites()
-        return self.gate.revoked(frozenset(site for site, member in sites.items() if member.revoked))
+        self.revoked = {site: member.revoked for site, member in sites.items() if member.revoked}
+        return self.gate.revoked(frozenset(self.revoked))
 
     async def _keep_files(self) -> None:
         now = self._clock.monotonic()

@@ -40,11 +40,16 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One site. joined, revoked: when it last was, or 0; certificates: those that have not ended, oldest first."""
+    """One site. joined, revoked: when it last was, or 0; certificates: those that have not ended, oldest first.
+
+    Attributes:
+        revoked_by: the user who did it; empty where that was not written down.
+    """
 
     invitation: Invitation | None = None
     joined: Micros = 0
     revoked: Micros = 0
+    revoked_by: str = ""
     certificates: tuple[Issue, ...] = ()
 
     @property

@@ -49,6 +49,9 @@ def test_tampering_is_an_alarm_within_a_minute_of_contact(
             await site.at(70)
             [word] = site.rows("SELECT n, hash FROM site_words")
             assert (word["n"], len(word["hash"])) == (6, 64)
+            [status] = await site.ask("control", "status")
+            assert (status["audit"]["held"], status["audit"]["stands"]) == (6, True)
+            assert len(site.rows("SELECT n FROM audit_heads WHERE n > 0")) == 6, "the office has each row's hash"
             await site.kill_gateway()
             with closing(sqlite3.connect(tmp_path / "site/outbox.db", isolation_level=None)) as outbox:
                 outbox.execute(sql)

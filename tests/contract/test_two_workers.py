@@ -10,7 +10,7 @@ from random import Random
 import psycopg
 import pytest
 
-from cloud_sync.fit import unusable
+from cloud_sync.fit import Unfit, unusable
 from cloud_sync.store.base import Transaction
 from cloud_sync.store.postgres import PostgresStore
 from cloud_sync.store.sqlite import SqliteStore
@@ -64,7 +64,7 @@ def test_what_goes_into_quarantine_waits_for_the_site_as_blocks_do(postgres: Pos
     try:
         name_points(store, "tower")
         commit(store, payload("samples", 1))
-        spoilt = unusable("tower", "samples", b"x", "constraint", "", Header("tower", EPOCH, "samples", 2))
+        spoilt = unusable("tower", "samples", b"x", Unfit("constraint", ""), Header("tower", EPOCH, "samples", 2))
         with psycopg.connect(url) as other:
             other.execute("SELECT 1 FROM sites WHERE site = 'tower' FOR UPDATE")
             waiting = store.commit(Transaction(at=T0, entries=(spoilt,)))

@@ -8,7 +8,7 @@ from cloud_sync.memory import MemoryBroker
 from office.console.web import routes
 from sitekeeper.model.alarm import AlarmState, Cause
 from tests.console_estate import running, until
-from tests.console_families import court_on
+from tests.console_families import Court, court_on
 from tests.docs.pages import DOCS, play, table
 
 PAGE = "console-and-api.md"
@@ -23,10 +23,20 @@ async def test_the_page_does_what_it_says(tmp_path: Path) -> None:
         await until(lambda: [push.state for push in app.store.reader.pushes(occurrence)] == ["sent"])
         await until(lambda: len(app.store.reader._rows("SELECT 1 FROM events")) == 8)
         swap = {"http://127.0.0.1:8080/": app.console.address}
-        assert await asyncio.to_thread(play, PAGE, tmp_path, swap) == 21
+        living = asyncio.ensure_future(_saying(court))  # however long the commands take, the site is live
+        try:
+            assert await asyncio.to_thread(play, PAGE, tmp_path, swap) == 21
+        finally:
+            living.cancel()
         shown = {path for row in table(PAGE, "## Reading") for path in re.findall(r"`(/[^`]*)`", row[0])}
         described = routes(app.console.parts).openapi()["paths"]
         assert shown == {path.replace(":path}", "}") for path in described}
+
+
+async def _saying(court: Court) -> None:
+    while True:
+        await court.say()
+        await asyncio.sleep(2)
 
 
 def test_every_metric_is_named() -> None:

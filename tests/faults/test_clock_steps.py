@@ -30,9 +30,11 @@ PRESSED_FOR_S: Final = 3.0
 """L03 is due after this; so every alarm here has a step in its delay."""
 CADENCE: Final = 0.05
 """How far the mean time between two polls may be from what was asked for: in a phase of a minute, and over a run. In a
-phase of seconds a poll and a half may be late, because the machine is busy."""
-PROMPT_S: Final = 1.5
-"""An alarm is at the telephone so soon after it is due: a poll, two commits, the way there."""
+phase of seconds a poll and a half may be late, because the machine is busy, and in a run of seconds two."""
+PROMPT_S: Final = 1.5 if FULL else 4.0
+"""An alarm is at the telephone so soon after it is due: a poll, two commits, the way there; on a busy machine longer,
+which no step but those of a second hides."""
+BUTTONS: Final = 3
 HOUR_S, MONTH_S = 3_600, 30 * 86_400
 LEAPS: Final = 50
 SOURCE: Final = Path(__file__).parents[1] / "fixtures" / "shifted_clock.c"
@@ -92,9 +94,9 @@ class SteppedRun(EstateRun):
 
 def estate() -> list[dict[str, Any]]:
     """Three lifts with a button each, pressed one after the other before the steps are over, and one with traffic."""
-    times = [5.0 + n * 1.5 * PHASE_S for n in range(3)]
+    times = [5.0 + n * 1.5 * PHASE_S for n in range(BUTTONS)]
     return [
-        *(lift(10 + n, {"at": f"{at:g}s", "do": {"alarm_button": "8s"}}) for n, at in enumerate(times)),
+        *(lift(10 + n, {"at": f"{at:g}s", "do": {"alarm_button": "12s"}}) for n, at in enumerate(times)),
         lift(1, traffic="5s"),
     ]
 
@@ -116,7 +118,8 @@ def off_beat(run: SteppedRun) -> list[str]:
         for began, ended in [*phases, whole]:
             within = [t for t in times if began <= t <= ended]
             mean = (within[-1] - within[0]) / (len(within) - 1) if len(within) > 1 else ended - began
-            borne = max(CADENCE, 0.0 if (began, ended) == whole else 1.5 * SCAN_S / PHASE_S)
+            late = 2.0 if (began, ended) == whole else 1.5
+            borne = max(CADENCE, late * SCAN_S / (ended - began))
             if abs(mean / SCAN_S - 1) > borne:
                 wrong.append(f"{device}: every {mean:.3f} s in the phase from {began - whole[0]:.1f} s")
     return wrong
@@ -131,7 +134,7 @@ def untimely(run: SteppedRun) -> list[str]:
         after = [(push["t"] - start) / SECOND for push in pushes if f"/{device}/" in push["event"]]
         if len(after) != 1 or not PRESSED_FOR_S - 0.3 <= after[0] <= PRESSED_FOR_S + PROMPT_S:
             wrong.append(f"{device}: told after {after}")
-    return wrong if len(due) == len(pushes) else [*wrong, f"{len(pushes)} alarms of {len(due)}"]
+    return wrong if len(due) == len(pushes) == BUTTONS else [*wrong, f"{len(pushes)} alarms of {len(due)}"]
 
 
 def misplaced(run: SteppedRun) -> list[str]:
@@ -158,7 +161,8 @@ async def test_steps_of_the_wall_clock_move_nothing(tmp_path: Path) -> None:
         for steps in [(HOUR_S,), (-HOUR_S,), (MONTH_S,), (-MONTH_S,), (-1,) * LEAPS, (LEAPS,)]:
             await run.wall.phase(*steps)
         assert off_beat(run) == []
-        await asyncio.sleep(1.0)
+        await run.until(lambda: len(run.pushes()) >= BUTTONS, 30.0, "an alarm has not come")
+        await asyncio.sleep(1.0)  # the buttons stay pressed for longer than they have to be: that is served, too
         await run.drain(within=20.0)
     assert untimely(run) == []
     assert misplaced(run) == []

@@ -19,7 +19,9 @@ from tests.estate_run import EstateRun, lift
 FULL = os.environ.get("SITEKEEPER_FULL") == "1"
 SECONDS = 120 if FULL else 9
 PERIOD = 1_000_000
-JITTER = 0.10
+JITTER = 0.10 if FULL else 0.25
+"""So far may nine of ten polls be from their time, in periods. A loop that waits for the disk is half a period late; a
+part of that may be the machine's other work, where it has some."""
 BEGUN_S = 4
 """Connecting and the first readings are not yet the pace."""
 
@@ -30,7 +32,7 @@ class SlowRun(EstateRun):
     """A run whose gateway waits at every `inject`ed system call (strace(1), "Tampering")."""
 
     def __init__(self, folder: Path, inject: str) -> None:
-        story = [{"at": "6s", "do": {"alarm_button": "15s"}}]
+        story = [{"at": "6s", "do": {"alarm_button": "1h"}}]
         super().__init__(folder, [lift(1, *story), *(lift(n, traffic="6s") for n in range(2, 8))], scan="1s")
         strace = shutil.which("strace")
         if strace is None:
@@ -49,9 +51,10 @@ def polls(journal: Path, device: str) -> list[int]:
 
 @pytest.mark.parametrize("delay", ["delay_enter=500000", *(["delay_enter=5000000:when=20+20"] if FULL else [])])
 async def test_polling_keeps_its_pace_while_the_disk_is_slow(tmp_path: Path, delay: str) -> None:
-    """Nine in ten polls come within a tenth of their period, none is left out, and the record is complete."""
+    """Nine in ten polls come within a part of their period, none is left out, and the record is complete."""
     async with SlowRun(tmp_path, f"inject=fdatasync:{delay}") as run:
         await asyncio.sleep(SECONDS)
+        await run.until(lambda: run.alarms("L03") != [], 60.0, "no alarm")
         await run.drain()
     account = run.judge()
     off, count = [], 0

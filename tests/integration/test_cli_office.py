@@ -94,6 +94,7 @@ def test_a_day_of_the_ledger_by_site_group_and_point(office: Path) -> None:
         assert row["known_s"] + row["gap_s"] + row["awaited_s"] + row["unexplained_s"] == row["span_s"]
         assert (row["known_s"], row["unexplained_s"]) == (3, 0)
         assert row["causes"] == {"gateway_off": 2, "silent": 2}
+        assert row["state"] == "telling"
     assert (site["site"], group["scan_group"], point["records"]) == (SITE, "lift-a1@1s", 6)
     assert "lift-a1/door" in sk(*base, "--site", SITE, "--points").out
     assert "usage" in sk(*base[:-1], "yesterday", "--site", SITE).err

@@ -11,12 +11,16 @@ from urllib.parse import quote
 import pytest
 
 from cloud_sync.memory import MemoryBroker
+from office import ledger
 from office.app import Office
+from office.commands import Caller
 from sitekeeper.model.alarm import AlarmState, Cause
 from sitekeeper.model.clock import MINUTE, SECOND, SystemClock
 from sitekeeper.model.quality import Reason
 from tests.console_estate import PASSWORDS, Site, running, site_on, until
 from tests.console_families import court_on
+from tests.integration.test_console_commands import heard
+from tests.integration.test_office_commands_api import estate
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
@@ -316,9 +320,14 @@ async def test_a_site_of_all_families_fits_and_can_be_used_by_everybody(tmp_path
         await court.alarm("A01", "P2", Cause.RAISE, AlarmState.UNACKED, device="door-2")
         await until(lambda: app.store.reader.alarm("court/door-2/A01") is not None)
         await until(lambda: len(app.store.reader._rows("SELECT 1 FROM events")) == 8)
+        await until(lambda: bool(app.store.reader.ledger("court")))
         site = f"{app.console.address}sites/court"
+        today = ledger.today(ledger.zone_of(app.store.reader.catalogue("court")), SystemClock().wall() - MINUTE)
+        record = f"../ledger/court/{today}"
         paths = ("", "/devices/door-2", "/devices/barrier-out", "/devices/fire-panel", "/devices/lamp-24",
-                 "/devices/door-2/door.state")  # fmt: skip
+                 "/devices/door-2/door.state", "/../../ledger", "/../../ledger/court", f"/../{record}",
+                 f"/../{record}/door-2@1s", "/../../buffers", "/../../commands", "/../../commands/to/court/door-2",
+                 "/../../commands/to/court/door-2?point=mode&value=free")  # fmt: skip
         for viewport in (WIDE, PHONE):
             await page.set_viewport_size(viewport)
             for path in paths:
@@ -328,7 +337,11 @@ async def test_a_site_of_all_families_fits_and_can_be_used_by_everybody(tmp_path
                 for check in (UNNAMED, SMALL, SKIPPED, PALE):
                     assert await page.evaluate(check) == [], (path, viewport)
         await page.set_viewport_size(WIDE)
+        await court.say()  # the walk takes its time, and what is stale says so in a line more
+        now = SystemClock().wall()
+        await court.tell(now - SECOND, now)
         await page.goto(site)
+        await page.wait_for_selector(".heard.live")
         lamps = page.locator("#group-lighting ~ ul .tile")
         assert await lamps.count() == 24
         first, last = [await lamps.nth(place).bounding_box() for place in (0, 23)]
@@ -351,3 +364,32 @@ async def test_the_pages_can_be_walked_with_the_keyboard_alone(tmp_path: Path) -
             await page.wait_for_load_state()
             await page.wait_for_selector("#link.on")
         assert page.url.endswith("/devices/door-2/lock.state")
+
+
+async def test_a_command_is_asked_for_by_keyboard_and_its_outcome_comes_by_itself(tmp_path: Path) -> None:
+    """Choice, reason, tick, button; the seconds count down; when the other has agreed the page says what was done."""
+    async with estate(tmp_path) as (app, site), opened(app) as page:
+        assert app.console is not None
+        await heard(app, site)
+        await page.goto(f"{app.console.address}commands/to/hq/gate-1")
+        await page.focus(".choices a >> nth=0")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector(".danger")
+        await page.click(".danger button")
+        assert "commands/to" in page.url, "without reason and tick nothing is asked"
+        await heard(app, site)
+        await page.fill("#note", "ambulance")
+        await page.focus("[name=sure]")
+        await page.keyboard.press("Space")
+        await page.focus(".danger button")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector(".countdown")
+        first = int(await page.inner_text(".countdown"))
+        async with asyncio.timeout(10):
+            while int(await page.inner_text(".countdown")) >= first:
+                await asyncio.sleep(0.1)
+        order = app.store.reader.orders(1)[0].id
+        await heard(app, site)
+        await app.commands.confirm(Caller(name="boss", role="admin"), order)
+        await page.wait_for_selector(".st.big.complete")
+        assert "DONE: read back at the device" in await page.inner_text(".outcome")

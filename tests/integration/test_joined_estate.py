@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -75,9 +76,9 @@ class Estate(SkSite):
             office={"broker": f"mqtts://127.0.0.1:{self.office.broker_port}"},
         )
 
-    def logged(self, event: str) -> list[dict[str, Any]]:
+    def logged(self, *events: str) -> list[dict[str, Any]]:
         lines = (self.folder / "gateway.log").read_text().splitlines()
-        return [row for row in map(json.loads, filter(None, lines)) if row["event"] == event]
+        return [row for row in map(json.loads, filter(None, lines)) if row["event"] in events]
 
     def close(self) -> None:
         for process in self.processes.values():
@@ -106,7 +107,8 @@ def test_renewals_under_load_lose_no_block(estate: Estate) -> None:
     wait_for(lambda: len(estate.logged("certificate renewed")) >= RENEWALS)
     wait_for(lambda: estate.data("status")["office"]["published"] >= BLOCKS)  # there was something to lose
     wait_for(lambda: estate.data("status")["office"]["state"] == "connected")
-    renewed, connected = len(estate.logged("certificate renewed")), len(estate.logged("uplink connected"))
+    logged = Counter(row["event"] for row in estate.logged("certificate renewed", "uplink connected"))
+    renewed, connected = logged["certificate renewed"], logged["uplink connected"]
     assert RENEWALS <= renewed <= connected <= renewed + 1
     wait_for(lambda: unsent(estate)["samples"]["blocks"] <= 1)
     with closing(sqlite3.connect(estate.office.folder / "office.db")) as sql:
@@ -116,7 +118,7 @@ def test_renewals_under_load_lose_no_block(estate: Estate) -> None:
     assert rows["events"][0] >= renewed - 1, "each renewal is an event of the gateway"
     for stream, (count, first, last) in rows.items():
         assert (first, last) == (1, count), stream
-    assert estate.data("status")["office"]["certificate"]["renewed"] == renewed
+    assert estate.data("status")["office"]["certificate"]["renewed"] >= renewed  # it goes on every six seconds
 
 
 def test_secrets_are_nowhere_but_in_their_files(estate: Estate) -> None:

@@ -15,9 +15,10 @@ from tests.integration.test_http_hostile import fits, operations
 
 QUERIES: dict[str, list[dict[str, str]]] = {
     "/api/v1/ledger": [{"site": "hq", "by": by} for by in ("group", "point", "day")],
+    "/api/v1/ledger/sites": [{}, {"day": "2026-01-01"}],
     "/api/v1/quarantine": [{}, {"site": "hq", "limit": "1"}],
 }
-NEW = {"/api/v1/ledger", "/api/v1/quarantine", "/api/v1/commands", "/api/v1/commands/{command}"}
+NEW = {"/api/v1/ledger", "/api/v1/ledger/sites", "/api/v1/quarantine", "/api/v1/commands", "/api/v1/commands/{command}"}
 
 
 def checked(told: dict[str, Any], operation: dict[str, Any], status: int, body: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from cloud_sync.memory import MemoryBroker
 from cloud_sync.store import orders
 from cloud_sync.store.orders import OrderRow
+from office import ledger
 from office.app import Office
 from office.auth import ConsoleRole
 from office.console.web import routes
@@ -28,7 +30,9 @@ OWN, OTHER = "hq", "zz-elsewhere"
 ROLES: tuple[ConsoleRole, ...] = get_args(ConsoleRole)
 ENDLESS = frozenset({"/api/v1/stream"})
 """Has a test of its own below."""
-OF_NOBODY = frozenset({"/login", "/logout", "/healthz", "/readyz", "/static/{path:path}", "/api/openapi.json", "/"})
+OF_NOBODY = frozenset(
+    {"/login", "/logout", "/healthz", "/readyz", "/api/v1/health", "/static/{path:path}", "/api/openapi.json", "/"}
+)
 """Name no site and show none; they are asked all the same."""
 SILENT = frozenset(
     {
@@ -50,6 +54,7 @@ class Estate:
         self.app, self.sites, self.parts, self.address = app, sites, app.console.parts, app.console.address
         self.alarms: dict[str, str] = {}
         self.orders = {OWN: "a" * 32, OTHER: "b" * 32}
+        self.day = ledger.today(ZoneInfo("Asia/Hong_Kong"), SystemClock().wall() - 30 * SECOND)
 
     async def told(self) -> None:
         now = SystemClock().wall()
@@ -69,7 +74,7 @@ class Estate:
     def filled(self, path: str, site: str) -> str:
         values = {
             "site": site, "device": "lift-a1", "point": "floor", "alarm": self.alarms[site], "path": "console.js",
-            "occurrence": self.alarms[site], "command": self.orders[site],
+            "occurrence": self.alarms[site], "command": self.orders[site], "group": "lift-a1@1s", "day": str(self.day),
         }  # fmt: skip
         return re.sub(r"\{(\w+)[^}]*\}", lambda found: values[found[1]], path)
 
@@ -144,7 +149,7 @@ async def test_no_route_tells_of_another_site(tmp_path: Path, program: bool) -> 
     leaks = []
     async with estate(tmp_path) as two:
         table = found_routes(two)
-        assert len({route.path for _, route in table}) > 25
+        assert len({route.path for _, route in table}) > 35
         for role in ROLES:
             async with two.caller(role, [OWN], program=program) as client:
                 for method, route in table:
@@ -161,7 +166,7 @@ async def test_the_other_site_is_there_for_who_may_see_it(tmp_path: Path) -> Non
     async with (
         estate(tmp_path) as two,
         two.caller("viewer", None, program=True) as program,
-        two.caller("viewer", None, program=False) as person,
+        two.caller("operator", None, program=False) as person,
     ):
         for method, route in found_routes(two):
             client = program if route.path.startswith(("/api/", "/metrics")) else person

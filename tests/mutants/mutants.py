@@ -60,6 +60,30 @@ MUTANTS: Final = (
         file="cloud_sync/uplink.py",
         changes=((_READ, _READ + " " * 16 + _FORGET),),
         test="tests/unit/cloud_sync/test_shells.py::test_without_an_office_nothing_is_released_whatever_the_broker_says",
+        experiment="tests/faults/test_net_lines.py::test_a_line_that_was_gone_brings_alarms_first_and_then_the_rest",
+    ),
+    Mutant(
+        name="no patience with a slow line",
+        file="cloud_sync/mqtt_settings.py",
+        changes=(("self.patience = min(max(patience, self.settings.timeout), ", "self.patience = min(0.4, "),),
+        test="tests/unit/cloud_sync/test_line.py::test_a_good_line_is_given_little_patience_and_a_bad_one_more",
+        experiment="tests/faults/test_net_lines.py::test_a_bad_line_lets_alarms_through_within_seconds",
+    ),
+    Mutant(
+        name="silence known to the sender only",
+        file="cloud_sync/mqtt.py",
+        changes=(("            lost.set_exception(aiomqtt.MqttError(why))\n", "            pass\n"),),
+        test="tests/faults/test_net_cuts.py::test_who_only_listens_hears_of_a_publish_without_an_answer",
+    ),
+    Mutant(
+        name="all gateways knock at once",
+        file="cloud_sync/uplink.py",
+        changes=(
+            ("self._back_off(int(self._random.uniform(0.5, 1.0) * delay))", "self._back_off(delay)"),
+            ("int(self._random.uniform(0.5, 1.0) * self._settings.backoff_alarms)", "self._settings.backoff_alarms"),
+        ),
+        test="tests/unit/cloud_sync/test_back_off.py::test_what_is_away_is_asked_for_less_and_less_often_and_by_chance",
+        experiment="tests/faults/test_net_herd.py",
     ),
     Mutant(
         name="no dedupe",
@@ -108,7 +132,8 @@ MUTANTS: Final = (
         name="every timer on the wall clock",
         file="sitekeeper/model/clock.py",
         changes=(("return time.monotonic_ns() // 1_000", "return time.time_ns() // 1_000"),),
-        test="tests/faults/test_clock_steps.py::test_steps_of_the_wall_clock_move_nothing",
+        test="tests/unit/sitekeeper/test_clock.py::test_a_step_of_the_wall_clock_moves_no_timer",
+        experiment="tests/faults/test_clock_steps.py::test_steps_of_the_wall_clock_move_nothing",
     ),
     Mutant(
         name="alarm told from memory counted twice",
@@ -233,7 +258,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="early alarms take the places of what they wait for",
-        file="cloud_sync/ingest_machine.py",
+        file="cloud_sync/ingest_parking.py",
         changes=(("return [] if arrival.connection == ANSWERED else [Acknowledge(arrival)]", "return []"),),
         test="tests/unit/cloud_sync/test_ingest_machine.py::test_what_is_parked_takes_no_place_of_what_it_waits_for",
     ),
@@ -267,6 +292,62 @@ MUTANTS: Final = (
         file="cloud_sync/ingest.py",
         changes=(("                if err.refused:\n", "                if False:\n"),),
         test="tests/unit/cloud_sync/test_shells.py::test_what_the_store_cannot_hold_stops_nothing",
+    ),
+    Mutant(
+        name="an audit folded that the office has not confirmed",
+        file="edge/commands/audit_watch.py",
+        changes=(("        upto = min(folded + LOT, self._held or 0)\n", "        upto = folded + LOT\n"),),
+        test="tests/unit/edge/test_audit_fold.py::test_only_what_the_office_has_is_folded_until_there_is_no_room",
+    ),
+    Mutant(
+        name="an anchor that nobody spoke of is believed",
+        file="edge/commands/audit_check.py",
+        changes=(("    if not spoken:\n", "    if False:\n"),),
+        test="tests/unit/edge/test_audit_fold.py::test_rows_that_are_gone_without_a_word_are_tampering",
+    ),
+    Mutant(
+        name="two gateways with one name are never sure",
+        file="cloud_sync/store/identity.py",
+        changes=(("SURE: Final = 4\n", "SURE: Final = 4_000\n"),),
+        test="tests/unit/office/test_watch.py::test_two_gateways_that_take_turns_raise_gw12",
+        experiment="tests/acceptance/test_twins.py::test_two_live_gateways_with_one_identity",
+    ),
+    Mutant(
+        name="sites blamed for what the office cannot hear",
+        file="office/silence_watch.py",
+        changes=(("hears=heard and self._heard)", "hears=True)"),),
+        test="tests/unit/office/test_silence_watch.py::test_one_cause_is_one_alarm_and_sites_are_judged_anew",
+    ),
+    Mutant(
+        name="older status over a newer one",
+        file="cloud_sync/store/statuses.py",
+        changes=(("return bool(status.mono >= row[3])", "return True"),),
+        test="tests/unit/cloud_sync/test_statuses.py::test_the_wall_clock_does_not_order_a_boot",
+    ),
+    Mutant(
+        name="push row made twice when the commit's answer was lost",
+        file="cloud_sync/store/push_log.py",
+        changes=(("number = push.id or _same(sql, push)", "number = push.id"),),
+        test="tests/unit/office/test_away.py::test_the_push_log_waits_for_its_store_and_makes_no_row_twice",
+    ),
+    Mutant(
+        name="catalogues of a site without bound",
+        file="cloud_sync/store/catalogues.py",
+        changes=(("(today[0] >= A_DAY and not wanted)", "(today[0] < 0 and not wanted)"),),
+        test="tests/unit/cloud_sync/test_catalogues.py::test_one_beyond_a_day_is_kept_apart_and_told_and_other_sites_go_on",
+    ),
+    Mutant(
+        name="loop waits for a mute database as often as it is asked",
+        file="cloud_sync/store/asking.py",
+        changes=(("        if self._away:\n", "        if False:\n"),),
+        test="tests/unit/cloud_sync/test_asking.py"
+        "::test_a_mute_database_is_waited_for_once_and_refused_at_once_from_then_on",
+    ),
+    Mutant(
+        name="alarms of a revoked site left standing",
+        file="cloud_sync/store/leaving.py",
+        changes=(("    for record in standing:\n", "    for record in standing[:0]:\n"),),
+        test="tests/unit/office/test_leaving.py::test_every_alarm_of_a_revoked_site_ends_in_the_name_of_who_did_it",
     ),
 )  # fmt: skip
 

@@ -12,13 +12,13 @@ import pytest
 
 from tests.mutants.mutants import MUTANTS, Mutant, broken, copy_into, environment
 
-WITHIN_S = 60
+WITHIN_S = 200
 EXPERIMENT_WITHIN_S = 400
 FULL = os.environ.get("SITEKEEPER_FULL") == "1"
 PASSED, FAILED = 0, 1
 """Exit codes of pytest; a test that cannot be found or imported ends with another one."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * WITHIN_S)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(WITHIN_S + 60)]
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def test_without_a_mistake_the_named_tests_are_green(copy: Path) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mistake_turns_its_test_red(copy: Path, mutant: Mutant) -> None:
-    """The named test fails, within a minute, when this one mistake is made."""
+    """The named test fails when this one mistake is made."""
     with broken(copy, mutant):
         done = pytest_on(copy, mutant.test)
     assert done.returncode == FAILED, f"{mutant.test} did not find it: {done.stdout[-2000:]}"

@@ -78,6 +78,7 @@ class Broker:
     def __init__(self, scheduler: Scheduler, random: Random) -> None:
         self.up = True
         self.refused: set[str] = set()
+        self.held: dict[str, Micros] = {}
         self.links: dict[str, Link] = {}
         self.clients: dict[str, Client] = {}
         self._scheduler = scheduler
@@ -141,6 +142,8 @@ class Broker:
         site, direction, kind = parse_topic(topic)
         name = site if direction == "down" else "bulk" if kind == "samples" else "urgent"
         client = self.clients.setdefault(name, Client(name))
+        if kind == "command":
+            return self._hand_over(client, topic, payload)
         if not client.subscribed:
             self._scheduler.seen("nobody listens")
             return NOBODY
@@ -148,6 +151,23 @@ class Broker:
             client.queue.append((topic, payload, False))
         self._deliver(client)
         return MQTT_SUCCESS
+
+    def _hand_over(self, client: Client, topic: str, payload: bytes) -> int:
+        """Deliver what is subscribed to with QoS 0: now or never. Whoever holds it up does so here."""
+        connection, held = client.connection, self.held.get(client.name)
+        if connection is None:
+            return NOBODY
+        delivery = Delivery(topic=topic, payload=payload, retained=False, mid=0, qos=0)
+        if held is not None:
+            self._scheduler.after(held, self._carry_late, client, delivery)
+        if held is None or held % 2:
+            self._carry(connection, 1, connection.party.arrived, connection, delivery)
+        return MQTT_SUCCESS
+
+    def _carry_late(self, client: Client, delivery: Delivery) -> None:
+        if client.connection is not None:
+            self._scheduler.seen("order held back")
+            self._carry(client.connection, 1, client.connection.party.arrived, client.connection, delivery)
 
     def redeliver(self, name: str) -> None:
         """Deliver again what is unacknowledged, on the same connection."""

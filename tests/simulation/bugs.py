@@ -17,17 +17,24 @@ from simulators.stage import replaced
 
 UPLINK: Final = "cloud_sync.uplink_machine"
 INGEST: Final = "cloud_sync.ingest_machine"
+RECORDS: Final = "cloud_sync.ingest_records"
+PARKING: Final = "cloud_sync.ingest_parking"
 APPLY: Final = "cloud_sync.store.apply"
 ALARMS: Final = "cloud_sync.store.alarms"
 WIRE: Final = "cloud_sync.wire"
 HOLDS: Final = "cloud_sync.holds"
 PACE: Final = "cloud_sync.pace"
 LACKING: Final = "cloud_sync.lacking"
-RENEWED: Final = ("cloud_sync", "tests.simulation")
+SAVED: Final = "cloud_sync.saved"
+VOLATILE: Final = "cloud_sync.store.volatile"
+ORDERS: Final = "edge.commands.orders"
+RENEWED: Final = ("cloud_sync", "edge.commands.orders", "tests.simulation")
 
 _RECEIPTED: Final = """\
+            from cloud_sync.ingest_records import Answer
+            from cloud_sync.wire import receipt_for
             one = put.block
-            receipt = wire.receipt_for(0, [(one.epoch, one.stream, one.sequence)])
+            receipt = receipt_for(0, [(one.epoch, one.stream, one.sequence)])
             return [Answer(one.site, receipt), Acknowledge(arrival)]"""
 _NOT_REPEATED: Final = """\
             if isinstance(entry, PutBlock) and applied != "repeat":
@@ -53,11 +60,11 @@ class Bug:
 
 
 BUGS: Final = (
-    Bug("receipts are cumulative", 2, UPLINK, (("(committed.stream, start, end)", "(committed.stream, 1, end)"),)),
-    Bug("a receipt of any epoch releases", 157, UPLINK, (("if committed.epoch == self.epoch", "if committed.epoch"),)),
+    Bug("receipts are cumulative", 0, UPLINK, (("(committed.stream, start, end)", "(committed.stream, 1, end)"),)),
+    Bug("a receipt of any epoch releases", 0, UPLINK, (("if committed.epoch == self.epoch", "if committed.epoch"),)),
     Bug(
         "the broker's answer is taken for the office's",
-        9,
+        1,
         UPLINK,
         (("            flight.answered = True", "            self._done(stream, sequence, sequence)"),),
     ),
@@ -69,7 +76,7 @@ BUGS: Final = (
     ),
     Bug(
         "a rewind goes to the other lane",
-        2,
+        10,
         UPLINK,
         (("        lane = BACKFILL if", "        lane = BACKFILL if not"),),
     ),
@@ -81,43 +88,43 @@ BUGS: Final = (
     ),
     Bug(
         "a quarantined block is kept and stops its stream",
-        21,
+        5,
         UPLINK,
         (("return self._release([(stream, sequence, sequence)], now)", "return []"),),
     ),
     Bug(
         "a stream is held back for ever",
-        2,
+        5,
         HOLDS,
         (("in self.streams.items() if until <= now or everything]", "in self.streams.items() if everything]"),),
     ),
     Bug(
         "a new connection goes on where the old one broke",
-        4,
+        8,
         UPLINK,
         (("        self._lanes = (Lane(", "        self._lanes = self._lanes or (Lane("),),
     ),
     Bug(
         "backfill earns no credit",
-        2,
+        0,
         PACE,
         (("min(self._credit + (now - self.now) * rate / SECOND, rate / 20)", "min(self._credit, rate / 20)"),),
     ),
     Bug(
         "no deadline for what is held",
-        2,
+        10,
         UPLINK,
         (("times = self.holds.deadlines()", "times: list[Micros] = []"),),
     ),
     Bug(
         "the newest block at connecting is in no lane",
-        1,
+        0,
         UPLINK,
         (("min(newest, self._split - 1)", "min(newest, self._split - 2)"),),
     ),
     Bug(
         "a shrinking window forgets blocks",
-        4,
+        26,
         UPLINK,
         (
             (
@@ -128,14 +135,14 @@ BUGS: Final = (
     ),
     Bug(
         "alarms wait for answers while probing",
-        4,
+        0,
         UPLINK,
         (("        if alarm is not None:  # a new alarm", "        if False:  # a new alarm"),),
     ),
     Bug(
         "a block that found no room is receipted",
-        315,
-        INGEST,
+        195,
+        PARKING,
         (
             (
                 '            self.counts["overflowed"] += 1\n            return [Acknowledge(arrival)]',
@@ -145,39 +152,39 @@ BUGS: Final = (
     ),
     Bug(
         "alarms are applied as they come",
-        64,
+        77,
         INGEST,
         (("if position is None or block.sequence > position + 1:", "if position is None:"),),
     ),
     Bug(
         "what is missing is asked for once only",
-        50,
-        INGEST,
-        (("if asked is not None and now - asked < self.limits.ask_every:", "if asked is not None:"),),
+        612,
+        PARKING,
+        (("if asked is not None and now - asked < self.every:", "if asked is not None:"),),
     ),
     Bug(
         "parking has no bound",
-        307,
-        INGEST,
-        (("if key not in where and self.parked() >= self.limits.parked:", "if self.limits.parked < 0:"),),
+        195,
+        PARKING,
+        (("if key not in where and self.count() >= self.limits.parked:", "if self.limits.parked < 0:"),),
     ),
     Bug(
         "what is too new counts as done",
-        2,
-        INGEST,
-        (('entry.reason != "too-new" and applied', "applied"),),
+        10,
+        RECORDS,
+        (('if reason != "too-new" and applied', "if applied"),),
     ),
     Bug(
         "a repeat gets no receipt",
-        2,
+        1,
         INGEST,
         (("            if isinstance(entry, PutBlock):\n                block", _NOT_REPEATED),),
     ),
     Bug("no dedupe", 0, APPLY, (('if applied != "new":', 'if applied == "conflict":'),)),
-    Bug("a conflict passes for a repeat", 20, APPLY, (("if found[1] == put.digest:", "if found[1]:"),)),
+    Bug("a conflict passes for a repeat", 0, APPLY, (("if found[1] == put.digest:", "if found[1]:"),)),
     Bug(
         "a conflict takes the place of the first",
-        20,
+        0,
         APPLY,
         (
             (
@@ -188,33 +195,66 @@ BUGS: Final = (
     ),
     Bug(
         "late samples overwrite the newest",
-        2,
+        8,
         APPLY,
         (('newer = "(excluded.sequence, excluded.position) > (latest.sequence, latest.position)"', 'newer = "1 = 1"'),),
     ),
     Bug(
         "the last one of a transaction passes for the newest",
-        75,
+        33,
         APPLY,
         (("if before is None or block.sequence >= before[0]:", "if before is None or before:"),),
     ),
     Bug(
         "a late move overwrites an alarm",
-        104,
+        29,
         ALARMS,
         (("            return  # an older move", "            pass  # an older move"),),
     ),
     Bug(
         "a restored office forgets what it asked for",
-        39,
+        29,
         LACKING,
         (("            if left and now - before.at < before.delay:", "            if left:"),),
     ),
     Bug(
         "a range of receipts bridges a hole",
-        50,
+        0,
         WIRE,
         (("if found and sequence == found[-1][1] + 1:", "if found and sequence <= found[-1][1] + 2:"),),
+    ),
+    Bug(
+        "dropped blocks stay in flight",
+        0,
+        UPLINK,
+        (("        self._done(stream, sequence, sequence)", "        pass"),),
+    ),
+    Bug(
+        "missing alarms are waited for without end",
+        56,
+        INGEST,
+        (("setdefault(key, now) < self.limits.give_up:", "setdefault(key, now) <= now:"),),
+    ),
+    Bug("a number that no site reaches is taken", 3, INGEST, (("if far := self._far(block, now):", 'if far := "":'),)),
+    Bug(
+        "receipts of saved blocks are cumulative",
+        485,
+        SAVED,
+        (("[(committed.stream, start, end) for", "[(committed.stream, 1, end) for"),),
+    ),
+    Bug(
+        "what a dead process told from memory stays true",
+        72,
+        VOLATILE,
+        (("\n    _lose(sql, rows, at)\n", "\n    del rows\n"),),
+    ),
+    Bug("a durable block doubles what was told", 14, VOLATILE, (("    if told is None:", "    if told or not told:"),)),
+    Bug("an order is carried out again and again", 11, ORDERS, (("if order.id in self._used:", "if not order.id:"),)),
+    Bug(
+        "an order has all the time in the world",
+        10,
+        ORDERS,
+        (("if not -EARLY <= age <= VALID_FOR or", "if not -EARLY <= age or"),),
     ),
 )  # fmt: skip
 
@@ -259,7 +299,6 @@ def broken(bug: Bug) -> Iterator[Callable[..., Any]]:
         ValueError: what is to be changed does not stand there exactly once.
     """
     sound = {name: module for name, module in sys.modules.items() if _is_renewed(name)}
-    package = sys.modules.get("tests")
     for name in sound:
         del sys.modules[name]
     finder = _Finder(bug)
@@ -271,5 +310,7 @@ def broken(bug: Bug) -> Iterator[Callable[..., Any]]:
         for name in [name for name in sys.modules if _is_renewed(name)]:
             del sys.modules[name]
         sys.modules.update(sound)
-        if package is not None and "tests.simulation" in sound:
-            package.simulation = sound["tests.simulation"]  # type: ignore[attr-defined]
+        for name, module in sound.items():
+            parent, _, attribute = name.rpartition(".")
+            if parent in sys.modules:
+                setattr(sys.modules[parent], attribute, module)

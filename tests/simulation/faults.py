@@ -14,7 +14,8 @@ Kind = Literal[
     "broker_restart", "broker_forgets", "broker_set_back", "broker_repeats", "refused",
     "office_cut", "office_half_open", "office_drop", "office_swap", "office_killed", "office_trick", "office_full",
     "office_set_back", "office_clock", "no_bulk",
-    "gateway_killed", "gateway_clock", "evict", "new_epoch", "twin", "poison", "newer", "new_catalogue",
+    "gateway_killed", "gateway_clock", "evict", "new_epoch", "salvaged", "disk_sick", "disk_dies", "twin", "far",
+    "poison", "newer", "new_catalogue", "order_held",
 ]  # fmt: skip
 
 
@@ -61,10 +62,15 @@ KINDS: Final[dict[Kind, About]] = {
     "gateway_clock": About(most=MOMENT, grace=None),
     "evict": About(most=MOMENT, grace=None),
     "new_epoch": About(most=5 * SECOND, grace=0),
+    "salvaged": About(most=5 * SECOND, grace=LATE),
+    "disk_sick": About(most=60 * SECOND, grace=None),
+    "disk_dies": About(most=60 * SECOND, grace=None),
     "twin": About(most=MOMENT, grace=None),
-    "poison": About(most=MOMENT, grace=LATE),
+    "far": About(most=MOMENT, grace=None),
+    "poison": About(most=MOMENT, grace=None),
     "newer": About(most=60 * SECOND, grace=None),
     "new_catalogue": About(most=5 * SECOND, grace=0),
+    "order_held": About(most=60 * SECOND, grace=None),
 }
 LONGEST_CUT: Final = 72 * HOUR
 

@@ -2,18 +2,20 @@
 
 Mirrors `cloud_sync.uplink.Uplink`: status, catalogue once per process and after the alarms, offers from the outbox and
 what the machine says; `_obey` and `_answer` for what the office sends; a reconnect with the same back-off. And
-`cloud_sync.history.History`, whose queue is used as it is; only its waiting is written anew. Left out: the door for
-acknowledgements, commands, alarms past the disk, and the look at the outbox once a second, because here a seal always
-wakes the pump: so a deadline that the machine forgets to name shows.
+`cloud_sync.history.History`, whose queue is used as it is; only its waiting is written anew, and that of `saved` and
+`direct`, which are in `beside`. Left out: the door for acknowledgements, and the look at the outbox once a second,
+because here a seal always wakes the pump: so a deadline that the machine forgets to name shows.
+
+An `old` gateway has no history to send, says of nothing that it is gone, and does not name its next blocks.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from random import Random
 
-from cloud_sync import wire
-from cloud_sync.downlink import parse
-from cloud_sync.history import MOST_ABSENT, History
+from cloud_sync import saved, wire
+from cloud_sync.downlink import SealedOrder, parse
+from cloud_sync.history import History
 from cloud_sync.saved import BlockName
 from cloud_sync.session import Delivery
 from cloud_sync.uplink import ALARMS_FIRST, REMEMBERED, STEADY, UplinkSettings
@@ -22,7 +24,9 @@ from cloud_sync.wire import Receipt, Request, Resend, Status
 from sitekeeper.block import STREAMS, Stream, decode
 from sitekeeper.model.clock import MS, SECOND, Micros
 from sitekeeper.model.errors import FormatError
+from tests.simulation.beside import Directly, Saved, Serving
 from tests.simulation.broker import Broker, Connection
+from tests.simulation.desk import desk
 from tests.simulation.oracle import Oracle
 from tests.simulation.outbox import Outbox
 from tests.simulation.scheduler import Scheduler
@@ -30,9 +34,6 @@ from tests.simulation.scheduler import Scheduler
 EPOCH_2026: Micros = 1_767_225_600 * SECOND
 SETTINGS = UplinkSettings(site="", boot="", version="", catalogue="")
 """Only the times in it are used."""
-
-HISTORY_EVERY: Micros = 60 * MS
-"""A block of history waits for the broker's answer to the one before, and for room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +54,12 @@ class Gateway:
         self.catalogue = catalogue
         self.wall_offset: Micros = 0
         self.alive = False
+        self.old = False
         self.boot = 0
         self.limits = limits
         self.connection: Connection | None = None
-        self._new_process(Random(seed))
         self._scheduler, self._broker, self._oracle = around.scheduler, around.broker, around.oracle
+        self._new_process(Random(seed))
         self._random = Random(seed + 1)
         self._delay = SETTINGS.backoff_first
         self._lost_at: Micros = 0
@@ -74,6 +76,7 @@ class Gateway:
         """A new process: it knows what the disk knows."""
         self.alive = True
         self.boot += 1
+        self._oracle.booted(self.site, self.boot)
         self._new_process(Random(self._random.randrange(2**32)))
         self._delay = SETTINGS.backoff_first
         self._connect(self._attempt)
@@ -81,7 +84,10 @@ class Gateway:
     def _new_process(self, random: Random) -> None:
         self.machine = UplinkMachine(self.outbox.epoch, self.limits, random)
         self._history = History(self.site, self.outbox, self.machine.pace, None)  # type: ignore[arg-type]
-        self._serving = False
+        self._orders = desk(self.site, self._scheduler, self._oracle)
+        self._saved = Saved(self._scheduler, self.outbox, self._publish_saved)
+        self._directly = Directly(self._scheduler, self._publish_directly)
+        self._serving = Serving(self._scheduler, self._history, self.machine.pace, self.outbox, self._publish_history)
         self._announced = False
         self._sent: dict[BlockId, Micros] = {}
         self._digests: OrderedDict[str, BlockName] = OrderedDict()
@@ -90,6 +96,7 @@ class Gateway:
         """Kill the process. What was in memory is gone; the kernel closes its connection."""
         self._scheduler.note(f"{self.site} killed")
         self.alive = False
+        self._oracle.booted(self.site, 0)
         self._attempt += 1
         self._wakes = None
         self.outbox.crash()
@@ -112,10 +119,32 @@ class Gateway:
         self._flushes = False
         if self.alive and self.outbox.waits():
             self.outbox.flush()
+            self._stand()
             self._oracle.alarms_sealed(self.site, self.outbox)
             if self.connection is None and self.outbox.unreleased["alarms"]:
                 self._back_off()
             self.pump()
+
+    def _stand(self) -> None:
+        """Tell past the disk what it does not take."""
+        standing = self.outbox.standing()
+        if standing:
+            self._oracle.told_directly(self.outbox, self.boot)
+        self._directly.stand(standing, self.connection)
+
+    def _publish_directly(self, connection: Connection, payload: bytes) -> bool:
+        if connection is self.connection:
+            self._scheduler.note(f"{self.site} tells {wire.digest(payload)} past its disk")
+            self._broker.send(connection, wire.up_topic(self.site, "alarms-volatile"), payload, None)
+        return connection is self.connection
+
+    def _publish_saved(self, connection: Connection, name: BlockName, payload: bytes | None) -> bool:
+        if connection is self.connection and payload is not None:
+            self._scheduler.seen("saved block sent")
+            self._scheduler.note(f"{self.site} sends {name} that was saved")
+            self._know(payload, name)
+            self._broker.send(connection, wire.up_topic(self.site, name[1]), payload, None)
+        return connection is self.connection
 
     # connecting
 
@@ -134,7 +163,9 @@ class Gateway:
         self._scheduler.note(f"{self.site} connected")
         self._tell_status(self.connection)
         self._announce(self.connection)
-        self._serve_history(self.connection)
+        self._serving.begin(self.connection)
+        self._saved.begin(self.connection)
+        self._directly.begin(self.connection)
         self.pump()
 
     def _announce(self, connection: Connection) -> None:
@@ -215,6 +246,7 @@ class Gateway:
                 payload = self.outbox.read(stream, sequence, history=stream == "alarms")
                 if payload is None:
                     self.machine.absent(stream, sequence)
+                    self._oracle.absent(self.site, self.machine, (stream, sequence))
                     return
                 self.machine.spent(stream, sequence, len(payload), self._records((stream, sequence), payload))
                 self._remember(payload, (stream, sequence))
@@ -251,6 +283,8 @@ class Gateway:
             return
         self._broker.ack(connection, delivery.mid)
         message = parse(delivery.topic, delivery.payload, site=self.site)
+        if isinstance(message, SealedOrder):
+            self._orders.take(message.payload, retained=delivery.retained)
         if isinstance(message, Receipt | Request):
             self._obey(message)
         self.pump()
@@ -259,6 +293,9 @@ class Gateway:
         outputs: list[Output] = []
         if isinstance(message, Receipt):
             outputs = self.machine.receipt(message, self._scheduler.now)
+            self._oracle.released_saved(self.outbox, message)
+            saved.release(self.outbox, self.outbox.epoch, message)
+            self.flush_soon()
         else:
             outputs = self._answer(message)
         for output in outputs:
@@ -278,7 +315,9 @@ class Gateway:
         elif request.quarantined is not None and (block := self._digests.get(request.quarantined)) is not None:
             self._scheduler.seen("quarantined by digest")
             self._history.useless(block)
-            return self.machine.quarantined(*block[1:], now) if block[0] == epoch else []
+            if block[0] != epoch:
+                return [Release(block[0], [(block[1], block[2], block[2])])]
+            return self.machine.quarantined(*block[1:], now)
         return []
 
     def _resend(self, asked: Resend) -> None:
@@ -286,39 +325,17 @@ class Gateway:
         oldest, _, count = self.outbox.unsent(asked.stream)
         if count and asked.epoch == self.outbox.epoch and asked.end >= oldest:
             self.machine.resend(asked.stream, max(asked.start, oldest), self._scheduler.now)
+        if self.old:
+            return
         self._history.want(asked)
-        if not self._serving and self.connection is not None:
-            self._serve_history(self.connection)
+        if self.connection is not None:
+            self._serving.go_on(self.connection)
 
-    def _serve_history(self, connection: Connection) -> None:
-        """Send the next block of history, if it may go now; what is not there any more goes into the status."""
-        if connection is not self.connection:
-            return
-        history, pace = self._history, self.machine.pace
-        self._serving = bool(history._wanted)
-        if not self._serving:
-            return
-        self._scheduler.after(HISTORY_EVERY, self._serve_history, connection)
-        asked = history._wanted[0]
-        alarms = self.outbox.unreleased["alarms"] and asked.stream != "alarms"
-        pace.refill(self._scheduler.now)
-        if alarms or pace.owes() is not None or not pace.room(backfill=True):
-            return
-        history._wanted.popleft()
-        last = min(asked.end, asked.start + MOST_ABSENT)
-        found = ((one, history.read(asked, one)) for one in range(asked.start, last + 1))
-        sequence, payload = next(((one, payload) for one, payload in found if payload is not None), (last + 1, None))
-        if sequence > asked.start:
-            history._gone(asked, asked.start, sequence - 1)
-        if payload is not None:
-            pace.charge(len(payload))
-            self._scheduler.seen("history sent")
-            self._scheduler.note(f"{self.site} sends {asked.stream} {sequence} of its history")
-            self._know(payload, (asked.epoch, asked.stream, sequence))
-            self._broker.send(connection, wire.up_topic(self.site, asked.stream), payload, None)
-            sequence += 1
-        if sequence <= asked.end:
-            history._wanted.appendleft(Resend(asked.epoch, asked.stream, sequence, asked.end))
+    def _publish_history(self, connection: Connection, name: BlockName, payload: bytes) -> None:
+        self._scheduler.seen("history sent")
+        self._scheduler.note(f"{self.site} sends {name[1]} {name[2]} of its history")
+        self._know(payload, name)
+        self._broker.send(connection, wire.up_topic(self.site, name[1]), payload, None)
 
     def _remember(self, payload: bytes, block: BlockId) -> None:
         now = self._scheduler.now
@@ -369,9 +386,12 @@ class Gateway:
                 version="sim",
                 at=self.wall(),
                 clock=True,
+                mono=self._scheduler.now,
                 window=self.machine.window,
                 first={one: oldest if n else self.outbox.next_sequence(one) for one, (oldest, _, n) in unsent.items()},
+                next={} if self.old else {stream: self.outbox.next_sequence(stream) for stream in STREAMS},
                 unsent={stream: count for stream, (_, _, count) in unsent.items()},
                 absent=self._history.absent,
+                nonce=self._orders.nonce() if online else "",
             )
         )

@@ -1,5 +1,6 @@
 """Blocks of the simulated sites: real ones, and ones that are wrong in a way that the office must survive."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
@@ -71,9 +72,9 @@ def empty(header: Header, sequence: int, *, since: Micros) -> Block:
     return _block(header, "samples", sequence, gaps=[gap])
 
 
-def event(header: Header, sequence: int, name: str, fields: dict[str, int]) -> Block:
+def event(header: Header, sequence: int, name: str, fields: Mapping[str, int | str], *, device: str = DEVICE) -> Block:
     """Return a block with one event."""
-    return _block(header, "events", sequence, events=[Event(f"{DEVICE}/{name}", header.mono0, dict(fields))])
+    return _block(header, "events", sequence, events=[Event(f"{device}/{name}", header.mono0, dict(fields))])
 
 
 def alarm(header: Header, sequence: int, rule: str, raised: int) -> Block:

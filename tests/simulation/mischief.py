@@ -1,17 +1,20 @@
 """Makes the faults of a plan happen, and undoes those that last."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Protocol
 
 from cloud_sync import wire
-from sitekeeper.block import STREAMS
+from cloud_sync.fit import LAST
+from sitekeeper.block import STREAMS, Stream, encode
 from sitekeeper.model.clock import HOUR, SECOND, Micros
 from tests.simulation import material
 from tests.simulation.broker import Broker
 from tests.simulation.faults import Fault
 from tests.simulation.gateway import Gateway
 from tests.simulation.office import Office
-from tests.simulation.outbox import Book, Outbox
+from tests.simulation.oracle import Oracle
+from tests.simulation.outbox import Book, Entry, Identity, Outbox
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.workload import Workload
 
@@ -31,6 +34,7 @@ class Parts(Protocol):
     scheduler: Scheduler
     broker: Broker
     office: Office
+    oracle: Oracle
     gateways: list[Gateway]
     workloads: list[Workload]
     book: Book
@@ -130,14 +134,14 @@ def _at_office(world: Parts, fault: Fault) -> Undo | None:
 
 
 def _at_site(world: Parts, fault: Fault) -> Undo | None:
-    gateway, workload = world.gateways[fault.site], world.workloads[fault.site]
-    match fault.kind:
-        case "gateway_killed" | "new_epoch" | "new_catalogue":
+    gateway, workload, kind = world.gateways[fault.site], world.workloads[fault.site], fault.kind
+    match kind:
+        case "gateway_killed" | "new_epoch" | "salvaged" | "new_catalogue":
             if not gateway.alive:
                 return None
             gateway.crash()
-            if fault.kind == "new_epoch":
-                _new_disk(world, gateway, workload)
+            if kind in ("new_epoch", "salvaged"):
+                _new_disk(world, gateway, workload, Random(fault.size) if kind == "salvaged" else None)
             elif fault.kind == "new_catalogue":
                 gateway.catalogue, payload = material.catalogue(gateway.site, 3, 1 + fault.size % 3)
                 gateway.outbox.catalogues[gateway.catalogue] = payload
@@ -152,6 +156,16 @@ def _at_site(world: Parts, fault: Fault) -> Undo | None:
             return lambda: setattr(outbox, "newer", False)
         case "twin":
             _twin(world, fault, gateway, workload)
+        case "far":
+            stream = STREAMS[fault.size % 3]
+            block = workload.far(stream, LAST + 1 + fault.size**2 % (2**62 - LAST - 2))
+            payload = encode(block)
+            world.oracle.stranger(payload)
+            world.broker.publish(wire.up_topic(gateway.site, stream), payload)
+        case "disk_sick" | "disk_dies":
+            return _sick(gateway, dies=kind == "disk_dies")
+        case "order_held":
+            return _held(world.broker, gateway.site, fault.size % (30 * SECOND))
         case _:
             poison = material.POISONS[fault.size % len(material.POISONS)]
             workload.poison.append((STREAMS[fault.size // 7 % 3], poison))
@@ -163,20 +177,80 @@ def _step(fault: Fault) -> Micros:
     return fault.size % (48 * HOUR) - 24 * HOUR
 
 
-def _new_disk(world: Parts, gateway: Gateway, workload: Workload) -> None:
-    """The disk was damaged beyond use: what had no receipt is lost with it, and a new epoch begins."""
+def _sick(gateway: Gateway, *, dies: bool) -> Undo:
+    """The disk takes nothing for a while; then it does again, or the process is killed and what it held is gone."""
+    outbox = gateway.outbox
+    outbox.sick = True
+
+    def end() -> None:
+        outbox.sick = False
+        if not dies or not gateway.alive:
+            gateway.flush_soon()
+            return
+        gateway.crash()
+        gateway.start()
+
+    return end
+
+
+def _held(broker: Broker, site: str, late: Micros) -> Undo:
+    """Somebody holds the office's orders to a site up for so long, and lets half of them through at once as well."""
+    broker.held[site] = late
+
+    def end() -> None:
+        broker.held.pop(site, None)
+
+    return end
+
+
+def _new_disk(world: Parts, gateway: Gateway, workload: Workload, salvage: Random | None) -> None:
+    """The disk was damaged: what had no receipt is lost with it, but for what can be saved, and a new epoch begins."""
     old = gateway.outbox
-    telling = any(entry.block and entry.block.events for entry in old.unreleased["events"].values())
-    for identity, entries in world.book.items():
-        if identity[1] == old.epoch:
-            for entry in entries:
-                waits = old.unreleased[identity[2]].get(identity[3]) is entry
-                if waits or (telling and entry.fate == "dropped"):  # or what told of it is lost
-                    entry.fate = "lost"
     number = int(old.epoch.rpartition("e")[2]) + 1
-    gateway.outbox = Outbox(old.site, f"{old.site}-e{number}", world.book, catalogues=old.catalogues)
+    new = Outbox(old.site, f"{old.site}-e{number}", world.book, catalogues=old.catalogues)
+    kept = _carry_over(old, new, salvage) if salvage is not None else set()
+    waiting = [old.unreleased["events"], *(one for (_, stream), one in old.saved.items() if stream == "events")]
+    telling = any(entry.block and entry.block.events for entries in waiting for entry in entries.values())
+    lost: dict[tuple[str, Stream], list[int]] = {}
+    for identity, entries in world.book.items():
+        if identity[0] == old.site and (identity[1] == old.epoch or (identity[1], identity[2]) in old.saved):
+            for entry in entries:
+                waits = _waiting(old, identity) is entry
+                if waits and identity not in kept:
+                    lost.setdefault((identity[1], identity[2]), []).append(identity[3])
+                if (waits and identity not in kept) or (telling and entry.fate == "dropped"):  # or what told of it
+                    entry.fate = "lost"
+    gateway.outbox = new
     workload.begin_epoch()
     world.scheduler.seen("new epoch")
+    if salvage is not None:
+        for (epoch, stream), sequences in sorted(lost.items()):
+            ranges = ", ".join(f"{first}-{last}" for first, last in wire.ranges(sequences))
+            fields = {"old_epoch": epoch, "stream": stream, "lost": ranges}
+            workload.event("salvaged", fields, device="gateway", then=lambda: None)
+        new.flush()
+
+
+def _waiting(outbox: Outbox, identity: Identity) -> Entry | None:
+    _, epoch, stream, sequence = identity
+    where = outbox.unreleased[stream] if epoch == outbox.epoch else outbox.saved.get((epoch, stream), {})
+    return where.get(sequence)
+
+
+def _carry_over(old: Outbox, new: Outbox, random: Random) -> set[Identity]:
+    """Save what can be read: all but a stretch of each stream, of this file and of those before it."""
+    kept: set[Identity] = set()
+    here = {(old.epoch, stream): entries for stream, entries in old.unreleased.items()}
+    for key, entries in sorted({**old.saved, **here}.items()):
+        first = random.randrange(-len(entries), len(entries) + 1) if entries else 0
+        gone = range(first, first + random.randrange(1, 8))
+        saved = {one: entry for place, (one, entry) in enumerate(entries.items()) if place not in gone}
+        if saved:
+            new.saved[key] = saved
+            kept |= {entry.identity for entry in saved.values()}
+    history = {(old.epoch, stream): entries for stream, entries in old.history.items()}
+    new.saved_history = {key: dict(entries) for key, entries in {**old.saved_history, **history}.items()}
+    return kept
 
 
 def _twin(world: Parts, fault: Fault, gateway: Gateway, workload: Workload) -> None:

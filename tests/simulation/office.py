@@ -20,9 +20,11 @@ from cloud_sync.session import Delivery
 from cloud_sync.store import streams
 from cloud_sync.store.base import PutBlock, PutQuarantine, Transaction
 from cloud_sync.store.sqlite import SqliteStore
+from office.commands import WORD_WITHIN
 from sitekeeper.model.clock import MS, SECOND, Micros
 from sitekeeper.model.errors import StorageError
 from tests.simulation.broker import Connection
+from tests.simulation.desk import order
 from tests.simulation.gateway import EPOCH_2026, Surroundings
 from tests.simulation.scheduler import Failed
 
@@ -260,6 +262,26 @@ class Office:
             self._scheduler.seen("lacks asked for")
             self._do([Ask(site, request)])
         self._scheduler.after(ASK_EVERY, self._ask_for_lacks, process)
+
+    def unsettled(self) -> set[str]:
+        """Return of which sites alarms were told from memory that are neither durable there nor lost."""
+        return {row[0] for row in self._sql.execute("SELECT DISTINCT site FROM transitions WHERE volatile = 1")}
+
+    # orders
+
+    def order(self, site: str, number: int) -> None:
+        """Give an order to a site that was heard of late, as `office.commands.Orders` does."""
+        if not self.alive:
+            return
+        found = self._sql.execute("SELECT nonce, heard FROM site_words WHERE site = ?", (site,)).fetchone()
+        if found is None or not found[0] or not 0 <= self._wall() - found[1] <= WORD_WITHIN:
+            return
+        id_, payload = order(site, number, found[0], max(0, self._wall() - found[1]), self._scheduler.now)
+        self._oracle.signed(id_)
+        self._scheduler.note(f"office orders {id_} of {site}")
+        connection = self._connections.get("urgent")
+        if connection is not None:
+            self._broker.send(connection, wire.down_topic(site, "command"), payload, None)
 
     def lacks(self) -> list[Lack]:
         """Return what there is to ask sites for."""

@@ -1,7 +1,8 @@
 """What must hold at every step, and what the store must hold in the end. Raises `Failed` with the invariant's name.
 
 C1 exactly once and byte-equal, or listed as dropped; C2 no release before the commit; C3 order of alarms, newest value;
-C4 alarms in time; C5 poison and conflicts; C6 bounds. It reads the store with plain SQL, as a company's own tools do.
+C4 alarms in time; C5 poison and conflicts; C6 bounds; orders once and in time. It reads the store with plain SQL, as a
+company's own tools do.
 """
 
 import sqlite3
@@ -9,11 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from cloud_sync import wire
 from cloud_sync.ingest_machine import IngestMachine
-from cloud_sync.store.base import Outcome, PutBlock, PutMissing, PutQuarantine, Transaction
-from cloud_sync.uplink_machine import UplinkLimits, UplinkMachine
+from cloud_sync.store.base import NEAR, Outcome, PutBlock, PutMissing, PutQuarantine, PutVolatile, Transaction
+from cloud_sync.store.volatile import MARK
+from cloud_sync.uplink_machine import BlockId, UplinkLimits, UplinkMachine
+from cloud_sync.wire import Receipt
 from sitekeeper.block import STREAMS, Block, Stream
 from sitekeeper.model.clock import MS, SECOND, Micros
+from sitekeeper.order import VALID_FOR
 from tests.simulation.broker import MAX_UNACKED
 from tests.simulation.outbox import Book, Entry, Identity, Outbox
 from tests.simulation.scheduler import Failed, Scheduler
@@ -21,8 +26,11 @@ from tests.simulation.scheduler import Failed, Scheduler
 ALARM_WITHIN: Micros = 5 * SECOND
 """From link-up, or from its seal, to the office's commit."""
 
-ALARM_EACH: Micros = 300 * MS
-"""More for each alarms block before it: they go one by one."""
+ALARM_EACH: Micros = 50 * MS
+"""More for each alarms block before it: eight are in flight at a time, and the way there and back is this long."""
+
+STATED: Micros = 25 * SECOND
+"""From the quarantine of a block without a name until the site has said, when asked, that it has it no more."""
 
 MAX_READY = 4 * MAX_UNACKED
 """Entries waiting for a transaction: each lane holds what the broker lets be unacknowledged; some of it twice."""
@@ -38,12 +46,19 @@ class Oracle:
         self._scheduler = scheduler
         self._first: dict[Identity, str] = {}
         self._ever: set[tuple[Identity, str]] = set()
-        self._quarantined: set[str] = set()
+        self._quarantined: dict[str, Micros] = {}
         self._missing: list[PutMissing] = []
         self._moved: dict[tuple[str, str], int] = {}
         self._latest: dict[tuple[int, str], tuple[int, int]] = {}
         self._calm: dict[str, Micros] = defaultdict(int)
         self._watched: set[Identity] = set()
+        self._old: set[str] = set()
+        self._strangers: set[str] = set()
+        self._told: set[tuple[str, str, str, int]] = set()  # from memory: site, epoch, boot, sequence
+        self._listened: set[tuple[str, str, str, int]] = set()
+        self._boots: dict[str, str] = {}
+        self._signed: dict[str, Micros] = {}
+        self._carried_out: set[str] = set()
 
     # at a site
 
@@ -65,6 +80,16 @@ class Oracle:
                 if (entry.identity, entry.digest) not in self._ever:
                     raise Failed(f"C2: {site} releases {stream} {sequence} of {epoch} before its commit")
 
+    def released_saved(self, outbox: Outbox, receipt: Receipt) -> None:
+        """C2 for blocks of an earlier file."""
+        for committed in receipt.blocks:
+            waiting = outbox.saved.get((committed.epoch, committed.stream), {})
+            for sequence, entry in waiting.items():
+                named = any(start <= sequence <= end for start, end in committed.ranges)
+                known = entry.digest in self._quarantined or (entry.identity, entry.digest) in self._ever
+                if named and not known:
+                    raise Failed(f"C2: {outbox.site} releases {entry.identity} before its commit")
+
     def bounded(self, site: str, machine: UplinkMachine) -> None:
         """C6: windows."""
         flying = machine.in_flight()
@@ -73,12 +98,61 @@ class Oracle:
             if sum(1 for block in flying if block[0] == stream) > most:
                 raise Failed(f"C6: {site} has more than {most} {stream} blocks in flight")
 
+    def absent(self, site: str, machine: UplinkMachine, block: BlockId) -> None:
+        """C6: what is not there any more takes no place in a window."""
+        self._scheduler.seen("gone when it was to be sent")
+        if block in machine.in_flight():
+            raise Failed(f"C6: {site} has {block} in flight, which it does not have any more")
+
     def alarms_sealed(self, site: str, outbox: Outbox) -> None:
         """C4: from now on these alarms are waited for."""
         for before, entry in enumerate(list(outbox.unreleased["alarms"].values())):
             if entry.identity not in self._watched:
                 self._watched.add(entry.identity)
                 self._scheduler.after(ALARM_WITHIN, self._look_for, site, entry, self._scheduler.now, before)
+
+    def told_directly(self, outbox: Outbox, boot: int) -> None:
+        """C4: alarms that the disk does not take are waited for all the same, as long as their process lives."""
+        for sequence in outbox.standing():
+            name = (outbox.site, outbox.epoch, f"b{boot}", sequence)
+            if name not in self._listened and outbox.is_sound(sequence):
+                self._listened.add(name)
+                self._scheduler.after(ALARM_WITHIN, self._listen_for, name, self._scheduler.now)
+
+    def _listen_for(self, name: tuple[str, str, str, int], since: Micros) -> None:
+        site, epoch, boot, sequence = name
+        durable = self.book.get((site, epoch, "alarms", sequence))
+        if name in self._told or durable or self._boots[site] != boot:
+            return
+        due = max(since, self._calm[site]) + ALARM_WITHIN
+        if self._scheduler.now < due:
+            self._scheduler.after(due - self._scheduler.now, self._listen_for, name, since)
+            return
+        raise Failed(f"C4: alarm {name} is not told {ALARM_WITHIN // SECOND} s after it could")
+
+    def booted(self, site: str, boot: int) -> None:
+        """A process of this site begins, or (0) ends."""
+        self._boots[site] = f"b{boot}"
+
+    def stranger(self, payload: bytes) -> None:
+        """C5: a block that its site cannot have sealed goes into quarantine, and nowhere else."""
+        self._strangers.add(wire.digest(payload))
+
+    def signed(self, order: str) -> None:
+        """The office has signed an order."""
+        self._signed[order] = self._scheduler.now
+
+    def carried_out(self, site: str, order: str) -> None:
+        """An order is carried out once, and within its time."""
+        self._scheduler.seen("order carried out")
+        age = self._scheduler.now - self._signed[order]
+        if order in self._carried_out or age > VALID_FOR:
+            raise Failed(f"orders: {site} carries out {order} {age / SECOND:.1f} s after it was signed, or again")
+        self._carried_out.add(order)
+
+    def is_old(self, site: str) -> None:
+        """A site whose gateway has no history: what a set-back office has lost of it is lost."""
+        self._old.add(site)
 
     def disturb(self, site: str, until: Micros) -> None:
         """Until then alarms of this site may be late, for a fault that cuts their way."""
@@ -90,13 +164,23 @@ class Oracle:
     def _look_for(self, site: str, entry: Entry, sealed: Micros, before: int) -> None:
         if entry.fate != "due" or (entry.identity, entry.digest) in self._ever or entry.block is None:
             return
-        due = max(sealed, self._calm[site]) + ALARM_WITHIN + before * ALARM_EACH
+        due = max(sealed, self._calm[site], self._stumbled(entry)) + ALARM_WITHIN + before * ALARM_EACH
         if self._scheduler.now < due:
             self._scheduler.after(due - self._scheduler.now, self._look_for, site, entry, sealed, before)
             return
         raise Failed(
             f"C4: alarms block {entry.identity} is not at the office {ALARM_WITHIN // SECOND} s after it could"
         )
+
+    def _stumbled(self, entry: Entry) -> Micros:
+        """Return until when alarms may wait for one before them that cannot be read.
+
+        Where its bytes do not even tell its number, the office learns from a status that nobody has that one.
+        """
+        site, epoch, stream, sequence = entry.identity
+        before = (self.book.get((site, epoch, stream, one), ()) for one in range(max(1, sequence - NEAR), sequence))
+        spoilt = [one for entries in before for one in entries if one.block is None and one.fate == "due"]
+        return max((self._quarantined.get(one.digest, self._scheduler.now) + STATED for one in spoilt), default=0)
 
     # at the office
 
@@ -116,12 +200,15 @@ class Oracle:
                 case PutBlock():
                     self._block(entry, applied)
                 case PutQuarantine() if entry.reason != "too-new":
-                    self._quarantined.add(entry.digest)
+                    self._quarantined.setdefault(entry.digest, self._scheduler.now)
                     self._scheduler.seen("quarantine")
                     if entry.epoch is not None and entry.stream is not None and entry.sequence is not None:
                         identity = (entry.site, entry.epoch, entry.stream, entry.sequence)
                         self._first.setdefault(identity, entry.digest)
                         self._ever.add((identity, entry.digest))
+                case PutVolatile(block=block):
+                    self._told.add((block.site, block.epoch, block.boot, block.sequence))
+                    self._scheduler.seen("told from memory")
                 case PutMissing():
                     self._missing.append(entry)
                     self._scheduler.seen("missing")
@@ -145,6 +232,8 @@ class Oracle:
 
     def _in_order(self, outcome: Outcome) -> None:
         for move in outcome.transitions:
+            if MARK in move.epoch:
+                continue  # told from memory, beside the order
             key = (move.epoch, move.transition.key)
             late = (move.site, move.epoch, "alarms", move.sequence) in self._fetched
             given_up = late or self._given_up(move.site, move.epoch, move.sequence)
@@ -194,6 +283,8 @@ class Oracle:
         stored = {row[:4]: row[4] for row in rows}
         others = {row[:5] for row in sql.execute("SELECT site, epoch, stream, sequence, other FROM conflicts")}
         held = {row[0] for row in sql.execute("SELECT digest FROM quarantine")}
+        if not self.restored and not self._strangers & set(self._quarantined) <= held:
+            raise Failed("C5: a block of an impossible number is not in quarantine")
         told = {
             (row[0], row[1], one)
             for row in sql.execute(
@@ -229,7 +320,7 @@ class Oracle:
         site, epoch, stream, sequence = entry.identity
         if (entry.identity, entry.digest) not in self._ever and entry.digest not in self._quarantined:
             return entry.fate == "dropped"
-        twin = len(self.book[entry.identity]) > 1
+        twin = len(self.book[entry.identity]) > 1 or site in self._old
         return entry.block is None or twin or epoch not in epochs or self._given_up(site, epoch, sequence, stream)
 
     def _contents(self, sql: sqlite3.Connection) -> None:
@@ -247,7 +338,7 @@ class Oracle:
             due_moves += [(block.epoch, block.sequence, move.key, move.target) for move in block.transitions]
         samples = sql.execute("SELECT site, epoch, sequence, position, value, at FROM v_samples").fetchall()
         events = sql.execute("SELECT site, source_id, at FROM events").fetchall()
-        moves = sql.execute("SELECT epoch, sequence, key, target FROM transitions").fetchall()
+        moves = sql.execute("SELECT epoch, sequence, key, target FROM transitions WHERE volatile = 0").fetchall()
         for what, have, due in (
             ("samples", samples, due_samples),
             ("events", events, due_events),
@@ -260,7 +351,8 @@ class Oracle:
         """C3: an alarm stands as its newest transition says; within an epoch, because the clock may be wrong."""
         newest = sql.execute(
             "SELECT a.key, a.sequence, a.state, max(t.sequence), t.target FROM alarms a"
-            " JOIN transitions t ON t.key = a.key AND t.epoch = a.epoch GROUP BY a.key"
+            " JOIN transitions t ON t.key = a.key AND t.epoch = a.epoch WHERE NOT EXISTS"
+            " (SELECT 1 FROM transitions v WHERE v.key = a.key AND v.volatile = 1) GROUP BY a.key"
         )
         for key, sequence, state, last, target in newest:
             if (sequence, state) != (last, target):

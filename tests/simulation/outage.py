@@ -14,6 +14,7 @@ from cloud_sync import wire
 from cloud_sync.ingest_records import IngestLimits
 from cloud_sync.store.base import Outcome, PutBlock, Transaction
 from cloud_sync.uplink_machine import UplinkLimits, UplinkMachine
+from cloud_sync.wire import Receipt
 from sitekeeper.block import STREAMS, Block, Stream, encode
 from sitekeeper.model.clock import MINUTE, SECOND, Micros
 from tests.simulation import material
@@ -111,6 +112,9 @@ class Backlog:
     def waits(self) -> bool:
         return False
 
+    def standing(self) -> dict[int, bytes]:
+        return {}
+
     def crash(self) -> None:
         """Everything is durable at once here."""
 
@@ -132,6 +136,9 @@ class LongOracle(Oracle):
         for stream, start, end in ranges:
             if not self.have[stream].issuperset(range(start, end + 1)):
                 raise Failed(f"C2: {stream} {start} to {end} released before the commit")
+
+    def released_saved(self, outbox: object, receipt: Receipt) -> None:
+        """There is one file here, and nothing of an earlier one."""
 
     def committed(self, transaction: Transaction, outcome: Outcome, sql: sqlite3.Connection) -> None:
         now = self._scheduler.now

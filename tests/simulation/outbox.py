@@ -43,6 +43,8 @@ Book = dict[Identity, list[Entry]]
 """Everything that was ever durable; more than one entry where a twin has used a sequence for other bytes."""
 
 Kept = dict[Stream, dict[int, Entry]]
+Saved = dict[tuple[str, Stream], dict[int, Entry]]
+"""What was carried over from an earlier file, by epoch and stream."""
 
 
 @dataclass(slots=True)
@@ -57,8 +59,12 @@ class Outbox:
     sealed: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     durable: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     catalogues: dict[str, bytes] = field(default_factory=dict)
+    saved: Saved = field(default_factory=dict)
+    saved_history: Saved = field(default_factory=dict)
     newer: bool = False
+    sick: bool = False
     _pending: list[Callable[[], None]] = field(default_factory=list)
+    _told: dict[int, Entry] = field(default_factory=dict)
 
     # what the uplink needs (cloud_sync.uplink.BlockSource)
 
@@ -86,12 +92,34 @@ class Outbox:
     def release(self, epoch: str, ranges: list[tuple[Stream, int, int]]) -> None:
         if epoch == self.epoch:
             self._pending.append(lambda: self._forget(ranges))
+        elif any((epoch, stream) in self.saved for stream, _, _ in ranges):
+            self._pending.append(lambda: self._forget_saved(epoch, ranges))
+
+    # what it may have of earlier files (cloud_sync.saved.SavedSource)
+
+    def salvaged(self) -> dict[tuple[str, Stream], tuple[tuple[int, int], ...]]:
+        return {key: tuple(wire.ranges(kept)) for key, kept in self.saved.items() if kept}
+
+    def read_salvaged(self, epoch: str, stream: Stream, sequence: int) -> bytes | None:
+        key = (epoch, stream)
+        entry = self.saved.get(key, {}).get(sequence) or self.saved_history.get(key, {}).get(sequence)
+        return None if entry is None else entry.payload
+
+    def standing(self) -> dict[int, bytes]:
+        """Return the alarms that are to be told past the disk, because it does not take them."""
+        return {sequence: entry.payload for sequence, entry in self._told.items()} if self.sick else {}
+
+    def is_sound(self, told: int) -> bool:
+        """Tell whether an alarms block that is told past the disk can be read."""
+        return self._told[told].block is not None
 
     # what the recorder does
 
     def seal(self, entry: Entry, *, then: Callable[[], None] | None = None) -> None:
         """Put a block on its way to the disk, together with `then`, in one transaction."""
         self.sealed[entry.identity[2]] = entry.identity[3]
+        if entry.identity[2] == "alarms":
+            self._told[entry.identity[3]] = entry
         self._pending.append(lambda: self._keep(entry, then))
 
     def next_to_seal(self, stream: Stream) -> int:
@@ -113,19 +141,23 @@ class Outbox:
         return bool(self._pending)
 
     def flush(self) -> None:
-        """Make durable what is pending, in its order."""
+        """Make durable what is pending, in its order; a disk that is sick takes nothing."""
+        if self.sick:
+            return
         pending, self._pending = self._pending, []
+        self._told.clear()
         for work in pending:
             work()
 
     def crash(self) -> None:
         """Forget what is not durable."""
         self._pending.clear()
+        self._told.clear()
         self.sealed = dict(self.durable)
 
     def left(self) -> int:
         """Return how many blocks wait for a receipt."""
-        return sum(map(len, self.unreleased.values()))
+        return sum(map(len, self.unreleased.values())) + sum(map(len, self.saved.values()))
 
     def _keep(self, entry: Entry, then: Callable[[], None] | None) -> None:
         _, _, stream, sequence = entry.identity
@@ -140,3 +172,9 @@ class Outbox:
             waiting = self.unreleased[stream]
             for sequence in [one for one in range(start, end + 1) if one in waiting]:
                 self.history[stream][sequence] = waiting.pop(sequence)
+
+    def _forget_saved(self, epoch: str, ranges: list[tuple[Stream, int, int]]) -> None:
+        for stream, start, end in ranges:
+            waiting = self.saved.get((epoch, stream), {})
+            for sequence in [one for one in waiting if start <= one <= end]:
+                self.saved_history.setdefault((epoch, stream), {})[sequence] = waiting.pop(sequence)

@@ -34,7 +34,9 @@ SOMETIMES = (
     "reconnect without receipts", "refused by the broker", "nobody listens", "broker delivers again", "dropped",
     "swapped", "catalogue asked for", "resend asked for", "history sent", "lacks asked for", "office too old",
     "office set back", "failed commit", "killed before commit", "killed after commit", "killed while answering",
-    "commit lost, outcome unknown", "committed, outcome unknown", "dropped for space", "new epoch", "missing", *KINDS,
+    "commit lost, outcome unknown", "committed, outcome unknown", "dropped for space", "new epoch", "missing",
+    "saved block sent", "told from memory", "order carried out", "order held back", "order refused: replayed",
+    "order refused: expired", "order refused: bad-nonce", *KINDS,
 )  # fmt: skip
 """What must have happened in the test tier's seeds, or they prove nothing."""
 

@@ -1,13 +1,13 @@
 """What a site records: samples, events and alarms at seeded moments, each value used once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from sitekeeper.block import Block, Stream, encode
 from sitekeeper.model.clock import HOUR, MS, SECOND, Micros
 from tests.simulation import material
 from tests.simulation.gateway import Gateway
-from tests.simulation.material import RULES, Header, Poison
+from tests.simulation.material import DEVICE, RULES, Header, Poison
 from tests.simulation.outbox import Entry
 from tests.simulation.scheduler import Scheduler
 
@@ -53,10 +53,17 @@ class Workload:
         values = [(self._random.randrange(self._points), self._next()) for _ in range(self._random.randrange(1, 4))]
         self._seal(material.samples(header, sequence, values, since=since))
 
-    def event(self, name: str, fields: dict[str, int], *, then: Callable[[], None] | None = None) -> None:
+    def event(
+        self,
+        name: str,
+        fields: Mapping[str, int | str],
+        *,
+        device: str = DEVICE,
+        then: Callable[[], None] | None = None,
+    ) -> None:
         """Seal a block with one event."""
         sequence = self._gateway.outbox.next_to_seal("events")
-        self._seal(material.event(self._header(), sequence, name, fields), then=then)
+        self._seal(material.event(self._header(), sequence, name, fields, device=device), then=then)
 
     def alarm(self) -> None:
         """Raise an alarm, or clear it if it stands."""
@@ -91,6 +98,16 @@ class Workload:
         values = [(0, self._next())]
         block = material.samples(header, entry.identity[3], values, since=header.mono0 - SECOND)
         return Entry(entry.identity, encode(block), block, fate="lost")
+
+    def far(self, stream: Stream, sequence: int) -> Block:
+        """Return a sound block under a number that no site reaches."""
+        match stream:
+            case "alarms":
+                return material.alarm(self._header(), sequence, RULES[0], 0)
+            case "events":
+                return material.event(self._header(), sequence, "note", {"n": self._next()})
+            case "samples":
+                return material.samples(self._header(), sequence, [(0, self._next())], since=self._scheduler.now)
 
     def _seal(self, block: Block, *, then: Callable[[], None] | None = None) -> None:
         outbox = self._gateway.outbox

@@ -31,8 +31,8 @@ DRAINED_WITHIN: Micros = 180 * SECOND
 FETCHED_WITHIN: Micros = 900 * SECOND
 """The same for an office that was set back to an old backup: it asks again for what it lacks, with patience."""
 
-STATUS_IN: Micros = 15 * SECOND
-"""By then each site has told how far the office's record should go."""
+STATUS_IN: Micros = 25 * SECOND
+"""By then each site has told twice how far the office's record should go: of a clock set back it takes two."""
 
 POINTS = 3
 
@@ -60,7 +60,7 @@ class World:
         self.book: Book = {}
         self.oracle = Oracle(self.scheduler, self.book)
         self.broker = Broker(self.scheduler, Random(random.randrange(2**32)))
-        self.busy = random.randrange(60, 240) * SECOND
+        self.busy = random.randrange(30, 130) * SECOND
         around = Surroundings(scheduler=self.scheduler, broker=self.broker, oracle=self.oracle)
         sites = random.choice((1, 1, 1, 2, 2, 3))
         limits = UplinkLimits(window=random.choice((4, 5, 32)), events_window=random.choice((1, 2, 8)))
@@ -79,9 +79,14 @@ class World:
             current, payload = material.catalogue(name, POINTS, 0)
             outbox.catalogues[current] = payload
             gateway = Gateway(around, outbox, current, limits, random.randrange(2**32))
+            gateway.old = random.random() < 0.2
+            if gateway.old:
+                self.oracle.is_old(name)
             self.gateways.append(gateway)
             self.workloads.append(Workload(self.scheduler, gateway, random.randrange(2**32), points=POINTS))
         self.office = Office(around, path, store, random.randrange(2**32))
+        self._random = random
+        self._orders = 0
 
     def run(self) -> None:
         """Live through it. Raises Failed."""
@@ -91,6 +96,7 @@ class World:
             workload.busy_until, workload.until = self.busy, calm
             gateway.start()
             workload.tick()
+        self._order()
         for fault in self.faults:
             self.scheduler.after(fault.at, self._begin, fault)
         self.scheduler.run(calm + SECOND)
@@ -100,19 +106,29 @@ class World:
         if not self.scheduler.run(calm + within, done=self.drained):
             left = {gateway.site: gateway.outbox.unreleased for gateway in self.gateways}
             counts = {site: {stream: len(one) for stream, one in kept.items()} for site, kept in left.items()}
-            raise Failed(f"liveness: not drained after {within // SECOND} s: {counts}")
+            flying = [one.machine.in_flight() for one in self.gateways]
+            raise Failed(f"liveness: not drained after {within // SECOND} s: {counts}, in flight {flying}")
         self.office.stop()
         self.oracle.final(self.office.path, [gateway.outbox for gateway in self.gateways])
 
     def drained(self) -> bool:
-        """Tell whether every block has its receipt, durably."""
+        """Tell whether every block has its receipt, durably, nothing is in flight and nothing told is unsettled."""
         now = self.scheduler.now
         waiting = any(not one.alive or one.outbox.left() or one.outbox.waits() for one in self.gateways)
-        if waiting or not self.office.idle():
+        flying = any(one.machine.in_flight() for one in self.gateways)
+        mute = {one.site for one in self.gateways if one.old and self.oracle.restored}
+        if waiting or flying or not self.office.idle() or self.office.unsettled() - mute:
             self._quiet_since = now
         if not self.oracle.restored:
             return self._quiet_since < now
-        return now - self._quiet_since > STATUS_IN and not self.office.lacks()
+        return now - self._quiet_since > STATUS_IN and not any(lack.site not in mute for lack in self.office.lacks())
+
+    def _order(self) -> None:
+        """Somebody at the office wants something of a site, every now and then."""
+        if self.scheduler.now < self.busy:
+            self._orders += 1
+            self.office.order(self._random.choice(self.gateways).site, self._orders)
+            self.scheduler.after(self._random.randrange(3, 30) * SECOND, self._order)
 
     def _begin(self, fault: Fault) -> None:
         self.scheduler.note(f"fault {fault.kind} site{fault.site} for {fault.lasts}")

@@ -15,8 +15,8 @@
   let beatAt = performance.now(); // when the last beat came, on a clock that nobody sets
   let beatTime = Number(told.now);
   let beats = 0;
-  let broker = told.broker === "yes";
-  let store = true;
+  let trouble = told.trouble; // what the office itself lacks: "no-broker", "no-store", or nothing
+  let since = Number(told.since || 0); // when that began
   let cut = false;
   let failing = false; // the office beats, but does not give the page
   let source = null;
@@ -26,7 +26,12 @@
 
   const now = () => Date.now() + offset;
   const fill = (template, fields) => template.replace(/\{(\w+)\}/g, (_, name) => fields[name] ?? "");
-  const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB", { hour12: false });
+  function clock(ms) {
+    const at = new Date(ms);
+    const two = (n) => String(n).padStart(2, "0");
+    const day = at.toDateString() === new Date(now()).toDateString() ? "" : `${two(at.getMonth() + 1)}-${two(at.getDate())} `;
+    return day + at.toLocaleTimeString("en-GB", { hour12: false });
+  }
 
   function span(ms) {
     const s = Math.max(0, Math.floor(ms / 1000));
@@ -75,8 +80,8 @@
     offset = beat.now - Date.now();
     beatAt = performance.now();
     beatTime = beat.now;
-    broker = beat.broker;
-    store = beat.store;
+    trouble = beat.store ? (beat.broker ? "" : "no-broker") : "no-store";
+    since = beat.since || 0;
     beats += 1;
     for (const site of beat.sites) {
       for (const heard of document.querySelectorAll(`[data-heard="${CSS.escape(site)}"]`)) {
@@ -119,17 +124,20 @@
 
   function judge() {
     const silent = performance.now() - beatAt > STALE_MS;
-    const lost = silent || !broker || !store || failing;
+    const lost = silent || Boolean(trouble) || failing;
     const banner = byId("banner");
-    const why = silent ? told.cut : !store || failing ? told.noStore : told.noBroker;
+    const why = silent ? told.cut : trouble === "no-store" || failing ? told.noStore : told.noBroker;
     if (lost) {
-      const words = fill(why, { time: clock(beatTime) });
+      const words = fill(why, { time: clock(silent || !since ? beatTime : since) });
       if (!cut || banner.dataset.why !== why) { banner.textContent = words; banner.dataset.why = why; }
     } else if (cut) {
       for (const name of ["console-alarms", "console-sites", "console-values", "console-trend"]) say(name);
     }
     banner.hidden = !lost;
     body.classList.toggle("cut", lost);
+    for (const button of document.querySelectorAll(".danger button")) {
+      button.disabled = lost || button.dataset.over === "yes"; // no command on what is not seen
+    }
     const link = byId("link");
     link.className = `link ${lost ? "lost" : beats ? "on" : "waiting"}`;
     const words = byId("link-words");
@@ -150,13 +158,27 @@
         heard.closest(".tile")?.classList.replace("live", "stale");
       }
     }
+    for (const count of document.querySelectorAll(".countdown[data-until]")) {
+      const left = Math.max(0, Math.ceil((Number(count.dataset.until) - at) / 1000));
+      if (count.textContent !== String(left)) count.textContent = left;
+      const button = document.querySelector('#act[data-state="awaiting-confirmation"] .danger button');
+      if (button && !left) button.dataset.over = "yes";
+    }
     judge();
   }
 
   // what htmx may do
 
   // A note that is being written is never replaced, not even by what was asked for before it was begun.
-  const writing = (elt) => elt.id === "act" && (elt.contains(document.activeElement) || byId("note")?.value);
+  // Nor is a filter that is being chosen, for a moment; but no list of alarms waits for anybody.
+  let touched = -Infinity;
+  for (const kind of ["focusin", "input"]) {
+    document.addEventListener(kind, (event) => { if (event.target.closest(".filter")) touched = performance.now(); });
+  }
+  const choosing = (elt) => elt.id === "live" && !elt.dataset.list && performance.now() - touched < 10000 &&
+    elt.querySelector(".filter")?.contains(document.activeElement);
+  const writing = (elt) => choosing(elt) ||
+    (elt.id === "act" && (elt.contains(document.activeElement) || byId("note")?.value));
 
   body.addEventListener("htmx:beforeSwap", (event) => {
     if (writing(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
@@ -187,6 +209,8 @@
   });
   body.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "live") fresh = 0;
+    const [state, act] = [byId("live")?.dataset.state, byId("act")?.dataset.state];
+    if (state && act && state !== act && !byId("note")?.value) location.reload(); // a command has moved on: so has what may be done
   });
   body.addEventListener("htmx:afterSettle", (event) => {
     tick();

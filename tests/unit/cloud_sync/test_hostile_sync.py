@@ -5,10 +5,11 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.downlink import parse
+from cloud_sync.fit import LAST
 from cloud_sync.ingest_machine import MOST_KEYS, IngestMachine
 from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, IngestLimits
 from cloud_sync.session import Delivery
-from cloud_sync.store import quarantine
+from cloud_sync.store import evidence, quarantine
 from cloud_sync.store.base import PutBlock, Transaction
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.uplink_machine import Release, UplinkMachine
@@ -208,12 +209,32 @@ def test_garbage_from_afar_moves_no_order_of_alarms(office: Office) -> None:
     assert office.machine.parked() == 0
 
 
+def test_a_number_that_no_site_reaches_makes_no_hole(office: Office) -> None:
+    """Blocks of 2^62: kept in quarantine, evidence for GW11, none in the record, nothing waits for what is before."""
+    for stream in ("alarms", "events", "samples"):
+        office.take(f"{SITE}/up/{stream}", payload(stream, FAR, **NOW, transitions=[transition(7)]))
+    assert office.count("streams") == 3
+    assert office.machine.parked() == 0
+    rows = office.store.reader.ask("SELECT kind, sequence, reason FROM quarantine ORDER BY kind")
+    assert [tuple(row) for row in rows] == [(stream, FAR, "sequence") for stream in ("alarms", "events", "samples")]
+    assert [(one.kind, one.count) for one in evidence.found(office.store.reader.ask, 0)] == [("conflict", 3)]
+
+
+@pytest.mark.parametrize("field", ["first", "next"])
+def test_a_word_that_no_site_can_say_is_none(office: Office, field: str) -> None:
+    """A status that names a sequence beyond all asks nothing of us and moves no order of alarms."""
+    before = office.counts()
+    office.take(f"{SITE}/up/status", status(**{field: {"alarms": LAST + 1}}))
+    assert office.machine.counts["ignored"] == 1
+    assert office.counts() == before
+
+
 def test_sequences_that_jump_are_bounded(office: Office) -> None:
-    """To 2^62 and back: events and samples are stored as they are, alarms are parked, and no more than the bound."""
-    for sequence in (FAR, 6, FAR - 1, 1):
+    """As far as a site may come, and back: events and samples are stored, alarms are parked, up to the bound."""
+    for sequence in (LAST, 6, LAST - 1, 1):
         for stream in ("events", "samples"):
             office.take(f"{SITE}/up/{stream}", payload(stream, sequence, **NOW))
-    for sequence in range(FAR - 50, FAR):
+    for sequence in range(LAST - 50, LAST):
         office.take(f"{SITE}/up/alarms", payload("alarms", sequence, **NOW, transitions=[transition(7)]))
     assert office.machine.parked() == 8
     assert office.count("transitions") == 1

@@ -1,15 +1,20 @@
 """What the office does with each kind of message."""
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cloud_sync import wire
+from cloud_sync.fit import AHEAD, LAST
 from cloud_sync.ingest_machine import IngestMachine
+from cloud_sync.ingest_parking import WORD_LASTS
 from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Heard, IngestLimits
 from cloud_sync.session import Delivery
 from cloud_sync.store.base import Known, Outcome, PutBlock, PutMissing, PutQuarantine, PutStatus, Shape
 from cloud_sync.wire import Request, Status
 from sitekeeper.block import Vouch
 from sitekeeper.catalogue import catalogue_hash
+from sitekeeper.frame import seal
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.sample import Sample
 from tests.unit.cloud_sync.material import EPOCH, SITE, catalogue, payload, transition
@@ -24,10 +29,9 @@ def arrival(kind: str, data: bytes, *, mid: int = 1, retained: bool = False, sit
     return Arrival("urgent", 1, Delivery(topic=topic, payload=data, retained=retained, mid=mid, qos=1))
 
 
-def status(first: int, *, online: bool = True) -> bytes:
-    return wire.encode_status(
-        Status(online=online, site=SITE, epoch=EPOCH, boot="b", version="0", first={"alarms": first})
-    )
+def status(first: int, *, online: bool = True, following: int | None = None) -> bytes:
+    says = Status(online=online, site=SITE, epoch=EPOCH, boot="b", version="0", first={"alarms": first})
+    return wire.encode_status(says if following is None else replace(says, next={"samples": following}))
 
 
 def take(machine: IngestMachine) -> list[object]:
@@ -255,3 +259,47 @@ def test_only_what_is_live_is_a_sign_of_life():
     assert machine.accept(arrival("status", status(1), retained=True), 0) == []
     assert machine.accept(arrival("status", status(1, online=False)), 0) == [Heard(SITE, online=False)]
     assert [entry.live for entry in take(machine) if isinstance(entry, PutStatus)] == [False, True]
+
+
+def refused(machine: IngestMachine, sequence: int, now: int) -> bool:
+    """Take a samples block; tell whether it went into quarantine for its sequence, and was answered like that."""
+    machine.accept(arrival("samples", payload("samples", sequence)), now)
+    batch = machine.batch(0)
+    assert batch is not None
+    [entry] = batch.transaction.entries
+    outputs = machine.committed(batch, Outcome(applied=("new",)))
+    if not isinstance(entry, PutQuarantine):
+        assert isinstance(outputs[0], Answer)
+        return False
+    assert (entry.reason, entry.sequence) == ("sequence", sequence)
+    assert outputs[0] == Ask(SITE, Request(quarantined=entry.digest))
+    return True
+
+
+def test_a_sequence_far_beyond_the_site_s_own_word_goes_into_quarantine():
+    """The site is at 50 by its live status: what it may seal in a minute is taken, one more is not."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("status", status(1, following=50)), 0)
+    take(machine)
+    assert not refused(machine, 50 + AHEAD, WORD_LASTS)
+    assert refused(machine, 51 + AHEAD, WORD_LASTS)
+
+
+@pytest.mark.parametrize(("retained", "later"), [(True, 0), (False, WORD_LASTS + 1)])
+def test_an_old_word_refuses_nothing(retained, later):
+    """What a broker kept, and what a site said more than a minute ago, is behind by nobody knows how much."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("status", status(1, following=50), retained=retained), 0)
+    take(machine)
+    assert not refused(machine, 51 + AHEAD, later)
+    assert refused(machine, LAST + 1, later)
+
+
+def test_spoilt_bytes_of_a_far_sequence_take_no_place():
+    """Their header can be read, but a place so far ahead would make a hole that is waited for."""
+    machine = IngestMachine(KNOWN)
+    spoilt = seal(msgspec.msgpack.encode([SITE, EPOCH, "samples", LAST + 1, "nothing else"]))
+    machine.accept(arrival("samples", spoilt), 0)
+    [entry] = take(machine)
+    assert isinstance(entry, PutQuarantine)
+    assert (entry.reason, entry.sequence) == ("undecodable", None)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.ledger import CAUSES, DROPPED, Account, Interval, Windows, account, site_day
+from cloud_sync.ledger import CAUSES, DROPPED, Account, Interval, Windows, account, never_were, site_day
 from sitekeeper.model.clock import HOUR, SECOND
+from sitekeeper.model.errors import Refused
 
 SPAN = st.tuples(st.integers(-10, 60), st.integers(1, 30)).map(lambda p: (p[0] * SECOND, (p[0] + p[1]) * SECOND))
 SPANS = st.lists(SPAN, max_size=5)
@@ -104,3 +105,31 @@ def test_a_day_is_the_site_s_own_day(zone: str, day: date, hours: int) -> None:
     begin, end = site_day(day, ZoneInfo(zone))
     assert end - begin == hours * HOUR
     assert site_day(date.fromordinal(day.toordinal() + 1), ZoneInfo(zone))[0] == end
+
+
+@pytest.mark.parametrize("day", [date.min, date.max])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Hong_Kong", "America/Havana"])
+def test_a_day_at_the_end_of_the_calendar_is_refused(day: date, zone: str) -> None:
+    """It has no day beside it, in any zone: a clear word instead of an overflow; the next one inwards has a length."""
+    with pytest.raises(Refused, match="end of the calendar") as refused:
+        site_day(day, ZoneInfo(zone))
+    assert refused.value.reason == "usage"
+    inwards = date.fromordinal(day.toordinal() + (1 if day == date.min else -1))
+    begin, end = site_day(inwards, ZoneInfo(zone))
+    assert 23 * HOUR <= end - begin <= 25 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("lacking", "first", "unsent", "found"),
+    [
+        ([(10, 19)], 10, 10, False),  # the site holds as many
+        ([(10, 20)], 10, 10, True),
+        ([(10, 14), (16, 21)], 10, 10, True),
+        ([(9, 2**40)], 10, 10, False),  # below, it is asked for one: it will answer
+        ([(10, 2**40)], None, 0, False),  # it has not said
+        ([], 1, 0, False),
+    ],
+)
+def test_a_hole_of_more_blocks_than_the_site_holds_is_awaited_by_nobody(lacking, first, unsent, found) -> None:
+    """By its own word nobody will fill it."""
+    assert never_were(lacking, first, unsent) is found

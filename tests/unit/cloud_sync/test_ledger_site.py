@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync import wire
-from cloud_sync.store.base import PutBlock, PutCatalogue, PutMissing, PutQuarantine, Transaction
+from cloud_sync.store.base import PutBlock, PutCatalogue, PutMissing, PutQuarantine, PutStatus, Transaction
 from cloud_sync.store.ledger import PATIENCE, SiteLedger
 from cloud_sync.store.sqlite import SqliteStore
+from cloud_sync.wire import Status
 from sitekeeper.block import Gap, GapCause, Vouch, decode
 from sitekeeper.catalogue import Catalogue, CataloguePoint, catalogue_hash
 from sitekeeper.catalogue import decode as decode_catalogue
@@ -211,6 +212,25 @@ def test_lost_ranges_of_a_salvage_are_stated(store: SqliteStore) -> None:
     commit(store, PutBlock(block=decode(data), payload=data, digest=wire.digest(data)))
     rows = store.reader.ask('SELECT start, "end" FROM missing ORDER BY start')
     assert [(row[0], row[1]) for row in rows] == [(2, 2), (6, 6)]
+
+
+def test_a_hole_that_the_site_s_own_word_contradicts_is_unexplained_after_an_hour(store: SqliteStore) -> None:
+    """Block 5,000 follows 29, the site holds none unsent: awaited at first, then told apart; with 10,000 unsent not."""
+
+    def says(unsent: int) -> None:
+        status = Status(online=True, site=SITE, epoch=EPOCH, boot="b", version="0")
+        told = replace(status, first={"samples": 30}, unsent={"samples": unsent})
+        commit(store, PutStatus(status=told, live=True))
+
+    minutes(store, *range(1, 30))
+    far = payload("samples", 5_000, t0=T0 + HOUR, vouch=[Vouch(0, T0 + HOUR, 30 * 60 * SECOND)])
+    put = PutBlock(block=decode(far), payload=far, digest=wire.digest(far))
+    store.commit(Transaction(at=END, entries=(put,))).result()
+    says(unsent=0)
+    assert seconds(store, now=END + HOUR - 1) == {"known": 60 * 60 - 60, "awaited": 60}
+    assert seconds(store, now=END + HOUR) == {"known": 60 * 60 - 60, "unexplained": 60}
+    says(unsent=10_000)
+    assert seconds(store, now=END + HOUR) == {"known": 60 * 60 - 60, "awaited": 60}
 
 
 def test_a_point_counts_from_when_it_is_in_the_catalogue(store: SqliteStore) -> None:

@@ -1,12 +1,12 @@
 """How long the uplink waits for a broker's answer: learnt from the line, and kept over connections."""
 
-from cloud_sync.mqtt import BrokerSettings, _Line
+from cloud_sync.mqtt_settings import BrokerSettings, Line
 from edge.officeside import reason_word
 
 
 def test_a_good_line_is_given_little_patience_and_a_bad_one_more():
     """5 s at first; after a silence 10 s, at most 12; good answers bring it back, slow ones keep it up."""
-    line = _Line(BrokerSettings(host="broker"))
+    line = Line(BrokerSettings(host="broker"))
     assert line.patience == 5.0
     line.silent()
     assert line.patience == 10.0

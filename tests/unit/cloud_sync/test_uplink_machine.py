@@ -355,3 +355,14 @@ def test_retry_holds_nothing_back_any_longer():
     assert drain(made, SECOND) == []
     made.retry(2 * SECOND)
     assert drain(made, 2 * SECOND) == [("samples", 1)]
+
+
+def test_a_connection_that_says_nothing_any_more_is_made_anew_even_if_nobody_listened():
+    """Reason code 16 came while the link was alive; then nothing comes, not even that, and a new connection is due."""
+    made = machine(samples=(1, 4))
+    for output in made.advance(0):
+        made.published(output.stream, output.sequence, 16, 0)  # type: ignore[union-attr]
+    found = [(now, output) for now in range(0, 60 * SECOND, SECOND) for output in made.advance(now)]
+    reconnects = [now for now, output in found if isinstance(output, Reconnect)]
+    assert reconnects
+    assert LIMITS.receipt_timeout <= reconnects[0] <= 3 * LIMITS.receipt_timeout

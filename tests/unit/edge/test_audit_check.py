@@ -1,7 +1,8 @@
 """S16: whatever is done to an audit is found, row by row, by the chain, by the heads at the office, or by both."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cloud_sync.store.base import PutStatus, Transaction
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.wire import Status
-from edge.commands.audit_check import Examined, Finding, examine
+from edge.commands.audit_check import BEGINNING, Examined, Finding, examine
 from edge.commands.audit_watch import AuditWatch
 from office.audit_heads import judge
 from sitekeeper import chain
@@ -95,10 +96,31 @@ def test_an_audit_that_nobody_touched_stands() -> None:
 
 
 class File:
-    """An audit that can be read as an outbox file is."""
+    """An outbox, as far as its audit goes: read as a file is, and folded."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    epoch = "e1"
+
+    def __init__(self, rows: Rows, anchor: tuple[int, bytes] = BEGINNING) -> None:
+        self.rows, self._anchor = rows, anchor
+        self.moves: list[Rows] = []
+        """What the file holds after each reading, and what it is folded to."""
+
+    @property
+    def audit_kept(self) -> tuple[int, int]:
+        return self._anchor[0], self.rows[-1][0] if self.rows else self._anchor[0]
+
+    def fold_audit(self, upto: int, record: Callable[[bytes], bytes]) -> "Future[None]":
+        hash_ = next(row[2] for row in self.rows if row[0] == upto)
+        said = record(hash_)
+        n, _, head = self.rows[-1]
+        self.rows = [*(row for row in self.rows if row[0] > upto), (n + 1, said, chain.link(head, said))]
+        self._anchor = (upto, hash_)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def anchor(self) -> tuple[int, bytes]:
+        return self._anchor
 
     @contextlib.contextmanager
     def open(self) -> "Iterator[File]":
@@ -111,7 +133,7 @@ class File:
 def watched(*contents: Rows) -> list[tuple[int, str] | None]:
     """Return the heads that the office is told while a file has these contents one after the other."""
     file = File([])
-    watch, told = AuditWatch(file.open, SystemClock(), inline=True), []
+    watch, told = AuditWatch(file.open, file, SystemClock(), inline=True), []
     for file.rows in contents:
         watch.took(watch._examine())
         told.append(watch.head())

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -370,3 +371,25 @@ def test_the_wait_is_between_half_and_all_of_the_doubled_first() -> None:
         waits = [FULL.wait(failures, rng) for _ in range(200)]
         assert full // 2 <= min(waits) < 0.6 * full
         assert 0.9 * full < max(waits) <= full
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_an_end_that_a_library_forgets_is_an_end(opens: bool) -> None:
+    """A cancellation that is lost while a link is being opened, in vain or not, still ends the poller."""
+
+    async def main() -> None:
+        rig = Rig()
+
+        async def forgetful() -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            if not opens:
+                raise LinkDown("nobody there", endpoint="fake")
+
+        rig.driver.open = forgetful  # type: ignore[method-assign]
+        await rig.run(1.0)
+        rig.task.cancel()
+        await asyncio.wait({rig.task}, timeout=10)
+        assert rig.task.cancelled()
+
+    virtual.run(main())

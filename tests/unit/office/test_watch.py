@@ -164,7 +164,7 @@ async def test_blocks_that_nobody_has_raise_gw13(rig: Rig) -> None:
     assert await rig.state("GW13") == "B"
     found = rig.store.reader.ask('SELECT start, "end" FROM missing')
     assert [(row[0], row[1]) for row in found] == [(3, 4)]
-    assert set(RULES.values()) == {"GW11", "GW12", "GW13"}
+    assert set(RULES.values()) == {"GW11", "GW12", "GW13", "GW17"}
     raised = rig.store.undecided()[-1].transition
     assert raised.detail.startswith("2 blocks")
     assert replace(raised, detail="").priority == "P3"

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge.outbox import Outbox, copies, rows, schema, tables
+from edge.outbox import Outbox, copies, quarantine, rows, schema, tables
 from edge.outbox.reader import Reader
 from sitekeeper import catalogue
 from sitekeeper.model.clock import SECOND
@@ -274,7 +274,7 @@ def test_a_kill_in_the_middle_of_a_salvage_is_finished_by_the_next_start(
     outbox = open_outbox(site=SITE)
     assert all_saved(outbox, content)
     assert len(quarantined(path)) == 1
-    assert not (quarantined(path)[0] / salvage.UNFINISHED).exists()
+    assert not (quarantined(path)[0] / quarantine.UNFINISHED).exists()
 
 
 def test_a_file_of_version_1_is_brought_up_and_says_who_may_use_it(open_outbox: Open, path: Path) -> None:
