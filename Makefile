@@ -41,7 +41,7 @@ test: $(STAMP) debian interop  ## everything but full counts: what the integrati
 # has no time; the longest first.
 PYTEST := $(BIN)/pytest -q -m "not faults"
 TOGETHER := --no-print-directory --keep-going --output-sync=target --jobs
-BUSY := test-virtual check test-mutants
+BUSY := test-virtual test-long check test-mutants
 WAITING := test-sites test-kills test-parts test-disks test-lines test-demo
 
 INTEGRATION := $(sort $(wildcard tests/integration/test_*.py))
@@ -49,9 +49,13 @@ SITES := $(filter tests/integration/test_b% tests/integration/test_c% tests/inte
 FAULTS := $(filter-out tests/faults/test_net_%,$(sort $(wildcard tests/faults/test_*.py)))
 KILLS := $(filter %_kills.py %_forgets.py %_ways.py %_death.py,$(FAULTS))
 REAL := tests/acceptance/test_demo.py tests/acceptance/test_s1_real_time.py
+LONG := tests/acceptance/test_s5_virtual.py tests/simulation
 
 test-virtual:
-	$(PYTEST) tests/simulation tests/acceptance $(addprefix --ignore=,$(REAL))
+	$(PYTEST) tests/acceptance $(addprefix --ignore=,$(REAL) $(LONG))
+
+test-long:
+	$(PYTEST) $(LONG)
 
 test-mutants:
 	$(PYTEST) tests/mutants
@@ -75,7 +79,7 @@ test-demo:
 	$(PYTEST) $(REAL)
 
 faults: $(STAMP) debian  ## the fault tests and the simulation with their full counts
-	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults tests/simulation tests/acceptance/test_s5_virtual.py
+	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults tests/simulation
 
 bench: $(STAMP)  ## one table of all promises, and build/bench.json
 	$(BIN)/python -m benchmarks

@@ -37,6 +37,8 @@ SILENT = 60 * SECOND
 OF_ITSELF = {"GW03": "disk", "GW04": "outbox"}
 """Alarms of the gateway itself that are true only after this part was cut. What else it says of itself is listed."""
 ANNUNCIATING = ("raise", "reannunciate")
+HELD_BACK = ("E", "F", "G")
+"""States in which an alarm is shown to nobody: what comes out of them and is true is pushed, what moves in them not."""
 STREAMS = {"samples", "alarms", "events"}
 
 
@@ -119,6 +121,11 @@ def _more_urgent(moves: list[Any]) -> int:
     )
 
 
+CAUSES = {"GW15": ("broker", "way"), "GW16": ("database",)}
+"""Alarms of the office's own, and whose absence explains them."""
+SETTLED = 10 * SECOND
+
+
 def judge_pushes(phone: list[Line], done: list[Line], office: Office, account: Account) -> None:
     """Each annunciation of P1 to P3 reached the phone; a repeat only with a mark, and at most one for each death."""
     accepted: dict[str, list[Line]] = defaultdict(list)
@@ -128,9 +135,13 @@ def judge_pushes(phone: list[Line], done: list[Line], office: Office, account: A
             accepted[line["event"].partition("~")[0]].append(line)  # behind it: which process told it from memory
     away = absences(done)
     latencies, held, names = [], [], set()
-    for move in office.rows("SELECT * FROM transitions WHERE site = ? AND mode = '' ORDER BY at"):
-        if move["cause"] not in ANNUNCIATING:
+    for move in office.rows("SELECT * FROM transitions WHERE site IN (?, '_office') AND mode = '' ORDER BY at"):
+        shown_again = move["source"] in HELD_BACK
+        if move["target"] != "B" or not (shown_again or move["cause"] in {*ANNUNCIATING, "realarm"}):
             continue
+        parts = CAUSES.get(move["rule"], ())
+        known = not parts or any(a <= move["at"] <= b + SETTLED for part in parts for a, b in away[part])
+        account.check(not known, f"{move['rule']} of the office although nothing that it needs was away")
         # A push is named by the occurrence; that of a re-annunciation also by where in the alarms stream it stands.
         name = move["occurrence"] + (
             "" if move["cause"] == "raise" else f"+{move['epoch']}-{move['sequence']}.{move['position']}"

@@ -6,7 +6,7 @@ as many requests have to be made for the same samples; and the line is narrow (9
 takes minutes and not a second: what is urgent has something to overtake. What "late" says of an event is that
 its own controller told it late; the office's own delay stands in the block's time of commit.
 
-That is two minutes of work, so it is of the tier faults; `test_s5_short.py` tells the same story in short.
+`test_s5_short.py` tells the same story in short.
 """
 
 from pathlib import Path
@@ -151,8 +151,7 @@ async def run(folder: Path, line: Line, flow: Flowing) -> VirtualSite:
     return site
 
 
-@pytest.mark.faults
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_s5(tmp_path: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """P2 first, then 1,200 events in order, 312,000 samples: none lost or doubled; a live P2 within 2 s; one A12."""
 

@@ -85,7 +85,7 @@ async def test_an_alarm_appears_without_reload_within_two_seconds_of_its_commit(
         assert app.console is not None
         await page.goto(f"{app.console.address}alarms")
         await page.wait_for_selector("#link.on")
-        assert "1 of 1 sites are reporting" in await page.inner_text("#live")
+        await page.wait_for_selector("#live:has-text('1 of 1 sites are reporting')")
         await page.evaluate("window.untouched = true")
         occurrence = await raised(site)
         await until(lambda: app.store.reader.alarm(occurrence) is not None)
