@@ -12,7 +12,7 @@ CLIENTS := $(INTEROP)/node_modules/.package-lock.json
 
 PEER := .venv-duel/bin/thingsboard-gateway
 
-.PHONY: duel shots demo check test test-virtual test-mutants test-parts test-sites test-kills test-disks test-lines \
+.PHONY: duel shots demo check test test-virtual test-long test-mutants test-parts test-sites test-kills test-disks test-lines \
 	test-demo faults bench mutants release schema lock debian interop clean
 .DEFAULT_GOAL := check
 

@@ -151,6 +151,18 @@ def _rules(found: Any) -> list[Row]:
             f"{found['10k over 1k rules']}",
             found["10k over 1k rules"] <= 1.2,
         ),
+        row(
+            "Rules, a change of a number under a window of 600 values",
+            "",
+            ", ".join(f"{name} {found[f'{name}, us a change']} us" for name in ("mean", "rate", "baseline")),
+            None,
+        ),
+        row(
+            f"Rules, start of {found['start']['plans']:,} with their state restored, CPU",
+            "<= 1 s",
+            figure((found["start"]["start s"], *found["start"]["start least, most"]), ".2f", " s"),
+            found["start"]["start s"] <= 1.0,
+        ),
     ]
 
 
@@ -267,7 +279,7 @@ BENCHES: dict[str, Callable[[bool], Any]] = {
     "polling_requests": _run_requests,
     "alarm_latency": _run_alarms,
     "alarm_protocols": _run_protocols,
-    "rules": lambda _: _json("benchmarks.rules"),
+    "rules": lambda _: {**_json("benchmarks.rules"), "start": _json("benchmarks.rules_start")},
     "outbox": _run_outbox,
     "blocks": lambda _: _json("benchmarks.blocks"),
     "ingest": lambda _: _json("benchmarks.ingest"),

@@ -49,12 +49,19 @@ TYPES: Final = {"speed": Type("number", "m/s"), "level": Type("bool"), "closed":
 REPEATS: Final = 5
 CHANGES: Final = 100_000
 BASELINE_CHANGES: Final = 300
+WINDOWS: Final = {
+    "mean": "mean(speed, 1min) > 1",
+    "rate": "rate(speed, 1min) > 1",
+    "baseline": "speed < 0.8 * baseline(speed, by=speed, step=1, learn=closed, settle=1s, least=20)",
+}
+"""Conditions over a number that changes ten times a second, so that a window holds 600 values."""
+WINDOW_CHANGES: Final = 5_000
 
 
-def compiled(cars: int) -> Rules:
-    """Return three rules for each of `cars` devices."""
+def compiled(cars: int, pack: str = PACK) -> Rules:
+    """Return the rules of a pack for each of `cars` devices."""
     faults = Faults()
-    document = parse_document(PACK.encode(), "pack.yaml", faults)
+    document = parse_document(pack.encode(), "pack.yaml", faults)
     assert document is not None
     devices = [
         DeviceSpec(
@@ -104,6 +111,18 @@ def rate(rules: Rules, made: list[Change]) -> tuple[float, int]:
     return (time.perf_counter() - begun) / len(fed), verdicts
 
 
+def window_cost(when: str) -> float:
+    """Return the microseconds that one change of the number costs a rule that looks back over it."""
+    pack = "- {id: R1, class: car, name: {en: w, zh-Hant: w, zh-Hans: w}, priority: P3, when: '" + when + "'}"
+    engine = Engine(compiled(1, pack), state={}, as_of=None, now=0)
+    engine.feed([Sample(2, 0, True, 0)])
+    fed = [Sample(0, n * 100 * MS, n % 37 / 8, 0) for n in range(WINDOW_CHANGES)]
+    begun = time.perf_counter()
+    for sample in fed:
+        engine.feed([sample])
+    return (time.perf_counter() - begun) / WINDOW_CHANGES * 1e6
+
+
 def measure() -> dict[str, Any]:
     """Return all figures: medians of five with the spread."""
     few = changes(334, CHANGES)
@@ -119,6 +138,8 @@ def measure() -> dict[str, Any]:
         run(devices, few[:BASELINE_CHANGES])
         base.append((time.perf_counter() - begun) / BASELINE_CHANGES)
     result["baseline 1k rules"] = _figures(base)
+    for name, when in WINDOWS.items():
+        result[f"{name}, us a change"] = round(statistics.median(window_cost(when) for _ in range(REPEATS)), 1)
     result["times baseline"] = round(statistics.median(base) / (1 / result["1k rules"]["changes/s"]), 1)
     result["10k over 1k rules"] = round(result["1k rules"]["changes/s"] / result["10k rules"]["changes/s"], 2)
     return result

@@ -1,87 +1,44 @@
 """The ingest's shell: receives on two lanes, commits, answers; `ingest_machine` decides.
 
 The lanes are two sessions, so that samples filling one cannot hold up what comes on the other: `urgent` (alarms,
-events, catalogues, status) and `bulk` (samples). Each lane connects again by itself. Order of every transaction:
-commit, listener, receipts, acknowledgement to the broker; a kill between any two leads to a repeat, to nothing worse.
+events, catalogues, status) and `bulk` (samples). Each lane connects again by itself. Samples wait undecoded, each site
+in a queue of its own (`dealer`), and are decoded one transaction ahead. Order of every transaction: commit, listener,
+receipts, acknowledgement to the broker; a kill between any two leads to a repeat, to nothing worse.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from random import Random
-from typing import Literal, Protocol
+from typing import Final
 
 import structlog
 
 from cloud_sync import wire
+from cloud_sync.dealer import Dealer
 from cloud_sync.fit import apart
 from cloud_sync.grouping import ALONE, SHARED, Grouping
 from cloud_sync.ingest_machine import IngestMachine
-from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Batch, Heard, IngestLimits, Look, Output
+from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Batch, Heard, Look, Output
+from cloud_sync.ingest_settings import TOPICS, IngestSettings, Lane, Listener
 from cloud_sync.ingest_shared import SharedIngestMachine
-from cloud_sync.session import Connect, Session
-from cloud_sync.store.base import IngestStore, Outcome, StoredTransition
+from cloud_sync.session import Connect, Delivery, Session, heed_the_end
+from cloud_sync.store.base import IngestStore, Outcome
 from cloud_sync.wire import ROOT, Request, down_topic
-from sitekeeper.model.clock import MS, SECOND, Clock, Micros
-from sitekeeper.model.errors import PeerUnreachable, Refused, StorageError
+from sitekeeper.model.clock import SECOND, Clock, Micros
+from sitekeeper.model.errors import FormatError, PeerUnreachable, Refused, StorageError
+
+__all__ = ["Ingest", "IngestSettings", "Lane", "Listener"]
 
 log = structlog.get_logger()
 
-Lane = Literal["urgent", "bulk"]
-TOPICS: dict[Lane, tuple[str, ...]] = {
-    "urgent": ("status", "catalogue", "alarms", "alarms-volatile", "events"),
-    "bulk": ("samples",),
-}
-
 MUTE_AFTER_S = 1.0
 """A database that has not answered for so long is mute."""
-MOST_WAITING = 256
-"""Blocks of samples that wait, decoded, for a commit: some 200 kB each. More wait as they came, in the session, because
-mosquitto 2.0.11 keeps to our receive maximum only until the first acknowledgement, and then sends all that it has."""
 NOBODY = 16
 """Reason code of a message for which the broker has no receiver (MQTT 5, section 3.4.2.1); 3.1.1 does not tell."""
-
-
-class Listener(Protocol):
-    """Who wants to know what came in. Called on the event loop; must return at once."""
-
-    def applied(self, transitions: Sequence[StoredTransition]) -> None:
-        """These transitions are committed, and new."""
-
-    def heard(self, site: str, *, online: bool) -> None:
-        """A site gave a sign of life, or (`online` false) its last will says that it is gone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestSettings:
-    """Times in microseconds.
-
-    Attributes:
-        linger, quiet: samples wait for company before they are committed: at most `linger`, and no longer than `quiet`
-            after the last one came.
-        ack_every: between two repeats of an office acknowledgement that the site has not answered.
-        retry, retry_most: after a failed commit; the pauses double, each shortened by up to a half by chance.
-        receive: take messages in. Else others do, and this one only sends: acknowledgements and commands.
-        group: name of the shared subscription of all that write to one store; the broker deals messages out to them.
-        alone_without: where the broker speaks no MQTT 5, and so knows no shared subscription, do it alone; else refuse.
-        acks: repeat the office's acknowledgements; one of all that write to a store does.
-    """
-
-    receive: bool = True
-    group: str = ""
-    alone_without: bool = True
-    acks: bool = True
-
-    linger: Micros = 200 * MS
-    quiet: Micros = 20 * MS
-    ack_every: Micros = 5 * SECOND
-    retry: Micros = 1 * SECOND
-    retry_most: Micros = 5 * SECOND
-    backoff_first: Micros = 250 * MS
-    backoff_most: Micros = 2 * SECOND  # the sites are back within 5 s, and find nobody if we are not
-    limits: IngestLimits = field(default_factory=IngestLimits)
+AT_ONCE: Final = 16
+"""Receipts and questions under way to the broker at most, and half of what it takes; the rest is for orders."""
 
 
 class Ingest:
@@ -109,7 +66,9 @@ class Ingest:
         self._connections = 0
         self._random = Random()  # noqa: S311 - jitter, not secrets
         self._work = asyncio.Event()
-        self._took = asyncio.Event()
+        self._deal = asyncio.Event()
+        self._dealer = Dealer(counts=self._machine.counts)
+        self._talking = asyncio.Semaphore(1)
         self._again = asyncio.Event()
         self._bulk_since: Micros | None = None
         self._bulk_last: Micros = 0
@@ -119,7 +78,7 @@ class Ingest:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Return how many entries came to what since the start, for status."""
+        """Return how many entries and messages came to what since the start, for status."""
         return self._machine.counts
 
     def connected(self) -> dict[Lane, str]:
@@ -138,6 +97,7 @@ class Ingest:
         async with asyncio.TaskGroup() as tasks:
             for lane in self._lanes():
                 tasks.create_task(self._keep_lane(lane), name=f"ingest-{lane}")
+            tasks.create_task(self._deal_for_ever(), name="ingest-deal")
             tasks.create_task(self._commit_for_ever(), name="ingest-commit")
             if self._settings.acks:
                 tasks.create_task(self._repeat_acks(), name="ingest-acks")
@@ -182,6 +142,7 @@ class Ingest:
                 finally:
                     self._sessions.pop(lane, None)
                     await session.close()
+            heed_the_end()
             await asyncio.sleep(self._random.uniform(0.5, 1.0) * delay / SECOND)
             delay = min(2 * delay, self._settings.backoff_most)
 
@@ -189,26 +150,37 @@ class Ingest:
         self._connections += 1
         number = self._connections
         self._sessions[lane] = (number, session)
+        if lane == "urgent":
+            self._talking = asyncio.Semaphore(max(1, min(AT_ONCE, session.allows.unanswered // 2)))
         await self._subscribe(lane, session)
+        heed_the_end()
         log.info("ingest connected", lane=lane, protocol=session.protocol)
         self.problem = ""
         while True:
-            delivery = await session.receive()
+            arrival = Arrival(lane, number, await session.receive())
             if lane == "bulk":
-                await self._room()
-            now = self._clock.monotonic()
-            if lane == "bulk":
-                self._bulk_last = now
-            await self._do(self._machine.accept(Arrival(lane, number, delivery), now))
-            self._work.set()
+                for forgotten in self._dealer.put(_sender(arrival.delivery), arrival):
+                    self._acknowledge(forgotten)
+                self._deal.set()
+            else:
+                await self._do(self._machine.accept(arrival, self._clock.monotonic()))
+                self._work.set()
 
-    async def _room(self) -> None:
-        """Wait until one more block may be decoded. Commits make room; a look each second needs no trust in that."""
-        while self._machine.pending()[1] >= MOST_WAITING:
-            self._took.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await self._took.wait()
+    async def _deal_for_ever(self) -> None:
+        """Decode samples one transaction ahead, from each site in turn, while nothing more urgent is there."""
+        while True:
+            urgent, _ = self._machine.pending()
+            arrival = None if urgent or self._machine.full() else self._dealer.deal()
+            if arrival is None:
+                self._deal.clear()
+                with suppress(TimeoutError):  # a look each second needs no trust in being told
+                    async with asyncio.timeout(1.0):
+                        await self._deal.wait()
+                continue
+            self._bulk_last = self._clock.monotonic()
+            await self._do(self._machine.accept(arrival, self._bulk_last))
+            self._work.set()
+            await asyncio.sleep(0)
 
     async def _subscribe(self, lane: Lane, session: Session) -> None:
         group = self._settings.group
@@ -234,7 +206,7 @@ class Ingest:
             batch = None if await self._should_wait() else self._machine.batch(self._clock.wall())
             if batch is None:
                 continue
-            self._took.set()
+            self._deal.set()
             await self._settle(batch)
 
     async def _should_wait(self) -> bool:
@@ -274,7 +246,8 @@ class Ingest:
                 await self._do([Acknowledge(arrival) for arrival in batch.arrivals if arrival is not None])
         else:
             if batch.bulk:
-                self._grouping.took(batch.bulk, self._clock.monotonic() - began, behind=self._machine.full())
+                behind = self._machine.full() or self._dealer.size >= self._machine.bulk_size
+                self._grouping.took(batch.bulk, self._clock.monotonic() - began, behind=behind)
                 self._machine.bulk_size = self._grouping.size
             self._machine.forget(outcome.forgotten)
             if outcome.transitions:
@@ -337,18 +310,24 @@ class Ingest:
     # answering
 
     async def _do(self, outputs: Sequence[Output]) -> None:
+        """Say what is to be said, several at a time, and only then acknowledge to the broker."""
+        await asyncio.gather(*[self._say(output) for output in outputs if isinstance(output, Answer | Ask)])
         for output in outputs:
             match output:
-                case Answer(site, receipt):
-                    await self._publish(down_topic(site, "receipt"), wire.encode_receipt(receipt))
-                case Ask(site, request):
-                    await self._publish(down_topic(site, "request"), wire.encode_request(request))
                 case Look():
                     await self._look(output)
                 case Heard(site, online):
                     self._listener.heard(site, online=online is not False)
                 case Acknowledge(arrival):
                     self._acknowledge(arrival)
+
+    async def _say(self, what: Answer | Ask) -> None:
+        async with self._talking:
+            match what:
+                case Answer(site, receipt):
+                    await self._publish(down_topic(site, "receipt"), wire.encode_receipt(receipt))
+                case Ask(site, request):
+                    await self._publish(down_topic(site, "request"), wire.encode_request(request))
 
     async def _look(self, look: Look) -> None:
         try:
@@ -381,3 +360,11 @@ class Ingest:
                 await self.send_acks()
             except StorageError as err:
                 self._store_failed(err)
+
+
+def _sender(delivery: Delivery) -> str:
+    """Return the site that a message comes from; what names none waits together, to be passed over."""
+    try:
+        return wire.parse_topic(delivery.topic)[0]
+    except FormatError:
+        return ""

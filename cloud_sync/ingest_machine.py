@@ -65,7 +65,7 @@ class IngestMachine:
 
     Attributes:
         counts: how many entries came to what: new, repeat, conflict, quarantined, and messages `ignored` (not ours) or
-            `overflowed` (no room to park them).
+            `overflowed` (no room for them to wait), `waiting` (a repeat of what waits).
         bulk_size: most bytes of samples in one transaction at present; see `grouping`.
     """
 
@@ -283,10 +283,14 @@ class IngestMachine:
         position = self._alarms.get(key)
         if position is None or block.sequence > position + 1:
             outputs = self._parking.put(self._parking.early.setdefault(key, {}), block.sequence, put, arrival)
-            if position is not None:
-                self._hole_since.setdefault(key, now)
-                outputs += self._ask_for_alarms(key, position + 1, block.sequence - 1, now)
-            return outputs
+            if position is None:
+                return outputs
+            since = self._hole_since.setdefault(key, now)
+            if now - since >= self.limits.give_up and self._words.is_over(key, since):
+                # Of an earlier file, and its gateway may be too old to say what it has not: no word will come.
+                self._give_up(key, min([block.sequence, *self._parking.early[key]]))
+                return outputs
+            return [*outputs, *self._ask_for_alarms(key, position + 1, block.sequence - 1, now)]
         self._ready(put, arrival, len(put.payload))
         if block.sequence == position + 1:
             self._alarms[key] = block.sequence
@@ -326,12 +330,21 @@ class IngestMachine:
         if first - position - 1 <= self.limits.near:
             if now - self._hole_since.setdefault(key, now) < self.limits.give_up:
                 return self._ask_for_alarms(key, position + 1, first - 1, now)
-            missing = PutMissing(site=key[0], epoch=key[1], stream="alarms", start=position + 1, end=first - 1)
-            self._ready(missing, None)
+            self._give_up(key, first)
+            return []
+        self._go_on(key, first)
+        return []
+
+    def _give_up(self, key: Key, first: int) -> None:
+        """Nobody sends the alarms before this one: say so, and wait for them no longer."""
+        start, end = self._alarms[key] + 1, first - 1
+        self._ready(PutMissing(site=key[0], epoch=key[1], stream="alarms", start=start, end=end), None)
+        self._go_on(key, first)
+
+    def _go_on(self, key: Key, first: int) -> None:
         self._alarms[key] = first - 1
         self._hole_since.pop(key, None)
         self._drain(key)
-        return []
 
     def _gone(self, status: Status) -> None:
         """The site says which of the blocks that it was asked for it does not have any more; nobody has them then."""

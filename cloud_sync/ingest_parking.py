@@ -80,6 +80,11 @@ class Words:
         """Take a live status."""
         bounded(self._said, (status.site, status.epoch), (now, status.next))
 
+    def is_over(self, key: Key, since: Micros) -> bool:
+        """Tell whether a site has spoken under another epoch since then, and after its last word under this one."""
+        at = max(since, self._said[key][0]) if key in self._said else since
+        return any(site == key[0] and said > at for (site, _), (said, _) in self._said.items())
+
     def following(self, key: Key, stream: Stream, now: Micros) -> int | None:
         """Return the next sequence of a stream; None if its site has not said lately, or never says."""
         at, following = self._said.get(key, (now, {}))

@@ -23,7 +23,8 @@ class IngestLimits:
         parked: most blocks parked, over all sites.
         ask_every: between two requests for the same thing.
         near: missing alarms, of those that the site has a receipt for, that new ones wait for at most.
-        give_up: these, if the site does not send them, are waited for this long after the last one came.
+        give_up: these, if the site does not send them, are waited for this long after the last one came; those of an
+            earlier file as well.
     """
 
     blocks: int = 64

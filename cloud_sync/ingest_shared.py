@@ -83,8 +83,10 @@ class SharedIngestMachine(IngestMachine):
         unknown = turn.first is None and turn.next == 1  # the site's status will say where this epoch begins
         if unknown or self._now - since < OURS:
             return outputs
-        if turn.first is not None and turn.first > turn.next and self._now - since >= self.limits.give_up:
-            start, end = turn.next, turn.first - 1
+        is_over = self._words.is_over(key, since)  # of an earlier file: no word of the site will come
+        first = min([put.block.sequence, *self._parking.early[key]]) if is_over else turn.first
+        if first is not None and first > turn.next and self._now - since >= self.limits.give_up:
+            start, end = turn.next, first - 1
             self._ready(PutMissing(site=key[0], epoch=key[1], stream="alarms", start=start, end=end), None)
             return outputs
         return [*outputs, *self._ask_for_alarms(key, turn.next, put.block.sequence - 1, self._now)]

@@ -9,7 +9,9 @@ such time. One block may always be under way, else nothing would ever be.
 from dataclasses import dataclass, field
 
 from cloud_sync.uplink_records import SAMPLE_BYTES, BlockId, UplinkLimits
+from sitekeeper.block import decode
 from sitekeeper.model.clock import MS, SECOND, Micros
+from sitekeeper.model.errors import FormatError
 
 BRISK: Micros = 500 * MS
 SLOW: Micros = 1 * SECOND
@@ -78,12 +80,20 @@ class Pace:
         self._credit = min(self._credit + (now - self.now) * rate / SECOND, rate / 20)
         self.now = now
 
-    def charge(self, size: int) -> None:
-        """A block of backfill of `size` bytes was read."""
-        self._credit -= max(1.0, size / SAMPLE_BYTES)
+    def charge(self, size: int, records: int | None = None) -> None:
+        """A block of backfill of `size` bytes was read, with so many samples, or one in each `SAMPLE_BYTES`."""
+        self._credit -= max(1.0, size / SAMPLE_BYTES if records is None else records)
 
     def owes(self) -> Micros | None:
         """Return how long backfill has to wait for its rate; None if it need not."""
         if self._credit >= 0:
             return None
         return max(5 * MS, int(-self._credit / self.limits.backfill_rate * SECOND))
+
+
+def records_of(payload: bytes) -> int | None:
+    """Return how many samples a block holds; None if its bytes are damaged."""
+    try:
+        return len(decode(payload).samples)
+    except FormatError:
+        return None

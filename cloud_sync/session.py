@@ -4,6 +4,7 @@ A session is one connection: it is made by a `Connect`, used, closed, and never 
 business of whoever owns the session (`uplink.Uplink`, `ingest.Ingest`), and of nobody else.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,3 +96,14 @@ class Connect(Protocol):
 
     async def __call__(self, will: Will | None = None) -> Session:
         """Connect. Raises PeerUnreachable, or Refused if the broker does not let us in."""
+
+
+def heed_the_end() -> None:
+    """Raise CancelledError if this task is to end.
+
+    The library waits by `asyncio.wait_for`, which on Python 3.11 forgets a cancellation that comes together with what
+    it waited for. `cancelling` still tells the truth.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

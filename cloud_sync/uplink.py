@@ -14,16 +14,18 @@ from typing import Final
 import structlog
 
 from cloud_sync import saved, wire
+from cloud_sync.acks import Acks
 from cloud_sync.direct import Direct
 from cloud_sync.downlink import KINDS, Door, OrderDesk, SealedOrder, parse
 from cloud_sync.history import History
+from cloud_sync.pace import records_of
 from cloud_sync.saved import BlockName
-from cloud_sync.session import Connect, NoAnswer, Session, Will
-from cloud_sync.uplink_machine import BlockId, Output, Reconnect, Release, Send, UplinkMachine
+from cloud_sync.session import Connect, NoAnswer, Session, Will, heed_the_end
+from cloud_sync.uplink_machine import Output, Reconnect, Release, Send, UplinkMachine
 from cloud_sync.uplink_records import NOBODY, TAKEN_OVER, TOO_LARGE
 from cloud_sync.uplink_values import AuditDesk, BlockSource, Quarantined, UplinkReport, UplinkSettings, first_to_send
 from cloud_sync.wire import Links, Receipt, Request, Status, down_topic, up_topic
-from sitekeeper.block import STREAMS, Stream, decode
+from sitekeeper.block import STREAMS, Stream
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import FormatError, PeerUnreachable, Refused, StorageError
@@ -34,9 +36,6 @@ log = structlog.get_logger()
 
 REMEMBERED = 512
 """Digests of blocks sent lately that are kept to understand a `quarantined` answer; the oldest go first."""
-
-MAX_ACKS = 64
-"""Acknowledgements waiting for the door; what comes beyond is left out, because the office repeats it."""
 
 MAX_RECEIPTS = 1_000
 """Receipts waiting for an outbox whose writer is behind; the oldest go first, and come again on another connection."""
@@ -76,7 +75,6 @@ class Uplink:
     ) -> None:
         self._connect = connect
         self._source = source
-        self._door = door
         self._orders, self._audit, self._hours = orders, audit, hours
         self._settings = settings
         self.direct = Direct(settings.site, clock)
@@ -86,7 +84,7 @@ class Uplink:
         self._history = History(settings.site, source, self._machine.pace, clock, self._remember)
         self._wake = asyncio.Event()
         self._receipts: deque[Release] = deque(maxlen=MAX_RECEIPTS)
-        self._acks: asyncio.Queue[Ack] = asyncio.Queue(MAX_ACKS)
+        self._acks = Acks(door)
         self._digests: OrderedDict[str, BlockName] = OrderedDict()
         self._announced = self._known = self._listening = self._hurry = False
         self._report = UplinkReport()
@@ -123,9 +121,7 @@ class Uplink:
             # A task of its own: a TaskGroup of Python 3.11 loses a cancellation that comes when one of its tasks fails,
             # and leaves `cancelling` wrong. Here, outside of it, `cancelling` tells the truth.
             why = await asyncio.create_task(self._one_connection(), name="uplink-connection")
-            this = asyncio.current_task()
-            if this is not None and this.cancelling():
-                raise asyncio.CancelledError
+            heed_the_end()
             if self._machine.connected:
                 self._machine.disconnect(self._clock.monotonic(), silent=self._report.silent)
             if why != self._report.last_error:
@@ -160,9 +156,7 @@ class Uplink:
             return str(err)
         why, self._report.silent = "ended", False
         try:
-            this = asyncio.current_task()
-            if this is not None and this.cancelling():  # the library forgets an end that comes with the connection
-                raise asyncio.CancelledError
+            heed_the_end()
             await self._work(session)
         except* NoAnswer as group:
             why, self._report.silent = str(group.exceptions[0]), True
@@ -191,11 +185,14 @@ class Uplink:
             tasks.create_task(self.direct.run(session), name="uplink-direct")
             tasks.create_task(self._listen(session), name="uplink-listen")
             tasks.create_task(self._history.run(session), name="uplink-history")
-            tasks.create_task(self._hand_over_acks(), name="uplink-acks")
+            tasks.create_task(self._acks.run(), name="uplink-acks")
             tasks.create_task(self._announce(session), name="uplink-catalogue")
-            tasks.create_task(
-                saved.send(self._source, session, self._settings.site, self._remember), name="uplink-saved"
-            )
+            turns = saved.Turns()
+            for urgent, name in ((True, "uplink-saved-alarms"), (False, "uplink-saved")):
+                sending = saved.send(
+                    self._source, session, self._settings.site, turns, urgent=urgent, remember=self._remember
+                )
+                tasks.create_task(sending, name=name)
             tasks.create_task(self._pump(session, tasks), name="uplink-pump")
 
     async def _subscribe(self, session: Session) -> None:
@@ -260,7 +257,8 @@ class Uplink:
                 if packet is not None and len(payload) + ENVELOPE > packet:
                     self._machine.aside(stream, sequence, self._clock.monotonic(), reason=TOO_LARGE)
                     return
-                self._machine.spent(stream, sequence, len(payload), self._records((stream, sequence), payload))
+                backfill = self._machine.is_backfill((stream, sequence))
+                self._machine.spent(stream, sequence, len(payload), records_of(payload) if backfill else None)
                 self._remember(payload, (self._source.epoch, stream, sequence))
                 tasks.create_task(self._publish(session, stream, sequence, payload), name=f"uplink-{stream}-{sequence}")
             case Release():
@@ -300,8 +298,7 @@ class Uplink:
             outputs = self._machine.receipt(message, now)
             saved.release(self._source, self._source.epoch, message)
         elif isinstance(message, Ack):
-            if not self._acks.full():
-                self._acks.put_nowait(message)
+            self._acks.take(message)
             return
         else:
             outputs = await self._answer(message, session, now)
@@ -334,9 +331,7 @@ class Uplink:
             log.error("office cannot read a block", epoch=epoch, stream=stream, sequence=sequence)
             self._report.quarantined.append(Quarantined(self._clock.wall(), stream, sequence, request.quarantined))
             self._history.useless(name)
-            if epoch != self._source.epoch:
-                return [Release(epoch, [(stream, sequence, sequence)])]
-            return self._machine.quarantined(stream, sequence, now)
+            return self._machine.quarantined(*name, now)
         return []
 
     async def _send_catalogue(self, session: Session, catalogue_hash: str) -> int:
@@ -347,16 +342,6 @@ class Uplink:
         while True:
             await session.publish(self._topic("status"), self._status(online=True), retain=True)
             await asyncio.sleep(self._settings.status_every / SECOND)
-
-    async def _hand_over_acks(self) -> None:
-        while True:
-            ack = await self._acks.get()
-            try:
-                await self._door.acknowledge(ack)
-            except Refused as err:
-                log.debug("acknowledgement of the office not needed", occurrence=ack.occurrence, reason=err.reason)
-            except StorageError as err:
-                log.warning("acknowledgement of the office not recorded", occurrence=ack.occurrence, why=str(err))
 
     def _status(self, *, online: bool) -> bytes:
         source, settings, audit = self._source, self._settings, self._audit if online else None
@@ -381,15 +366,6 @@ class Uplink:
             absent=self._history.absent,
         )
         return wire.encode_status(status)
-
-    def _records(self, block: BlockId, payload: bytes) -> int | None:
-        """Count the samples of backfill, which has a rate; None where it does not matter, or the bytes are damaged."""
-        if not self._machine.is_backfill(block):
-            return None
-        try:
-            return len(decode(payload).samples)
-        except FormatError:
-            return None
 
     def _topic(self, kind: wire.UpKind) -> str:
         return up_topic(self._settings.site, kind)

@@ -7,32 +7,31 @@
    Events and samples have a window each, in blocks (by receipts) and in bytes (by the broker's answers, see `pace`).
 3. A block that the broker has and the office does not receipt is sent again, after a delay that doubles up to
    `resend_most`. What the broker has not answered is still with TCP: sending it again would only lengthen the queue.
-4. When blocks wait and no receipt at all comes for `receipt_timeout`, or the broker says that nobody listens, the
-   window shrinks to one, the oldest block is sent as a probe with jittered back-off, and every few probes the
-   connection is made anew: a half-open link is found by receipts, not by TCP.
+4. When blocks wait and no receipt at all comes for as long as receipts take lately (`tempo`; 10 s at least), or the
+   broker says that nobody listens, the window shrinks to one, the oldest block is sent as a probe with jittered
+   back-off, and every few probes the connection is made anew: a half-open link is found by receipts, not by TCP.
 5. A connection that the broker ends while a publish is unanswered makes that block a suspect: from then on one publish
    at a time is unanswered, alarms apart, and a block that was alone under way in `suspect_after` deaths in a row is
    held back for a while, so that a message the broker dislikes cannot reconnect us for ever nor stop the blocks behind
    it. Silence makes no suspects: it is the line's fault.
 
-Live samples are those newer than the newest at the moment of connecting; the older ones are backfill, oldest first, at
-a rate reckoned in samples of `SAMPLE_BYTES` each.
+What was not sent yet stands in `lanes`; backfill has a rate in samples (`pace`).
 """
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
 
 from cloud_sync.holds import Holds
+from cloud_sync.lanes import ALARMS, BACKFILL, EVENTS, Lanes
 from cloud_sync.pace import Pace
+from cloud_sync.probing import Probing, jitter
+from cloud_sync.tempo import Tempo
 from cloud_sync.uplink_records import (
     NOBODY,
     REACTIONS,
     REFUSED,
-    SAMPLE_BYTES,
     BlockId,
     InFlight,
-    Lane,
     Output,
     Reconnect,
     Release,
@@ -45,74 +44,59 @@ from sitekeeper.model.clock import Micros
 
 __all__ = ["BlockId", "Output", "Reconnect", "Release", "Send", "UplinkLimits", "UplinkMachine"]
 
-FIRST_WINDOW: Final = 4
-ALARMS, EVENTS, LIVE, BACKFILL = range(4)
-"""The lanes, the most urgent first."""
-
 
 @dataclass(slots=True)
 class UplinkMachine:
     """The sending half of a site: everything decided is decided here.
 
     Attributes:
-        window: how many sample blocks may be in flight at present; it grows with receipts and shrinks with silence.
         refused: the broker's latest reason code of 128 and up, per stream; gone with the next accepted publish.
         nobody: the broker's latest answer was that nobody listens.
-        pace: the bounds in bytes. holds: what is left aside.
+        tempo: the window, and the patience with the office. pace: the bounds in bytes. holds: what is left aside.
     """
 
     epoch: str
     limits: UplinkLimits = field(default_factory=UplinkLimits)
     random: Random = field(default_factory=Random)
-    window: int = FIRST_WINDOW
     connected: bool = False
     refused: dict[Stream, int] = field(default_factory=dict)
     nobody: bool = False
+    tempo: Tempo = field(init=False)
     pace: Pace = field(init=False)
     holds: Holds = field(init=False)
-    _lanes: tuple[Lane, ...] = ()
-    _split: int | None = None
+    _probing: Probing = field(init=False)
+    _lanes: Lanes = field(default_factory=Lanes)
     _in_flight: dict[BlockId, InFlight] = field(default_factory=dict)
     _connected_at: Micros = 0
     _quiet_since: Micros = 0
-    _probe_at: Micros | None = None
-    _probes: int = 0
     _answered_at: Micros = 0
 
     def __post_init__(self) -> None:
-        self.window = min(self.window, self.limits.window)
-        self.pace = Pace(self.limits)
-        self.holds = Holds(self.limits)
+        self.tempo, self.pace, self.holds = Tempo(self.limits), Pace(self.limits), Holds(self.limits)
+        self._probing = Probing(self.limits, self.random)
 
     # what the shell tells
 
     def connect(self, now: Micros, most_unanswered: int = 65_535) -> None:
         """A new connection stands; whatever waits for a receipt is to be sent again."""
-        self.connected = True
-        self.nobody = False
-        self._in_flight.clear()
-        self._lanes = (Lane("alarms"), Lane("events"), Lane("samples"), Lane("samples"))
-        self._split = None
+        self.connected, self.nobody = True, False
+        self._leave_all()
+        self._lanes = Lanes()
         self._quiet_since = self._connected_at = now
         self.pace.connect(now, most_unanswered)
         if self.probing:
-            self._probe_at = now
+            self._probing.at = now
 
     def disconnect(self, now: Micros, *, silent: bool = False) -> None:
         """The connection is gone. Blocks without the broker's answer become suspects, unless it only fell silent."""
         self.connected = False
         if not silent:
             self.holds.died([block for block, flight in self._in_flight.items() if not flight.answered], now)
-        self._in_flight.clear()
+        self._leave_all()
 
     def offer(self, stream: Stream, oldest: int, newest: int) -> None:
         """The outbox holds unreleased blocks of `stream` from `oldest` to `newest`; some between may be released."""
-        if stream != "samples":
-            self._lanes[STREAMS.index(stream)].extend(oldest, newest)
-            return
-        self._split = newest + 1 if self._split is None else self._split
-        self._lanes[BACKFILL].extend(oldest, min(newest, self._split - 1))
-        self._lanes[LIVE].extend(max(oldest, self._split), newest)
+        self._lanes.offer(stream, oldest, newest)
 
     def absent(self, stream: Stream, sequence: int) -> None:
         """The outbox does not hold this block (any more): it was released, or dropped by policy."""
@@ -122,8 +106,8 @@ class UplinkMachine:
         """A block of `size` bytes was read and is being published; if it is backfill, charge it to its rate."""
         block = (stream, sequence)
         self.pace.sent(block, size)
-        if self.is_backfill(block):
-            self.pace.charge(size if records is None else records * SAMPLE_BYTES)
+        if self._lanes.is_backfill(block):
+            self.pace.charge(size, records)
 
     def published(self, stream: Stream, sequence: int, reason: int, now: Micros) -> None:
         """The broker has answered a publish. This releases nothing: only the office's commit does.
@@ -142,7 +126,7 @@ class UplinkMachine:
         if flight is not None and not flight.answered:
             if not any(other.answered for other in self._in_flight.values()):
                 self._quiet_since = max(self._quiet_since, now)  # the office's time to answer begins here
-            flight.answered = True
+            flight.since = now
             flight.due = now + self._patience(block, flight.attempt, now)
         self.nobody = reason == NOBODY
         if self.nobody and not self.probing and self._in_flight:
@@ -158,7 +142,12 @@ class UplinkMachine:
             self.refused[stream] = reason
 
     def receipt(self, receipt: Receipt, now: Micros) -> list[Output]:
-        """The office has committed blocks. With `quarantined` the only place from which a release comes."""
+        """The office has committed blocks. With `quarantined` the only place from which a release comes.
+
+        Those of an earlier file are no business of ours, but who receipts them is not silent.
+        """
+        if receipt.blocks:
+            self._hear(now)
         released = [
             (committed.stream, start, end)
             for committed in receipt.blocks
@@ -167,8 +156,11 @@ class UplinkMachine:
         ]
         return self._release(released, now)
 
-    def quarantined(self, stream: Stream, sequence: int, now: Micros) -> list[Output]:
+    def quarantined(self, epoch: str, stream: Stream, sequence: int, now: Micros) -> list[Output]:
         """The office keeps this block's bytes in quarantine, committed: nothing is gained by sending it again."""
+        self._hear(now)
+        if epoch != self.epoch:  # of an earlier file: it was not sent by us
+            return [Release(epoch, [(stream, sequence, sequence)])]
         return self._release([(stream, sequence, sequence)], now)
 
     def too_new(self, stream: Stream, now: Micros) -> None:
@@ -179,19 +171,17 @@ class UplinkMachine:
     def resend(self, stream: Stream, start: int, now: Micros) -> None:
         """The office lacks blocks from `start` on. What it has already it will receipt again."""
         self._hear(now)
-        for block in self.in_flight():
-            if block[0] == stream:
-                self._rewind(block)
-        self._back_to(stream, start)
+        self._rewind_all(stream)
+        self._lanes.back_to(stream, start)
 
     def retry(self, now: Micros) -> None:
         """Somebody has mended something: hold nothing back any longer, and ask again at once."""
         for block in self.holds.expire(now, everything=True):
-            self._back_to(*block)
+            self._lanes.back_to(*block)
         for flight in self._in_flight.values():
             flight.due = now
         if self.probing:
-            self._probe_at = now
+            self._probing.at = now
 
     # what the machine decides
 
@@ -200,9 +190,10 @@ class UplinkMachine:
         if not self.connected:
             return []
         for block in self.holds.expire(now):
-            self._back_to(*block)
+            self._lanes.back_to(*block)
         self.pace.refill(now)
         if self._office_silent(now) and not self.probing:
+            self.tempo.silence()
             self._shrink(now)
         again = [block for block in self.in_flight() if self._is_due(block, now)]
         if again or self.probing:
@@ -220,10 +211,10 @@ class UplinkMachine:
             return None
         times = self.holds.deadlines()
         times += [flight.due for flight in self._in_flight.values() if flight.answered]
-        if self._probe_at is not None:
-            times.append(self._probe_at)
+        if self._probing.at is not None:
+            times.append(self._probing.at)
         elif self._in_flight:
-            times += [self._quiet_since + n * self.limits.receipt_timeout for n in (1, 2)]
+            times += [self._quiet_since + n * self._patience_with_office() for n in (1, 2)]
         owes = self.pace.owes()
         if owes is not None:
             times.append(now + owes)
@@ -238,47 +229,53 @@ class UplinkMachine:
         return sum(1 for block in self._in_flight if block[0] == stream)
 
     @property
+    def window(self) -> int:
+        """Return how many blocks of samples may be in flight at present."""
+        return self.tempo.window
+
+    @property
     def probing(self) -> bool:
         """Tell whether blocks wait and the office has been silent for too long."""
-        return self._probe_at is not None
+        return self._probing.at is not None
 
     # choosing
 
     def _office_silent(self, now: Micros) -> bool:
         """Tell whether the office's time to answer is over; twice as long where the broker has not answered either."""
         answered = any(flight.answered for flight in self._in_flight.values())
-        most = self.limits.receipt_timeout if answered else 2 * self.limits.receipt_timeout
+        most = self._patience_with_office() if answered else 2 * self._patience_with_office()
         return bool(self._in_flight) and now - self._quiet_since >= most
+
+    def _patience_with_office(self) -> Micros:
+        """Return how long no receipt at all may come: as long as those of samples take, where some are waited for."""
+        return self.tempo.patience if self.count("samples") else self.limits.receipt_timeout
 
     def _is_due(self, block: BlockId, now: Micros) -> bool:
         """Tell whether a block is to be sent again; while the office is silent only alarms are, the rest is probed."""
         flight = self._in_flight[block]
-        urgent = block[0] == "alarms"
-        return flight.answered and flight.due <= now and (urgent or not self.probing) and self._may_publish(block[0])
+        wanted = block[0] == "alarms" or not self.probing
+        return flight.answered and flight.due <= now and wanted and self._may_publish(block[0])
 
     def _advance_probing(self, now: Micros) -> list[Output]:
-        alarm = self._next_of(self._lanes[ALARMS]) if self._has_room(ALARMS) else None
+        alarm = self._lanes.next_of(ALARMS, self.holds, self._in_flight) if self._has_room(ALARMS) else None
         if alarm is not None:  # a new alarm never waits for an answer to something else
             return [self._send(alarm, now)]
-        if self._probe_at is None or now < self._probe_at:
+        if not self._probing.turn(now, nobody=self.nobody):
             return []
-        self._probes += 1
-        self._probe_at = now + self._probe_delay()
         alive = self.nobody and now - self._answered_at < self.limits.receipt_timeout  # it says so itself, and lately
-        if self._probes % self.limits.probes_per_connection == 0 and not alive:
+        if self._probing.times % self.limits.probes_per_connection == 0 and not alive:
             return [Reconnect("no receipts")]
         block = next(iter(self.in_flight()), None) or self._next_block()
         if block is None:  # nothing is left to ask about
-            self._probe_at = None
+            self._probing.at = None
             return []
         return [self._send(block, now)]
 
     def _next_block(self) -> BlockId | None:
-        for index, lane in enumerate(self._lanes):
-            if self._has_room(index):
-                block = self._next_of(lane)
-                if block is not None:
-                    return block
+        for index in range(ALARMS, BACKFILL + 1):
+            block = self._lanes.next_of(index, self.holds, self._in_flight) if self._has_room(index) else None
+            if block is not None:
+                return block
         return None
 
     def _has_room(self, index: int) -> bool:
@@ -292,18 +289,6 @@ class UplinkMachine:
         paced = self.pace.room(backfill=backfill) and not (backfill and self.pace.owes() is not None)
         return paced and self.count(stream) < window and self._may_publish(stream)
 
-    def _next_of(self, lane: Lane) -> BlockId | None:
-        if lane.stream in self.holds.streams:
-            return None
-        while lane.cursor <= lane.end:
-            block = (lane.stream, lane.cursor)
-            if block in self.holds.blocks and lane.stream == "alarms":
-                return None  # strictly in order: the ones behind it could not be applied
-            lane.cursor += 1
-            if block not in self.holds.blocks and block not in self._in_flight:
-                return block
-        return None
-
     def _may_publish(self, stream: Stream) -> bool:
         """While there are suspects, one publish at a time is unanswered, so that the guilty one stands alone."""
         if stream == "alarms":
@@ -314,65 +299,75 @@ class UplinkMachine:
     def _send(self, block: BlockId, now: Micros) -> Send:
         if not self._in_flight:
             self._quiet_since = now
-        before = self._in_flight.get(block)
-        attempt = before.attempt + 1 if before else 1
-        self._in_flight[block] = InFlight(now, now + self._patience(block, attempt, now), attempt)
+        attempt = 1
+        if before := self._in_flight.get(block):
+            attempt += before.attempt
+            self.tempo.again(block)
+        self._in_flight[block] = InFlight(now + self._patience(block, attempt, now), attempt)
         return Send(*block)
 
     def _patience(self, block: BlockId, attempt: int, now: Micros) -> Micros:
         """Return how long to wait for a receipt before this block is sent again."""
-        first, most = self.limits.receipt_timeout, self.limits.resend_most
+        first = self.tempo.patience if block[0] == "samples" else self.limits.receipt_timeout
+        most = max(first, self.limits.resend_most)
         if block[0] == "alarms":
             first = min(first, self.limits.alarm_timeout)
             if self.nobody or now - self._connected_at < self.limits.settling:
                 most = self.limits.alarm_again
-        return self._jitter(min(first << min(attempt - 1, 10), most))
+        return jitter(min(first << min(attempt - 1, 10), most), self.random)
 
     # bookkeeping
 
     def _release(self, released: list[tuple[Stream, int, int]], now: Micros) -> list[Output]:
         if not released:
             return []
-        self._hear(now)
         for stream, start, end in released:
-            self._done(stream, start, end)
+            self._done(stream, start, end, now)
+        for block, flight in self._in_flight.items():
+            if block[0] == "samples" and flight.since is not None:
+                flight.due = max(flight.due, self.tempo.due(flight.since))
         return [Release(self.epoch, released)]
 
-    def _done(self, stream: Stream, start: int, end: int) -> None:
+    def _done(self, stream: Stream, start: int, end: int, now: Micros | None = None) -> None:
+        """Have done with these blocks; `now` if their receipt has come."""
         for block in [one for one in self._in_flight if one[0] == stream and start <= one[1] <= end]:
-            del self._in_flight[block]
+            flight = self._in_flight.pop(block)
             self.pace.forget(block)
-            self.window = min(self.window + 1, self.limits.window)
+            if now is not None:
+                self.tempo.receipted(block, flight.since, now)
+        self.tempo.done(stream, start, end)
         self.holds.done(stream, start, end)
 
     def _hear(self, now: Micros) -> None:
         self._quiet_since = now
-        self._probe_at = None
-        self._probes = 0
+        self._probing.end()
         self.nobody = False
 
     def _shrink(self, now: Micros) -> None:
         """Keep one block in flight (and the alarms block); the others are to be sent again when there is an answer."""
-        self.window = 1
-        self._probe_at = now + (self._probe_delay() if self.nobody else 0)
+        self.tempo.window = 1
+        self._probing.begin(now, nobody=self.nobody)
         for block in self.in_flight()[1:]:
             if block[0] != "alarms":
                 self._rewind(block)
 
     def _rewind(self, block: BlockId) -> None:
         self._in_flight.pop(block, None)
-        self._back_to(*block)
+        self.tempo.again(block)
+        self._lanes.back_to(*block)
 
-    def _back_to(self, stream: Stream, sequence: int) -> None:
-        if not self._lanes:
-            return
-        lane = BACKFILL if self.is_backfill((stream, sequence)) else LIVE
-        index = lane if stream == "samples" else STREAMS.index(stream)
-        self._lanes[index].cursor = min(self._lanes[index].cursor, sequence)
+    def _rewind_all(self, stream: Stream) -> None:
+        for block in [one for one in self._in_flight if one[0] == stream]:
+            self._rewind(block)
+
+    def _leave_all(self) -> None:
+        for block in self._in_flight:
+            self.tempo.again(block)
+        self._in_flight.clear()
 
     def is_backfill(self, block: BlockId) -> bool:
         """Tell whether a block holds samples from before this connection."""
-        return block[0] == "samples" and block[1] < (self._split or 0)
+        return self._lanes.is_backfill(block)
 
     def _refuse(self, block: BlockId, reason: int, now: Micros) -> None:
         self.refused[block[0]] = reason
@@ -381,20 +376,11 @@ class UplinkMachine:
                 self._in_flight.pop(block, None)
                 self.holds.leave(block, now)
             case "briefly":
-                self.window = 1
+                self.tempo.window = 1
                 self._hold_stream(block[0], now + self.limits.brief_hold)
             case _:
                 self._hold_stream(block[0], now + self.holds.longest(block[0]))
 
     def _hold_stream(self, stream: Stream, until: Micros) -> None:
         self.holds.streams[stream] = until
-        for block in self.in_flight():
-            if block[0] == stream:
-                self._rewind(block)
-
-    def _probe_delay(self) -> Micros:
-        delay = min(self.limits.probe_first << min(self._probes, 10), self.limits.probe_most)
-        return self._jitter(min(delay, self.limits.probe_nobody) if self.nobody else delay)
-
-    def _jitter(self, delay: Micros) -> Micros:
-        return int(delay * self.random.uniform(0.75, 1.25))
+        self._rewind_all(stream)

@@ -44,6 +44,8 @@ class UplinkLimits:
     Attributes:
         window, events_window: most blocks of samples and of events without a receipt.
         alarms_window: most alarms blocks without a receipt; the office applies them in their order whatever happens.
+        receipt_timeout, receipt_most: the least and the most time that the office is given for a receipt of samples;
+            `tempo` finds out how much it needs. Events are sent again after the least.
         alarm_timeout: an alarm that met no listener after a cut must not wait as long as samples may.
         alarm_again: between two attempts for an alarm while the office may just be coming back: in the first
             `settling` of a connection, and as long as the broker says that nobody listens.
@@ -57,6 +59,7 @@ class UplinkLimits:
     alarms_window: int = 8
     events_window: int = 8
     receipt_timeout: Micros = 10 * SECOND
+    receipt_most: Micros = 5 * MINUTE
     alarm_timeout: Micros = 2 * SECOND
     alarm_again: Micros = 1_500_000
     settling: Micros = 30 * SECOND
@@ -102,24 +105,13 @@ Output = Send | Release | Reconnect
 
 @dataclass(slots=True)
 class InFlight:
-    """A block that was sent and has no receipt. `answered`: the broker has it."""
+    """A block that was sent and has no receipt. `since`: the broker has it since then; None if it has not answered."""
 
-    sent: Micros
     due: Micros
     attempt: int
-    answered: bool = False
+    since: Micros | None = None
 
-
-@dataclass(slots=True)
-class Lane:
-    """Blocks of one stream that were not sent on this connection: from `cursor` to `end`, both included."""
-
-    stream: Stream
-    cursor: int = 1
-    end: int = 0
-
-    def extend(self, oldest: int, newest: int) -> None:
-        """Let the lane reach to `newest`. Its cursor is set once; it may go back into history later."""
-        if self.end == 0:
-            self.cursor = oldest
-        self.end = max(self.end, newest)
+    @property
+    def answered(self) -> bool:
+        """Tell whether the broker has it."""
+        return self.since is not None

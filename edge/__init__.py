@@ -8,8 +8,12 @@ changes, latest               readings -> changes; the present state
 occurrences, lives            the ledger of events: what is new, what is missing; one life of a counter in it
 salt                          the secret that hides cards in events
 rules, alarms                 what rules decide; alarms as they stand
+alarm_moves, alarm_deadlines  one move of one alarm; the moves that time makes
+moves                         moves on their way into blocks
 recorder, outbox              blocks and coverage; the durable queue and local history
 own, watches, announce, clock_watch, losses   what the gateway says of itself: disk, clock, what was lost
+own_points, own_reading       the gateway and its links as devices: what rules know of them; where that comes from
+tables                        local tables, from which fields of events come
 officeside, brokers, trust    the office as it is heard: its orders, heads of the audit; ways to brokers; certificates
 commands                      the one guarded way to write a point or move an alarm
 socket_api, operations, cli   the local door, what can be asked there, and `sk`

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ import structlog
 from cloud_sync.session import Connect
 from cloud_sync.uplink import Uplink
 from drivers.base import Services
-from edge import fieldside, officeside, operations, salt, socket_api
+from edge import fieldside, officeside, operations, own_reading, salt, socket_api
+from edge.alarm_moves import facts_of
 from edge.alarms import AlarmBook
 from edge.brokers import real_brokers
 from edge.changes import Changes
@@ -23,7 +24,8 @@ from edge.commands.commander import Commander
 from edge.latest import Latest
 from edge.occurrences import Occurrences
 from edge.operations import Gateway
-from edge.outbox import Limits, Outbox
+from edge.outbox import Limits, Outbox, space
+from edge.own_reading import OwnReader
 from edge.pipeline import Pipeline
 from edge.poller import Poller
 from edge.recorder import Recorder
@@ -32,6 +34,7 @@ from edge.rules.engine import Engine
 from edge.service import Service
 from edge.settings.values import Site
 from edge.socket_api import SocketApi
+from edge.tables import Tables
 from edge.trust import keeping
 from edge.watches import watches
 from sitekeeper import catalogue
@@ -58,6 +61,7 @@ class Wiring:
         socket: where the local API listens; None for no local API.
         service: the service manager that started the gateway; by default none did.
         brokers: makes connections to the brokers of devices.
+        room: the bytes that are free for a file.
     """
 
     connect: Connect | None = None
@@ -66,6 +70,7 @@ class Wiring:
     boot: str = field(default_factory=lambda: secrets.token_hex(8))
     service: Service = field(default_factory=lambda: Service({}))
     brokers: "Brokers" = real_brokers
+    room: Callable[[Path], int] = space.room
 
 
 class App:
@@ -116,13 +121,19 @@ class App:
         self.outbox.put_catalogue(payload)
         self.pipeline = self._pipeline(catalogue.catalogue_hash(payload))
         rows = self.outbox.audit_tail()
-        self.door = AlarmDoor(self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(rows))
+        self.door = AlarmDoor(
+            self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(rows), self.pipeline.sequence
+        )
         services = Services(brokers=self.wiring.brokers, salt=salt.load(self.site.outbox.path.parent))
         self.drivers = fieldside.drivers(self.site, self.clock, services)
         self.commander = self._commander(audit.commands(rows))
         self.pollers = self._pollers()
         self.audit_watch = officeside.audit_watch(self.site, self.outbox, self.clock, inline=self.wiring.inline)
         self.uplink = self._uplink(catalogue.catalogue_hash(payload), audit.commands(rows))
+        self.tables = Tables(self.site.lookups, self.site.tables)
+        self.tables.look()
+        self.pipeline.enrich = self.tables.enrich
+        self.own = self._own_points()
         self._api: SocketApi | None = None
         if self.wiring.socket is not None:
             self._api = SocketApi(self.wiring.socket, operations.table(self._gateway()), socket_api.ROLES)
@@ -134,6 +145,10 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             self.commander.start(tasks)
             self._field = [tasks.create_task(self._tick(), name="ticker")]
+            self._field.append(tasks.create_task(self.own.run(), name="own points"))
+            if self.site.tables:
+                looking = own_reading.keep_tables(self.tables, inline=self.wiring.inline)
+                self._field.append(tasks.create_task(looking, name="tables"))
             for link, poller in self.pollers.items():
                 self._field.append(tasks.create_task(poller.run(), name=f"poller {link}"))
             tasks.create_task(self.audit_watch.run(), name="audit watch")
@@ -189,7 +204,7 @@ class App:
             start=now,
         )
         self._engine = Engine(site.rules, state=_rules_only(state.rule_state), as_of=as_of, now=now.mono)
-        book = AlarmBook(site.id, self.outbox.epoch, state.alarms)
+        book = AlarmBook(site.id, self.outbox.epoch, state.alarms, facts_of(site.rules.plans), now)
         self.watches = watches(site.id, book, self.wiring.boot, now, tell=self._tell_directly, outbox=self.outbox)
         self.keeper = keeping.keeper(site, book, self.clock)
         return Pipeline(
@@ -217,7 +232,7 @@ class App:
             clock=self.clock,
             known=known,
             saved=self.outbox.state().rule_state,
-            standing=self._engine.standing(),
+            standing=self._engine.standing(pipeline.book.latched()),
         )
         pipeline.commands = commander.decided
         pipeline.watchers.add(commander.seen)
@@ -237,7 +252,9 @@ class App:
         if self.wiring.connect is None:
             return None
         settings = officeside.uplink_settings(self.site, self.wiring.boot, catalogue_hash)
-        self.orders = officeside.orders(self.site, officeside.verifier, self.commander, self.pipeline, self._now, known)
+        self.orders = officeside.orders(
+            self.site, officeside.verifier, self.commander, self.door, self.pipeline, self._now, known
+        )
         return Uplink(
             keeping.linked(self.wiring.connect, self.keeper),
             self.outbox,
@@ -248,6 +265,21 @@ class App:
             audit=self.audit_watch,
             hours=self.outbox.hours,
         )
+
+    def _own_points(self) -> OwnReader:
+        """Return what reads the gateway's own devices; only now, because they tell of all the other parts."""
+        facts = own_reading.Facts(
+            room=lambda: self.wiring.room(self.site.outbox.path),
+            connected=lambda: self.uplink is not None and self.uplink.report().state == "connected",
+            audit=lambda: self.audit_watch.facts()["stands"],
+            certificate_ends=lambda: None if self.keeper is None else self.keeper.standing.life.ends,
+            tables=self.tables,
+        )
+        latest, now = self.pipeline.latest, self.clock.monotonic()
+        own = own_reading.of_site(self.site, latest, self.outbox, self.pollers, facts, now)
+        reader = OwnReader(own, self.pipeline.scanned, self.clock)
+        self.pipeline.watchers.add(reader.seen)
+        return reader
 
     def _gateway(self) -> Gateway:
         return Gateway(

@@ -109,6 +109,7 @@ def orders(
     site: Site,
     verifier: Callable[[Path], Verify],
     commander: Commander,
+    door: AlarmDoor,
     pipeline: Pipeline,
     now: Callable[[], Moment],
     used: Iterable[str],
@@ -122,9 +123,10 @@ def orders(
     except StorageError as error:
         log.warning("commands of the office are off: its key cannot be used; sk join fetches it", why=str(error))
         return None
-    by_two = {point.id for point in site.points if site.devices[point.device].cls in TWO_PERSONS}
+    two = {device.id for device in site.devices.values() if device.cls in TWO_PERSONS}
+    by_two = {point.id for point in site.points if point.device in two}
     points = {point.id for point in site.points}
-    return Orders(site.id, verify, commander.ask, pipeline.told, now, points=points, by_two=by_two, used=used)
+    return Orders(site.id, verify, commander.ask, door, pipeline.told, now, points=points, by_two=by_two, used=used)
 
 
 def verifier(key: Path) -> Verify:

@@ -7,23 +7,26 @@ Rules see exactly the samples and events that are recorded, in that order. No pr
 the outbox takes what it is given or says that it is behind. Everything runs on the event loop's thread.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from drivers.base import Heard, Scan
 from edge.alarms import AlarmBook
 from edge.changes import Changes
 from edge.latest import Latest
+from edge.moves import Moves
 from edge.occurrences import AuditGap, Occurrences
 from edge.outbox import AsOf, Note
 from edge.own import DEVICE, Watch
-from edge.recorder import TRANSITIONS_AT_ONCE, Recorder, SealedBlock
+from edge.recorder import Recorder, SealedBlock
 from edge.rules.derives import Derives
 from edge.rules.engine import Engine, in_order
 from edge.rules.instance import Verdict
 from sitekeeper.block import GapCause, Stream
-from sitekeeper.model.alarm import AlarmRecord, Transition
+from sitekeeper.model.alarm import AlarmRecord, Cause, Transition
 from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
 from sitekeeper.model.errors import LinkDown, StorageError
 from sitekeeper.model.event import Event
@@ -92,6 +95,7 @@ class Pipeline:
         self.changes = changes
         self.watchers: set[Watcher] = set()
         self.commands: Commands = lambda _: None
+        self.enrich: Callable[[str, dict[str, Value]], dict[str, Value]] = lambda _, fields: fields
         self.occurrences = occurrences or Occurrences({})
         self.last_flow: Micros = clock.monotonic()
         self.dropped = 0
@@ -104,6 +108,8 @@ class Pipeline:
         self._watches = tuple(watches)
         self._wake = wake
         self._behind = False
+        self._moves = Moves(book, recorder)
+        self._taken_up = False
         self._state: dict[str, bytes | None] = {}
         self.last_append: Future[None] = Future()
         self._heard: Future[None] = Future()
@@ -157,12 +163,13 @@ class Pipeline:
         for watch in self._watches if not self._store.behind("events") else ():
             self._own(watch, now)
         self._flow(self.changes.advance(now.mono), now)
+        self._pass(now)
 
     def next_deadline(self) -> Micros:
         """Return the monotonic time at which `tick` has something to do; the past means at once."""
         deadline = self._recorder.next_deadline()
         others = [self.changes.next_deadline(), self._derives.next_deadline(), self._engine.next_deadline()]
-        for other in (*others, *(watch.next_deadline() for watch in self._watches)):
+        for other in (*others, self.book.next_deadline(), *(watch.next_deadline() for watch in self._watches)):
             if other is not None and other < deadline:
                 deadline = other
         return deadline
@@ -177,7 +184,16 @@ class Pipeline:
         if transition is None:
             return self._append([], now, audit=(audit,))
         blocks = [*self._recorder.seal(now), self._recorder.transitions([transition], now)]
-        return self._append(blocks, now, alarms=self._records([transition.key]), audit=(audit,))
+        records = {transition.key: self.book.record(transition.key)}
+        released = self._released(transition, now)
+        if transition.cause is Cause.RESET:
+            more, uncovered = self._moves.released(transition, now)
+            blocks += more
+            records |= {record.key: record for record in uncovered}
+        future = self._append(blocks, now, alarms=[r for r in records.values() if r is not None], audit=(audit,))
+        if released:
+            self.commands(released)  # after the append of what gives them up
+        return future
 
     def sequence(self) -> int:
         """Return the sequence of the alarms block that the next move will be in."""
@@ -258,31 +274,36 @@ class Pipeline:
         One, because it saves the state of the rules too: a rule that is known to have raised its alarm, without the
         alarm, would never raise it again.
         """
-        moves: dict[tuple[str, str], Transition] = {}
-        blocks = self._recorder.events(events, now) if events else []
-        keys: dict[str, None] = {}
-        for verdict in verdicts:
-            if verdict.kind == "note":
-                blocks += self._recorder.events([_note(verdict)], now)
-            if verdict.kind == "note" or not verdict.alarm:
-                continue
-            alarm = (verdict.device, verdict.rule)
-            if alarm in moves or len(moves) == TRANSITIONS_AT_ONCE:
-                # The block's sequence names an occurrence: one block never holds two moves of one alarm.
-                blocks.append(self._recorder.transitions(tuple(moves.values()), now))
-                moves = {}
-            if (move := self.book.apply(verdict, now.wall - (now.mono - verdict.at), self.sequence())) is not None:
-                moves[alarm] = move
-                keys[move.key] = None
-        if moves:
-            blocks.append(self._recorder.transitions(tuple(moves.values()), now))
+        heard = self._recorder.events(events, now) if events else ()  # first: notes are events too, with later numbers
+        made, records = self._moves.of(verdicts, now)
+        blocks = [*heard, *made]
         if verdicts and blocks:
             blocks = [*self._recorder.seal(now), *blocks]
         if lost is not None:
             blocks += self._recorder.past(lost.gaps, self._past(lost, now), now)
         if not (blocks or state or audit):
             return self.last_append
-        return self._append(blocks, now, alarms=self._records(keys), audit=audit, state=state, told=lost)
+        return self._append(blocks, now, alarms=records, audit=audit, state=state, told=lost)
+
+    def _pass(self, now: Moment) -> None:
+        """Move what time moves: shelves and permits that are over; after a restart, what is suppressed."""
+        blocks, records = self._moves.due(now)
+        if not self._taken_up:
+            self._taken_up = True
+            more, others = self._moves.taken_up(self._engine.standing(self.book.latched()), now)
+            blocks += more
+            records = list({record.key: record for record in (*records, *others)}.values())
+        if blocks:
+            self._append([*self._recorder.seal(now), *blocks], now, alarms=records)
+            self._wake()
+
+    def _released(self, move: Transition, now: Moment) -> list[Verdict]:
+        """Return the end of what a rule claims until its alarm is reset, if this move is that reset."""
+        if move.cause is not Cause.RESET:
+            return []
+        own = move.key.partition("/")[2]
+        stood = (v for v in self._engine.standing({own}) if f"{v.device}/{v.rule}" == own and v.until == "reset")
+        return [replace(verdict, kind="clear", at=now.mono, until="clear") for verdict in stood]
 
     def _past(self, lost: Note, now: Moment) -> list[Sample]:
         """Return what points were when samples were dropped, for those there still are: what follows stands on it.
@@ -312,11 +333,9 @@ class Pipeline:
                 age = 0 if each.source is None else now.wall - each.source - self.occurrences.behind(each)
                 fields = {k: v[:TEXT] if isinstance(v, str) else v for k, v in each.fields.items()}
                 name, late = f"{each.device}/{each.name}", each.buffered or (now.trusted and age > LATE)
+                fields = self.enrich(name, fields)
                 events.append(Event(name, max(at, each.received), fields, each.sequence, each.source, late))
         return events
-
-    def _records(self, keys: Iterable[str]) -> list[AlarmRecord]:
-        return [record for key in keys if (record := self.book.record(key)) is not None]
 
     def _seal(self, now: Moment) -> None:
         """Pack what is due. While the disk cannot keep up, samples become a gap and the present state is sent anew."""
@@ -361,11 +380,6 @@ class Pipeline:
 
     def _now(self) -> Moment:
         return Moment(wall=self._clock.wall(), mono=self._clock.monotonic(), trusted=self._clock.trusted())
-
-
-def _note(verdict: Verdict) -> Event:
-    fields = {"rule": verdict.rule, "detail": verdict.detail, "priority": verdict.priority}
-    return Event(source_id=f"{verdict.device}/note", at=verdict.at, fields=dict(fields))
 
 
 def _time(record: Sample | Event) -> Micros:

@@ -25,6 +25,9 @@ log = structlog.get_logger()
 ASK_AFTER: Final[Micros] = 5 * SECOND
 """How long after the link is open what never came is asked for: what the broker kept comes first, unasked."""
 
+KNOWN_SILENT: Final = 2
+"""After so many scans in a row without an answer a device is silent, and its link need not be at fault."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackOff:
@@ -52,9 +55,13 @@ class Sink(Hearer, Protocol):
 
 @dataclass(slots=True)
 class Counts:
-    """What a poller has done since it started; shown by `sk device show`, never used to judge."""
+    """What a poller has done since it started, for `sk device show` and the own point `errors.share`.
+
+    `failed`: scans in which a request failed, but for those of devices that are known to be silent.
+    """
 
     scans: int = 0
+    failed: int = 0
     unanswered: int = 0
     missed: int = 0
     reconnects: int = 0
@@ -169,6 +176,7 @@ class Poller:
             self.counts.scans += 1
             if scan.errors:
                 self.last_errors[scan.device] = str(scan.errors[-1])
+                self.counts.failed += self._silent.get(scan.device, 0) < KNOWN_SILENT
             self._sink.scanned(scan)
             due = self._next(due, self._groups[index], scan)
             heapq.heapreplace(queue, (due, due, index))

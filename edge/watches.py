@@ -31,7 +31,7 @@ def watches(site: str, book: AlarmBook, boot: str, start: Moment, *, tell: Tell,
 
     def stands(rule: str) -> bool:
         record = book.record(alarm_key(site, DEVICE, rule))
-        return record is not None and record.state in ACTIVE
+        return record is not None and record.standing in ACTIVE
 
     return Watches(
         Announcer(tell, lambda: outbox.problem, standing=stands(announce.RULE)),

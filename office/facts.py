@@ -15,7 +15,7 @@ from cloud_sync.store.history import HistoryReader
 from cloud_sync.store.reader import LatestRow, SiteRow
 from office.own_alarms import OFFICE, own_names
 from sitekeeper.catalogue import Catalogue, CatalogueDevice, CataloguePoint, CatalogueRule
-from sitekeeper.model.alarm import AlarmRecord, AlarmState, split_key
+from sitekeeper.model.alarm import HELD_BACK, AlarmRecord, AlarmState, split_key
 from sitekeeper.model.clock import HOUR, SECOND, Micros
 from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import NotFound
@@ -25,7 +25,8 @@ HEARD_WITHIN: Final[Micros] = 15 * SECOND
 """A site says something every 10 s; one that has missed that is not live."""
 VOUCHED_WITHIN: Final[Micros] = 90 * SECOND
 """A gateway vouches for its points at least every 60 s, changed or not; 90 s allow for the way and a slow commit."""
-OPEN: Final = tuple(state.value for state in AlarmState if state is not AlarmState.NORMAL)
+OPEN: Final = tuple(state.value for state in AlarmState if state not in {AlarmState.NORMAL, *HELD_BACK})
+HELD: Final = tuple(sorted(state.value for state in HELD_BACK))
 PRIORITIES: Final = ("P1", "P2", "P3", "P4")
 PAGE: Final = 200
 """Alarms on one page."""

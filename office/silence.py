@@ -86,4 +86,4 @@ class Silence:
 
 def is_active(record: AlarmRecord | None) -> bool:
     """Tell whether a stored alarm stands as true."""
-    return record is not None and record.state in ACTIVE
+    return record is not None and record.standing in ACTIVE

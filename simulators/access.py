@@ -45,6 +45,10 @@ class Entrance(Behaviour):
         self.open = False
         self.locked = True
         self.alarm: DoorAlarm = "normal"
+        self.tampered = False
+        self.asked = 0.0
+        """Seconds of the remote unlocking that lasts."""
+        self.jammed = False
         self.free = False
         self.fire = False
         self._random = random.Random(seed)  # noqa: S311 - a reproducible story, not a secret
@@ -63,8 +67,15 @@ class Entrance(Behaviour):
 
     def pulse(self, time: Micros = PULSE) -> None:
         """Unlock for a moment."""
-        self.locked = False
+        self.locked = self.locked and self.jammed
         self._agenda.after(time, "lock", self._lock)
+
+    def unlock(self, seconds: float) -> None:
+        """Unlock for so long because somebody far away asks for it."""
+        self.asked = seconds
+        self.note("unlocked from afar", seconds=round(seconds))
+        self.pulse(round(seconds * SECOND))
+        self._agenda.after(round(seconds * SECOND), "asked", self._asked_over)
 
     def fire_input(self, on: bool) -> None:
         """The wire from the fire panel unlocks for as long as it is on."""
@@ -138,10 +149,47 @@ class Entrance(Behaviour):
         self.alarm = "normal"
         self._agenda.cancel("too long")
 
+    def tail(self) -> None:
+        """Somebody is granted entry, and while the lock is still free another pulls the door open once more."""
+        self.enter(SECOND)
+        self._agenda.after(REACH + 2 * SECOND, "tail", self._followed)
+
+    def tamper(self, on: bool) -> None:
+        """Take the cover off the reader, or put it on again."""
+        self.tampered = on
+        self.note("reader opened" if on else "reader closed")
+
+    def jam(self, on: bool) -> None:
+        """Let the bolt stay where it is, or move again and go where it should be."""
+        self.jammed = on
+        self.note("lock jammed" if on else "lock freed")
+        if not on:
+            self._lock_unless_let_in()
+
+    def shown(self) -> dict[str, object]:
+        """Return what a controller tells of it."""
+        return {
+            "state": "open" if self.open else "closed",
+            "lock": "locked" if self.locked else "unlocked",
+            "mode": "free" if self.free else "controlled",
+            "tamper": self.tampered,
+            "pulse": self.asked,
+        }
+
     # --- how it goes on
+
+    def _asked_over(self) -> None:
+        self.asked = 0.0
+
+    def _followed(self) -> None:
+        self.note("followed through")
+        self._opened()
+        self._agenda.after(SECOND, "close", self.shut)
 
     def _pass(self, after: Micros, stay: Micros) -> None:
         self.pulse()
+        if self.locked:  # jammed: nobody gets through
+            return
         self._agenda.after(after, "open", self._opened)
         self._agenda.after(after + stay, "close", self.shut)
 
@@ -167,7 +215,8 @@ class Entrance(Behaviour):
             self._lock()
 
     def _lock(self) -> None:
-        self.locked = not (self.free or self.fire)
+        if not self.jammed:
+            self.locked = not (self.free or self.fire)
 
     def _excuse(self) -> None:
         """A door that is unlocked until further notice may stay open."""

@@ -8,8 +8,9 @@ import struct
 from typing import Any, Final, Protocol
 
 from simulators.access import HELD_LIMIT, PULSE, Entrance
-from simulators.bacnet_maps import ACCESS_DOOR, LIFT, LIGHTING_OUTPUT, Map
-from simulators.lift import Lift
+from simulators.bacnet_maps import ACCESS_DOOR, ESCALATOR, LIFT, LIGHTING_OUTPUT, Map
+from simulators.escalator import Escalator, EscalatorFault
+from simulators.lift import Lift, LiftFault
 from simulators.lighting import Lamp
 from sitekeeper.model.clock import MS, Micros
 
@@ -17,6 +18,16 @@ METER: Final = 184.0
 """Where the lift's energy meter starts, kWh."""
 NOISE: Final = 4096
 """Steps of the luminaire's noise, 0.1 mW each; then the number begins anew, as a register's would."""
+
+
+FAULTS: Final[tuple[tuple[int, LiftFault], ...]] = (
+    (5, "safety_circuit"), (6, "door_close"), (7, "door_open"), (13, "run_time"), (14, "position_lost"),
+)  # fmt: skip
+"""The fault signals that a Lift object knows, by number."""
+SIGNALS: Final[tuple[tuple[int, EscalatorFault], ...]] = (
+    (0, "controller"), (1, "drive"), (2, "mechanical"), (3, "overspeed"), (5, "safety"), (7, "too_hot"), (8, "comb"),
+)  # fmt: skip
+"""Those of an Escalator object."""
 
 
 class ObjectFace(Protocol):
@@ -66,11 +77,11 @@ class LiftFace:
             "carDriveStatus": 5 if lift.running else 1,
             "carDoorStatus": [0 if lift.door == "closed" else 1],
             "carDoorZone": lift.in_zone,
-            "carMode": 8 if lift.inspection else 1 if lift.mains else 12,
+            "carMode": 8 if lift.inspection else 11 if lift.fire_mode else 1 if lift.mains else 12,
             "carLoad": float(lift.load),
             "carLoadUnits": 98,
             "passengerAlarm": lift.alarm_button,
-            "faultSignals": [4] * (not lift.mains) + [8] * outside,
+            "faultSignals": [4] * (not lift.mains) + [8] * outside + [n for n, name in FAULTS if name in lift.faults],
             "energyMeter": real(METER + serial / 1000),
             "floorText": [str(lift.shaft.ordinal(index)) for index in range(lift.shaft.landings)],
             "outOfService": False,
@@ -78,6 +89,39 @@ class LiftFace:
 
     def command(self, value: float, pulse: bool) -> None:  # noqa: ARG002
         raise AssertionError("nothing of a lift can be commanded")
+
+    def obeyed(self) -> None:
+        return None
+
+
+class EscalatorFace:
+    """An Escalator object. Nothing of it can be commanded."""
+
+    kind = "escalator"
+    map = ESCALATOR
+    carrier = "energyMeter"
+    serials = 1 << 22
+
+    def __init__(self, escalator: Escalator) -> None:
+        self._escalator = escalator
+
+    def live(self, at: Micros) -> None:
+        self._escalator.advance(at)
+
+    def properties(self, serial: int) -> dict[str, Any]:
+        escalator = self._escalator
+        faults = [number for number, name in SIGNALS if name in escalator.faults]
+        return {
+            "operationDirection": {"stopped": 1, "up": 2, "down": 4}[escalator.direction],
+            "escalatorMode": 4 if escalator.inspection else {"stopped": 1, "up": 2, "down": 3}[escalator.set_to],
+            "passengerAlarm": escalator.alarm,
+            "faultSignals": [4] * (not escalator.mains) + faults,
+            "energyMeter": real(METER + serial / 1000),
+            "outOfService": False,
+        }
+
+    def command(self, value: float, pulse: bool) -> None:  # noqa: ARG002
+        raise AssertionError("nothing of an escalator can be commanded")
 
     def obeyed(self) -> None:
         return None

@@ -61,6 +61,23 @@ LIFT: Final[Map] = {
 }
 """`floor` holds for lifts without basements: the standard counts landings from the lowest one on."""
 
+ESCALATOR: Final[Map] = {
+    "operationDirection": code(
+        "direction", {0: "unknown", 1: "stopped", 2: "up", 3: "up_slow", 4: "down", 5: "down_slow"}
+    ),
+    "escalatorMode": code("mode", {0: "unknown", 1: "stop", 2: "up", 3: "down", 4: "inspection", 5: "out_of_service"}),
+    "passengerAlarm": same("passenger_alarm"),
+    "faultSignals": among(
+        {
+            0: "fault_controller", 1: "fault_drive", 2: "fault_mechanical", 3: "fault_overspeed", 4: "power_fail",
+            5: "fault_safety", 6: "control_power_fail", 7: "fault_drive_temperature", 8: "fault_comb",
+        },
+        lambda values: {"power": "failed" if 4 in values else "mains"},
+    ),
+    "energyMeter": same("energy"),
+    "outOfService": same("simulated"),
+}  # fmt: skip
+
 LIGHTING_OUTPUT: Final[Map] = {
     "presentValue": same("command"),
     "trackingValue": same("level"),

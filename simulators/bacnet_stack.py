@@ -31,7 +31,7 @@ from bacpypes3.local.cmd import Commandable
 from bacpypes3.local.device import DeviceObject
 from bacpypes3.local.networkport import NetworkPortObject
 from bacpypes3.local.object import Object
-from bacpypes3.object import AccessDoorObject, LiftObject, LightingOutputObject
+from bacpypes3.object import AccessDoorObject, EscalatorObject, LiftObject, LightingOutputObject
 from bacpypes3.primitivedata import ObjectIdentifier, PropertyIdentifier
 
 from simulators.faults import Fault, FaultKind
@@ -90,6 +90,10 @@ class _Lift(_Updated, Object, LiftObject):  # type: ignore[misc]
     pass
 
 
+class _Escalator(_Updated, Object, EscalatorObject):  # type: ignore[misc]
+    pass
+
+
 class _Lamp(_Updated, Commandable, Object, LightingOutputObject):  # type: ignore[misc]
     pass
 
@@ -100,6 +104,7 @@ class _Door(_Updated, Commandable, Object, AccessDoorObject):  # type: ignore[mi
 
 _KINDS: Final[dict[str, tuple[type[Any], dict[str, Any]]]] = {
     "lift": (_Lift, {"elevatorGroup": ("elevator-group", 4194303), "groupID": 1, "installationID": 1}),
+    "escalator": (_Escalator, {"elevatorGroup": ("elevator-group", 4194303), "groupID": 1, "installationID": 1}),
     "lighting-output": (
         _Lamp,
         {"presentValue": 0.0, "relinquishDefault": 0.0, "blinkWarnEnable": False, "egressTime": 0,

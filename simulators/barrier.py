@@ -19,6 +19,8 @@ READING: Final[Micros] = 1500 * MS
 ROLLS: Final[tuple[Micros, ...]] = (800 * MS, 700 * MS, 900 * MS, 800 * MS)
 """A car that may go reaches the safety loop, is off the arrival loop, is on the exit loop and off the safety loop, and
 is gone; each that long after the one before."""
+BACKWARDS: Final[Micros] = 1500 * MS
+"""A car against the direction feels its way: from loop to loop it takes so long."""
 SEEN: Final[Micros] = 3 * SECOND
 """How long the reversal is shown."""
 AGAIN: Final[Micros] = SECOND
@@ -69,6 +71,7 @@ class Barrier(Behaviour):
         self._car: Literal["none", "waits", "rolls"] = "none"
         self._granted = False
         self._obstacle_waits = False
+        self._followed = False
         self.jammed = False
         self.attached = True
         self.mains = True
@@ -211,6 +214,20 @@ class Barrier(Behaviour):
         self.queue = min(QUEUE, self.queue + cars)
         self._pull_up()
 
+    def tailgate(self) -> None:
+        """A car comes, and another follows it under the open boom without having asked."""
+        self._followed = True
+        self.arrive()
+
+    def wrong_way(self) -> None:
+        """A car comes against the direction; it passes if the boom is up, and else turns back at the exit loop."""
+        self.note("vehicle against the direction")
+        self._on.add("exit")
+        passes = self.position == 100 or not self.attached
+        steps = (self._under, self._backwards_off, self._backwards_up, self._backwards_gone)
+        for number, step in enumerate(steps if passes else (self._turned,), 1):
+            self._agenda.after(number * BACKWARDS, f"backwards {number}", step)
+
     # --- the boom's moves
 
     def _move(self, heading: int) -> None:
@@ -328,13 +345,14 @@ class Barrier(Behaviour):
     def _drive(self) -> None:
         """Let the waiting car go, if it may and the way is free: the boom is up, or there is none."""
         if self._car == "waits" and self._granted and (self.position == 100 or not self.attached):
-            self._car, self._granted = "rolls", False
-            after = 0
-            for number, (roll, step) in enumerate(
-                zip(ROLLS, (self._under, self._off, self._out, self._gone), strict=True)
-            ):
-                after += roll
-                self._agenda.after(after, f"roll {number}", step)
+            self._granted = False
+            self._roll()
+
+    def _roll(self) -> None:
+        self._car, after = "rolls", 0
+        for number, (roll, step) in enumerate(zip(ROLLS, (self._under, self._off, self._out, self._gone), strict=True)):
+            after += roll
+            self._agenda.after(after, f"roll {number}", step)
 
     def _under(self) -> None:
         self._on |= {"safety", "photocell"}
@@ -353,4 +371,23 @@ class Barrier(Behaviour):
         self._car = "none"
         self.vehicles += 1
         self.note("vehicle entered" if self._way == "in" else "vehicle left")
-        self._pull_up()
+        if self._followed:
+            self._followed = False
+            self.note("vehicle followed through")
+            self._roll()
+        else:
+            self._pull_up()
+
+    def _turned(self) -> None:
+        self._on.discard("exit")
+
+    def _backwards_off(self) -> None:
+        self._on.discard("exit")
+        self._on.add("arrival")
+
+    def _backwards_up(self) -> None:
+        self._on -= {"safety", "photocell"}
+        self._wait_to_close()
+
+    def _backwards_gone(self) -> None:
+        self._on.discard("arrival")

@@ -7,7 +7,7 @@ and whoever asks for its number is told just that (reason 255), as UHPPOTE board
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from simulators.access import POWER_ON, Entrance
 from simulators.behaviour import Tell
@@ -28,6 +28,18 @@ ZONE: Final = timezone(timedelta(hours=8))
 Body = dict[str, Any]
 Note = Callable[[Micros, int, int, Body], None]
 """Hears of each event when it happens: time, door, number of the counter's run, what is recorded."""
+
+
+class Shown(Protocol):
+    """What stands behind a controller: a door, or what tells of itself in the same way."""
+
+    @property
+    def now(self) -> Micros: ...
+    @property
+    def next(self) -> Micros | None: ...
+    def advance(self, to: Micros) -> None: ...
+    def shown(self) -> Mapping[str, object]:
+        """Return its state as it is published, without its time."""
 
 
 def _nobody(*_: object) -> None:
@@ -51,7 +63,7 @@ class Controller:
         note: Note = _nobody,
         tell: Tell = _nobody,
     ) -> None:
-        self.doors: dict[int, Entrance] = {}
+        self.doors: dict[int, Shown] = {}
         self.last = 0
         self.runs = 1
         self.clock_error: Micros = 0
@@ -90,7 +102,9 @@ class Controller:
 
     def flood(self, door: int, events: int) -> None:
         """A reader goes mad: that many refused reads within one second."""
-        self.doors[door].deny(events, every=SECOND // events)
+        entrance = self.doors[door]
+        assert isinstance(entrance, Entrance)
+        entrance.deny(events, every=SECOND // events)
 
     def skip(self, at: Micros, numbers: int = 1) -> None:
         """Lose sequence numbers: the counter goes on, and there is nothing behind them."""
@@ -165,12 +179,7 @@ class Controller:
 
     def door_state(self, door: int) -> Body:
         """Return the state of a door, without its time."""
-        entrance = self.doors[door]
-        return {
-            "state": "open" if entrance.open else "closed",
-            "lock": "locked" if entrance.locked else "unlocked",
-            "mode": "free" if entrance.free else "controlled",
-        }
+        return dict(self.doors[door].shown())
 
     def stamp(self, at: Micros) -> str:
         """Return a time of the story as its clock shows it."""

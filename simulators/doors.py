@@ -1,19 +1,29 @@
-"""The doors of a scenario: what acts do to them, and the controllers of an MQTT link built from its devices."""
+"""The doors of a scenario: what acts do to them, and the controllers of an MQTT link built from its devices.
+
+Plate cameras and car parks on MQTT are controllers too, with one thing behind each.
+"""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from simulators.access import Entrance
+from simulators.acts_door import ControllerDeed, Crowd, Deny, Grant, Passage
 from simulators.behaviour import Tell
+from simulators.carpark import CarPark
 from simulators.controller import Body, Controller
+from simulators.deeds_lane import camera_deed, carpark_deed
 from simulators.journal import Journal
+from simulators.lane_camera import LaneCamera
 from simulators.mqtt_face import ControllerFace, ControllerLink
 from simulators.mqtt_link import Brokers
-from simulators.parts import ControllerDeed, Crowd, Deny, Grant, Passage
 from simulators.scenario import Act, Device, Link
 from sitekeeper.model.clock import Clock, Micros
 
 Action = Callable[[], None]
+Thing = Entrance | LaneCamera | CarPark
+FAMILIES: Final = {"mqtt-door": ("access", "door"), "mqtt-lpr": ("lpr", "view"), "mqtt-carpark": ("carpark", "count")}
+"""The words for the controllers of a face and for what stands behind them, in topics."""
 
 
 def door_deed(door: Entrance, act: Act) -> Action:
@@ -33,6 +43,12 @@ def door_deed(door: Entrance, act: Act) -> Action:
         return partial(door.enter, act.enter)
     if act.hold is not None:
         return partial(door.hold, act.hold)
+    if act.tail is not None:
+        return door.tail
+    if act.tamper is not None:
+        return partial(door.tamper, act.tamper)
+    if act.lock is not None:
+        return partial(door.jam, act.lock == "jam")
     deeds: dict[str | None, Action] = {
         "force": door.force,
         "shut": door.shut,
@@ -68,6 +84,9 @@ class DoorBuilder:
         self.controllers: dict[str, Controller] = {}
         self._ids: dict[tuple[str, int], str] = {}
         self.doors: dict[str, Entrance] = {}
+        self.watching: dict[str, Callable[[Micros, str], None]] = {}
+        """By device: what is told of the lanes that it watches."""
+        self._family: dict[str, tuple[str, str]] = {}
         for device in link.devices:
             self._add(device)
 
@@ -84,6 +103,7 @@ class DoorBuilder:
                 clock=self._clock,
                 journal=self._journal,
                 speed=self._speed,
+                family=self._family[name],
             )
             for name, controller in self.controllers.items()
         }
@@ -104,22 +124,35 @@ class DoorBuilder:
                 tell=partial(self._tell, name),
             )
         controller = self.controllers[name]
-        door = self.doors[device.id] = controller.doors[device.door] = Entrance(
-            seed=f"{self._seed}/{device.id}",
-            traffic=device.traffic,
-            tell=self._teller(device.id),
-            event=partial(controller.happened, device.door),
-        )
         self._ids[name, device.door] = device.id
+        self._family[name] = FAMILIES[device.face]
+        thing, deed = self._made(device, controller)
+        controller.doors[device.door] = thing
         for number, step in enumerate(device.story):
-            act = step.do
-            if act.fault is None:
-                deed = (
-                    partial(_controller_deed, controller, device.door, act.controller)
-                    if act.controller is not None
-                    else door_deed(door, act)
-                )
-                door.plan(step.at, f"story {number}", deed)
+            if step.do.fault is None:
+                thing.plan(step.at, f"story {number}", deed(step.do))
+
+    def _made(self, device: Device, controller: Controller) -> tuple[Thing, Callable[[Act], Action]]:
+        """Make what stands behind the controller, and what acts do to it."""
+        seed, tell = f"{self._seed}/{device.id}", self._teller(device.id)
+        event = partial(controller.happened, device.door)
+        if device.face == "mqtt-lpr":
+            camera = LaneCamera(seed=seed, way=device.lane.way, tell=tell, event=event)
+            self.watching[device.id] = camera.sees
+            return camera, partial(camera_deed, camera)
+        if device.face == "mqtt-carpark":
+            park = CarPark(capacity=device.carpark.capacity, inside=device.carpark.inside, tell=tell)
+            self.watching[device.id] = park.sees
+            return park, partial(carpark_deed, park)
+        door = self.doors[device.id] = Entrance(seed=seed, traffic=device.traffic, tell=tell, event=event)
+        return (
+            door,
+            lambda act: (
+                door_deed(door, act)
+                if act.controller is None
+                else partial(_controller_deed, controller, device.door, act.controller)
+            ),
+        )
 
     def _note(self, name: str, at: Micros, door: int, run: int, body: Body) -> None:
         self._journal.event(self._wall(at), self._ids.get((name, door), ""), name, run, body)

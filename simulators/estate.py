@@ -8,23 +8,33 @@ from itertools import count
 from typing import Final
 
 from simulators.access import Entrance
-from simulators.bacnet_face import DoorFace, LampFace, LiftFace, ObjectFace
+from simulators.acts_connection import FaultPart
+from simulators.bacnet_face import DoorFace, EscalatorFace, LampFace, LiftFace, ObjectFace
 from simulators.bacnet_server import BacnetServer, Thing
 from simulators.barrier import Barrier, LaneSettings
-from simulators.deeds import lamp_deed, lane_deed, lift_deed, panel_deed
+from simulators.dali import Gear
+from simulators.daylight import Daylight
+from simulators.deeds_lane import lane_deed
+from simulators.deeds_lift import escalator_deed, lift_deed
+from simulators.deeds_light import circuit_deed, daylight_deed, lamp_deed
+from simulators.deeds_safety import gas_deed, leak_deed, panel_deed
 from simulators.doors import DoorBuilder, door_deed
+from simulators.escalator import Escalator
 from simulators.faults import SWITCHES, Fault
 from simulators.fire import Panel
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
 from simulators.lift import Lift
+from simulators.light_face import GearFace, LuxFace, RelayFace
 from simulators.lighting import Lamp
 from simulators.modbus_face import Face, LmonFace, Monitor, SpLiftFace, Trace
 from simulators.mqtt_face import ControllerLink
 from simulators.mqtt_link import Brokers, brokers
 from simulators.proxy import Proxy
-from simulators.scenario import Act, Device, FaultPart, Link, Scenario, Step
-from simulators.table_face import BarrierFace, PanelFace
+from simulators.relays import Circuit
+from simulators.safety import GasDetector, LeakCable
+from simulators.scenario import Act, Device, Link, Scenario, Step
+from simulators.table_face import BarrierFace, GasFace, LeakFace, PanelFace
 from sitekeeper.model.clock import SECOND, Clock, Micros
 
 PULSE: Final[Micros] = SECOND
@@ -67,6 +77,7 @@ class Estate:
         self.doors: dict[str, Entrance] = {}
         self.lanes: dict[str, Barrier] = {}
         self.panels: dict[str, Panel] = {}
+        self._watchers: dict[str, list[Callable[[Micros, str], None]]] = {}
         self.proxies = {link.id: self._proxy(link) for link in plan.links if link.proxy}
         self.servers = {link.id: self._server(link) for link in plan.links}
         self._switches: list[tuple[Micros, int, str, str, FaultPart]] = []
@@ -174,6 +185,9 @@ class Estate:
             wall=self._wall, journal=self._journal, teller=self._teller,
         )  # fmt: skip
         self.doors |= builder.doors
+        for device in link.devices:
+            for lane in device.watches:
+                self._watchers.setdefault(lane, []).append(builder.watching[device.id])
         faces = builder.faces(self._mqtt or brokers(link.host, link.port))
         self._faults |= {device.id: faces[device.controller].fault for device in link.devices}
         return builder.link(faces)
@@ -189,6 +203,10 @@ class Estate:
             door = self.doors[device.id] = Entrance(seed=seed, traffic=device.traffic, tell=self._teller(device.id))
             face = DoorFace(door)
             _live_out(door.plan, device.story, lambda act: door_deed(door, act))
+        elif device.face == "bacnet-escalator":
+            escalator = Escalator(tell=self._teller(device.id))
+            face = EscalatorFace(escalator)
+            _live_out(escalator.plan, device.story, lambda act: escalator_deed(escalator, act))
         else:
             face = LiftFace(self._lift(device))
         self._faces[device.id] = face
@@ -196,6 +214,8 @@ class Estate:
 
     def _face(self, device: Device) -> Face:
         make = {"words": self._words_face, "sp-barrier-1": self._lane_face, "sp-io-16": self._panel_face}
+        make |= {"sp-io-16-gas": self._gas_face, "sp-io-16-water": self._leak_face}
+        make |= {"sp-relay-8": self._circuit_face, "sp-lux-1": self._lux_face, "dali-gear": self._gear_face}
         face = make.get(device.face, self._lift_face)(device)
         self._faces[device.id] = face
         return face
@@ -211,6 +231,32 @@ class Estate:
         panel = self.panels[device.id] = Panel(tell=self._teller(device.id))
         _live_out(panel.plan, device.story, lambda act: panel_deed(panel, act))
         return PanelFace(panel)
+
+    def _gas_face(self, device: Device) -> Face:
+        gas = GasDetector(tell=self._teller(device.id))
+        _live_out(gas.plan, device.story, lambda act: gas_deed(gas, act))
+        return GasFace(gas)
+
+    def _leak_face(self, device: Device) -> Face:
+        cable = LeakCable(tell=self._teller(device.id))
+        _live_out(cable.plan, device.story, lambda act: leak_deed(cable, act))
+        return LeakFace(cable)
+
+    def _circuit_face(self, device: Device) -> Face:
+        circuit = Circuit(tell=self._teller(device.id))
+        _live_out(circuit.plan, device.story, lambda act: circuit_deed(circuit, act))
+        return RelayFace(circuit, device.slot)
+
+    def _lux_face(self, device: Device) -> Face:
+        sensor = Daylight(tell=self._teller(device.id))
+        _live_out(sensor.plan, device.story, lambda act: daylight_deed(sensor, act))
+        return LuxFace(sensor)
+
+    def _gear_face(self, device: Device) -> Face:
+        gear = Gear(tell=self._teller(device.id))
+        self.lamps[device.id] = gear
+        _live_out(gear.plan, device.story, lambda act: lamp_deed(gear, act))
+        return GearFace(gear, device.slot)
 
     def _words_face(self, device: Device) -> Face:
         steps = [(step.at, step.do.words) for step in device.story if step.do.words is not None]
@@ -232,6 +278,8 @@ class Estate:
         def tell(at: Micros, fact: str, more: Mapping[str, int | bool | str]) -> None:
             told = {key: self._wall(int(value)) if key in _IN_TIMES else value for key, value in more.items()}
             self._journal.fact(self._wall(at), device, fact, told)
+            for watcher in self._watchers.get(device, ()):
+                watcher(at, fact)
 
         return tell
 

@@ -14,6 +14,11 @@ from simulators.shaft import Shaft
 from sitekeeper.model.clock import MINUTE, MS, SECOND, Micros
 
 Door = Literal["closed", "open", "closing", "opening"]
+LiftFault = Literal[
+    "safety_circuit", "door_close", "door_open", "unintended", "run_time", "position_lost", "overrun_top", "pit",
+    "overspeed", "vibration", "ebike", "battery_low", "test_failed",
+]  # fmt: skip
+"""What the controller, or a monitor or camera in the car, may report; each is a flag and moves nothing by itself."""
 
 PERSON: Final = 75
 """Rated mass of one person, kg (EN 81-20, 5.4.2.2)."""
@@ -74,7 +79,10 @@ class Lift(Behaviour):
         self.motion = False
         self.blocked = False
         self.trapped_since: Micros | None = None
+        self.fire_mode = False
+        self.faults: set[LiftFault] = set()
         self.temperature = 27.5
+        self._climate = 22.0, 36.0
         self.run_count = settings.run_count
         self.door_cycles = settings.door_cycles
         self.door_openings_here = 0
@@ -178,6 +186,22 @@ class Lift(Behaviour):
         self.note("inspection on" if on else "inspection off")
         self._dispatch()
 
+    def set_fire_mode(self, on: bool) -> None:
+        """The fire panel calls the lift back; it then takes no calls until it is told that the fire is over."""
+        self.fire_mode = on
+        self.note("fire return on" if on else "fire return off")
+        self._dispatch()
+
+    def set_fault(self, name: LiftFault, on: bool) -> None:
+        """A fault is reported, or no more."""
+        (self.faults.add if on else self.faults.discard)(name)
+        self.note("lift fault" if on else "lift fault gone", name=name)
+
+    def heat(self, temperature: float) -> None:
+        """The machine room has this temperature, °C, and keeps it within a degree."""
+        self.temperature, self._climate = temperature, (temperature - 1, temperature + 1)
+        self.note("machine room", temperature=round(temperature))
+
     def press_alarm(self, held: Micros) -> None:
         """Somebody inside holds the alarm button."""
         self.alarm_button = True
@@ -265,7 +289,9 @@ class Lift(Behaviour):
 
     def _dispatch(self) -> None:
         """Give an idle car its next call: on in its direction while there is one, else back."""
-        if self.running or self.blocked or self.inspection or not self.mains or self.door != "closed":
+        if self.running or self.blocked or self.door != "closed":
+            return
+        if self.inspection or self.fire_mode or not self.mains:
             return
         calls = {*self.riders, *(floor for floor, people in self.waiting.items() if people)}
         if not calls and self._stick is not None:
@@ -361,7 +387,8 @@ class Lift(Behaviour):
 
     def _drift(self) -> None:
         step = self._random.choice((-0.1, 0.0, 0.1))
-        self.temperature = round(max(22.0, min(36.0, self.temperature + step)), 1)
+        lowest, highest = self._climate
+        self.temperature = round(max(lowest, min(highest, self.temperature + step)), 1)
         self._agenda.after(TEMPERATURE_STEP, "temperature", self._drift)
 
     def _let_go(self) -> None:

@@ -28,6 +28,9 @@ class Sensors:
     mains: bool
     heading: int
     floor: int
+    beyond: bool = False
+    in_pit: bool = False
+    too_fast: bool = False
 
 
 class Firmware:
@@ -62,6 +65,9 @@ class Firmware:
         self._moved |= sensors.person
         self._count(sensors)
         self._set(b=2, on=sensors.door_open and not sensors.level)
+        self._set(b=3, on=sensors.beyond)
+        self._set(b=4, on=sensors.in_pit)
+        self._set(b=7, on=sensors.too_fast)
         self._set(b=11, on=not sensors.mains)
         self._people(now, sensors)
         self._timers(now)

@@ -272,3 +272,50 @@ SP_IO_16: Final[Map] = {
 }
 """The module in the roles that it has at a fire panel: discrete inputs 0 to 31, input registers 0 to 17. Input 7 is not
 used."""
+
+SP_IO_16_GAS: Final[Map] = {
+    "gas.al1": flag(0),
+    "gas.al2": flag(1),
+    "contact.fault": flag(2),
+    **{f"line.{name}": flag(16 + number) for number, name in enumerate(("al1", "al2", "fault"))},
+    "gas.fault": Entry(DISCRETE + 2, 17, lambda w: bool(w[0] or any(w[14:]))),
+    "heartbeat": word(INPUT + 16),
+}
+"""The module at a gas detector: discrete inputs 0 to 2 and their lines; a line that is broken is a fault of it."""
+
+SP_IO_16_WATER: Final[Map] = {
+    "leak.present": flag(3),
+    "contact.cable": flag(4),
+    "line.leak": flag(19),
+    "line.cable": flag(20),
+    "leak.cable_break": Entry(DISCRETE + 4, 17, lambda w: bool(w[0] or any(w[15:]))),
+    "heartbeat": word(INPUT + 16),
+}
+"""The module at a leak cable: discrete inputs 3 and 4 and their lines."""
+
+SP_RELAY_8: Final[Map] = {
+    "on_command": Entry(0, 1, lambda w: bool(w[0])),
+    "command": Entry(0, 1, lambda w: 100 if w[0] else 0),
+    "on_feedback": flag(0),
+    "level": flag(0, 100, 0),
+    "mode": flag(8, "hand", "auto"),
+    "run_hours": long(INPUT + 0),
+    "strikes": long(INPUT + 16),
+    "heartbeat": word(INPUT + 32),
+}
+"""Channel 0: its coil, discrete inputs 0 and 8, input registers 0, 1, 16, 17 and 32. Other channels lie beside it."""
+
+SP_LUX_1: Final[Map] = {"heartbeat": word(INPUT + 32), "lux": word(INPUT + 33)}
+"""Input registers 32 and 33 of the relay panel."""
+
+DALI_GEAR: Final[Map] = {
+    "gear.fail": bit(HOLDING + 5, 0),
+    "lamp.fail": bit(HOLDING + 5, 1),
+    "lamp.on": bit(HOLDING + 5, 2),
+    "limit_error": bit(HOLDING + 5, 3),
+    "fading": bit(HOLDING + 5, 4),
+    "power_cycled": bit(HOLDING + 5, 7),
+    "level": word(HOLDING + 6),
+    "command": word(HOLDING + 15),
+}
+"""Registers 5, 6 and 15 of the block of one gear."""

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from simulators.agenda import Agenda
 from simulators.behaviour import Tell
-from simulators.lift import Lift
+from simulators.lift import Lift, LiftFault
 from simulators.lmon import SERIAL_WORD, TICK, WORDS, Firmware, Sensors
 from simulators.maps import LMON, SP_LIFT_1, Map
 from sitekeeper.model.clock import SECOND, Micros
@@ -119,18 +119,29 @@ class SpLiftFace:
         raise AssertionError("nothing of a lift can be written")
 
 
+_WORD_A: Final[Mapping[int, LiftFault]] = {
+    0: "safety_circuit", 1: "door_close", 2: "door_open", 4: "unintended", 5: "run_time", 6: "position_lost",
+    8: "overrun_top", 9: "pit",
+}  # fmt: skip
+_WORD_B: Final[Mapping[int, LiftFault]] = {
+    2: "overspeed", 6: "vibration", 7: "ebike", 9: "battery_low", 10: "test_failed",
+}  # fmt: skip
+
+
 def sp_lift_words(lift: Lift, heartbeat: int) -> list[int]:
     """Return the 32 words of the neutral map for the lift as it stands."""
-    mode = 2 if lift.inspection else 1 if lift.mains else 0
+    mode = 2 if lift.inspection else 3 if lift.fire_mode else 1 if lift.mains else 0
     direction = 0 if not lift.running else 1 if lift.heading > 0 else 2
     outside = lift.blocked and not lift.in_zone
     open_running = lift.running and lift.door != "closed"
     word_b = lift.alarm_button | (not lift.mains) << 1 | open_running << 3
+    word_b |= sum(1 << place for place, name in _WORD_B.items() if name in lift.faults)
+    word_a = outside << 3 | sum(1 << place for place, name in _WORD_A.items() if name in lift.faults)
     word_b |= (lift.door_openings_here >= 20) << 4 | lift.door_open_long << 5
     words = [0x5350, 1, mode, int(lift.running), direction, lift.floor & 0xFFFF]
     words += [("closed", "open", "closing", "opening").index(lift.door)]
     words += [1 if lift.in_zone else 2, 1 if lift.door == "closed" else 2, 1 if lift.riders else 2]
-    words += [round(lift.speed * 100) & 0xFFFF, lift.load, outside << 3, word_b, 4 if outside else 0]
+    words += [round(lift.speed * 100) & 0xFFFF, lift.load, word_a, word_b, 4 if outside else 0]
     words += [*_long(lift.run_count), *_long(lift.run_hours), *_long(lift.door_cycles)]
     words += [round(lift.temperature * 10) & 0xFFFF, heartbeat, *_long(lift.event_index)]
     words += [int(lift.running), 1, 1 if lift.door == "closed" else 0, 0, 1 if lift.mains else 2]
@@ -188,6 +199,9 @@ class Monitor:
             mains=lift.mains,
             heading=lift.heading,
             floor=lift.floor,
+            beyond="overrun_top" in lift.faults,
+            in_pit="pit" in lift.faults,
+            too_fast="overspeed" in lift.faults,
         )
 
 

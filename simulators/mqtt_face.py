@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from simulators.access import Entrance
 from simulators.controller import Body, Controller
 from simulators.faults import Fault, FaultKind
 from simulators.journal import Journal
@@ -37,6 +38,7 @@ class ControllerFace:
 
     Args:
         devices: its doors' ids in the scenario, by their numbers.
+        family: the words for such controllers and for what stands behind them, in topics.
         story: the time of the story. speed: seconds of story per second of real time.
     """
 
@@ -52,10 +54,11 @@ class ControllerFace:
         clock: Clock,
         journal: Journal,
         speed: float = 1.0,
+        family: tuple[str, str] = ("access", "door"),
     ) -> None:
         self.name, self.controller = name, controller
         self._connect, self._devices = connect, devices
-        self._base = f"sp/{site}/access/{name}"
+        self._base, self._part = f"sp/{site}/{family[0]}/{name}", family[1]
         self._story, self._speed, self._clock, self._journal = story, speed, clock, journal
         self._fault: Fault | None = None
         self._unreachable = False
@@ -122,7 +125,8 @@ class ControllerFace:
         self._said.clear()
         self._status_due = 0
         self.controller.connected()
-        await session.subscribe(f"{self._base}/door/+/set")
+        await session.subscribe(f"{self._base}/{self._part}/+/set")
+        await session.subscribe(f"{self._base}/{self._part}/+/open")
         await session.subscribe(f"{self._base}/request")
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -196,7 +200,7 @@ class ControllerFace:
             if self._said.get(number) != state:
                 self._said[number] = state
                 stamped = {**state, "ts": self.controller.stamp(now)}
-                await session.publish(f"{self._base}/door/{number}", encoded(stamped), retain=True)
+                await session.publish(f"{self._base}/{self._part}/{number}", encoded(stamped), retain=True)
                 return True
         return False
 
@@ -211,7 +215,7 @@ class ControllerFace:
             if parts[-1] == "request":
                 self._answer(order)
             elif not delivery.retained:  # a command of long ago is no command
-                self._command(parts[-2], order)
+                self._command(parts[-2], parts[-1], order)
             session.ack(delivery)
             self._wake.set()
 
@@ -223,10 +227,15 @@ class ControllerFace:
             self._journal.of_controller(self._clock.wall(), self.name, "range asked", more)
             self._asked.extend(numbers)
 
-    def _command(self, door: str, order: Body) -> None:
+    def _command(self, door: str, what: str, order: Body) -> None:
         number = int(door) if door.isdigit() else 0
         entrance, mode, now = self.controller.doors.get(number), order.get("mode"), self._clock.wall()
-        if entrance is None or mode not in {"free", "controlled"}:
+        seconds = order.get("seconds")
+        if isinstance(entrance, Entrance) and what == "open" and isinstance(seconds, int | float):
+            entrance.unlock(seconds)
+            self._journal.wrote(now, self._devices[number], {"unlock.pulse": seconds})
+            return
+        if not isinstance(entrance, Entrance) or mode not in {"free", "controlled"}:
             self._journal.of_controller(now, self.name, "command not understood", {"door": door})
             return
         entrance.release(mode == "free")

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from simulators.barrier import Deed as BoomDeed
+from simulators.acts_connection import ConnectionActs, FaultPart
+from simulators.acts_door import DOOR_FACES, DoorActs
+from simulators.acts_lane import LANE_FACES, CarParkPart, LaneActs, LanePart
+from simulators.acts_lift import LIFT_FACES, LiftActs, LiftPart
+from simulators.acts_light import LIGHT_FACES, LightActs
+from simulators.acts_safety import SAFETY_FACES, SafetyActs
 from simulators.controller import CAPACITY
-from simulators.faults import Fault, FaultKind, Protocol, possible
-from simulators.fire import Deed as PanelDeed
-from simulators.lift import LiftSettings
-from simulators.parts import ControllerDeed, Crowd, Deny, Duration, Grant, Passage
+from simulators.faults import Protocol, possible
+from simulators.parts import Duration
 from simulators.parts import Part as _Part
 from sitekeeper.faults import Faults
 from sitekeeper.located_yaml import read_document
@@ -19,141 +22,28 @@ from sitekeeper.model.errors import Fault as Mistake
 
 MAX_DEVICES = 10_000
 
-
-Word = Annotated[int, Field(ge=0, le=0xFFFF)]
-Floor = Annotated[int, Field(ge=-31, le=200)]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
 
-
-class LiftPart(_Part):
-    """How the lift is built; see `LiftSettings`."""
-
-    floors: int = Field(default=12, ge=1, le=200)
-    basements: int = Field(default=0, ge=0, le=30)
-    start_floor: Floor = 1
-    rated_speed: float = Field(default=1.6, gt=0, le=20)
-    acceleration: float = Field(default=0.8, gt=0, le=3)
-    floor_height: float = Field(default=3.0, ge=1, le=500)
-    rated_load: int = Field(default=1000, ge=100)
-    traffic: Duration | None = None
-
-    def settings(self) -> LiftSettings:
-        return LiftSettings(**self.model_dump())
-
-    @model_validator(mode="after")
-    def _floor_exists(self) -> Self:
-        if not (-self.basements <= self.start_floor <= self.floors and self.start_floor):
-            msg = f"start_floor {self.start_floor}: this lift has floors {-self.basements or 1} to {self.floors}, no 0"
-            raise ValueError(msg)
-        return self
+_FAMILIES: Final = (LIFT_FACES, LANE_FACES, SAFETY_FACES, LIGHT_FACES, DOOR_FACES)
+PROTOCOLS: Final = {face: kind for family in _FAMILIES for kind, faces in family.items() for face in faces}
+"""The kind of link on which a device with this face stands."""
+FACES: Final = {face: acts for family in _FAMILIES for faces in family.values() for face, acts in faces.items()}
+"""What can happen to a device that shows itself so."""
 
 
-class Stick(_Part):
-    """Get stuck between two floors; `people` inside, or whoever happens to be."""
-
-    people: int | None = Field(default=None, ge=0, le=30)
+WATCHERS: Final = frozenset({"mqtt-lpr", "mqtt-carpark"})
+"""The faces of devices that see what happens in lanes."""
 
 
-class Travel(_Part):
-    """Run to a floor."""
-
-    to: Floor
-
-
-class Arrive(_Part):
-    """People come to a landing and want to go to another."""
-
-    origin: Floor = Field(alias="from")
-    to: Floor
-    people: int = Field(default=1, ge=1, le=30)
+def _known(face: str) -> str:
+    if face not in FACES:
+        msg = f"a face is one of {', '.join(FACES)}"
+        raise ValueError(msg)
+    return face
 
 
-class LanePart(_Part):
-    """How a parking lane is built: which way cars go, and after what time the boom closes by itself (0: never)."""
-
-    way: Literal["in", "out"] = "in"
-    auto_close: int = Field(default=5, ge=0, le=600)
-
-
-class SensorPart(_Part):
-    """A loop or the photocell of a lane: stands as if occupied, is faulty, or works again."""
-
-    name: Literal["arrival", "safety", "exit", "photocell"]
-    state: Literal["works", "occupied", "fault"]
-
-
-class SmokePart(_Part):
-    """Smoke at a detector: thin smoke is a pre-alarm, dense smoke an alarm of its zone."""
-
-    zone: int = Field(ge=1, le=8)
-    density: Literal["none", "thin", "dense"] = "dense"
-
-
-class LinePart(_Part):
-    """The supervised line of an input of the panel's module: broken, or whole again."""
-
-    input: int = Field(ge=0, le=15)
-    broken: bool = True
-
-
-class PulsePart(_Part):
-    """Pulses at an input of the panel's module."""
-
-    input: int = Field(ge=0, le=15)
-    count: int = Field(default=1, ge=1, le=65535)
-
-
-class FaultPart(_Part):
-    """A fault of the connection; `for` is how long, else until another step ends it with `kind: none`."""
-
-    kind: FaultKind | Literal["none"]
-    lasts: Duration | None = Field(default=None, alias="for")
-    delay: Duration | None = None
-    count: int | None = Field(default=None, ge=0, le=1500)
-    property: str | None = Field(default=None, pattern=r"^[a-z][A-Za-z]*$")
-    code: int | None = Field(default=None, ge=0, le=255)
-    times: int | None = Field(default=None, ge=1)
-
-    def fault(self) -> Fault | None:
-        """Return the fault to switch on; None to switch off."""
-        if self.kind == "none":
-            return None
-        given = self.model_dump(include={"delay", "count", "code", "times", "property"}, exclude_none=True)
-        return Fault(kind=FaultKind(self.kind), **given)
-
-
-class Act(_Part):
+class Act(LiftActs, DoorActs, LaneActs, LightActs, SafetyActs, ConnectionActs):
     """One thing that happens: to a lift, a luminaire, a door, a lane, a fire panel, or to the connection of any."""
-
-    level: float | None = Field(default=None, ge=0, le=100)
-    lamp: Literal["none", "lamp", "gear"] | None = None
-    enter: Duration | None = None
-    door: Literal["force", "shut", "free", "lock", "fire", "fire over"] | None = None
-    grant: Grant | None = None
-    deny: Deny | None = None
-    rex: Passage | None = None
-    crowd: Crowd | None = None
-    hold: Duration | None = None
-    controller: ControllerDeed | None = None
-    stuck_outside_zone: Stick | None = None
-    release: bool | None = None
-    travel: Travel | None = None
-    people: Arrive | None = None
-    mains: Literal["failed", "restored"] | None = None
-    inspection: bool | None = None
-    alarm_button: Duration | None = None
-    hold_door: Duration | None = None
-    force_door: Literal["open", "closed"] | None = None
-    fact: str | None = None
-    words: dict[int, Word] | None = None
-    cars: int | None = Field(default=None, ge=1, le=50)
-    boom: BoomDeed | None = None
-    sensor: SensorPart | None = None
-    smoke: SmokePart | None = None
-    panel: PanelDeed | None = None
-    line: LinePart | None = None
-    pulses: PulsePart | None = None
-    fault: FaultPart | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -170,33 +60,11 @@ class Act(_Part):
         return "", None
 
 
-LIFT_ACTS = frozenset(
-    {
-        "stuck_outside_zone", "release", "travel", "people", "mains", "inspection", "alarm_button", "hold_door",
-        "force_door", "fact",
-    }
-)  # fmt: skip
-
-
 class Step(_Part):
     """Something happens at a time of the story."""
 
     at: Duration
     do: Act
-
-
-FACES: dict[str, frozenset[str]] = {
-    "sp-lift-1": LIFT_ACTS,
-    "lmon": LIFT_ACTS,
-    "words": frozenset({"words", "fact"}),
-    "sp-barrier-1": frozenset({"cars", "boom", "sensor", "mains"}),
-    "sp-io-16": frozenset({"smoke", "panel", "line", "pulses", "mains"}),
-    "bacnet-lift": LIFT_ACTS,
-    "lighting-output": frozenset({"level", "lamp"}),
-    "access-door": frozenset({"enter", "door", "hold"}),
-    "mqtt-door": frozenset({"enter", "door", "hold", "grant", "deny", "rex", "crowd", "controller"}),
-}
-"""What can happen to a device that shows itself so."""
 
 
 class Device(_Part):
@@ -207,37 +75,30 @@ class Device(_Part):
     Attributes:
         unit: its number on a Modbus link. object: its instance in a BACnet device.
         controller, door: of a door on MQTT: whose it is, a number itself, and which of its doors.
-        lift, lane: how it is built, if it is one.
+        slot: a circuit's channel of its relay panel, a gear's short address.
+        lift, lane, carpark: how it is built, if it is one; a plate camera goes the way of its `lane`.
+        watches: the lanes that a plate camera or a car park sees, in any link of the scenario.
         traffic: mean time between two people at a door, or two cars at a lane; None for nobody.
     """
 
     id: Id
     unit: int = Field(default=0, ge=0, le=255)
     object: int = Field(default=0, ge=0, le=4_194_302)
-    face: Literal[
-        "sp-lift-1",
-        "lmon",
-        "words",
-        "sp-barrier-1",
-        "sp-io-16",
-        "bacnet-lift",
-        "lighting-output",
-        "access-door",
-        "mqtt-door",
-    ]
+    face: Annotated[str, AfterValidator(_known)]
     controller: str = Field(default="", pattern=r"^[0-9]{1,10}$")
     door: int = Field(default=0, ge=0, le=4)
+    slot: int = Field(default=0, ge=0, le=63)
     lift: LiftPart = LiftPart()
     lane: LanePart = LanePart()
+    carpark: CarParkPart = CarParkPart()
+    watches: tuple[Id, ...] = ()
     traffic: Duration | None = None
     story: tuple[Step, ...] = ()
 
     @property
     def protocol(self) -> Protocol:
         """The kind of link on which it can stand."""
-        if self.face in {"bacnet-lift", "lighting-output", "access-door"}:
-            return "bacnet"
-        return "mqtt" if self.face == "mqtt-door" else "modbus"
+        return PROTOCOLS[self.face]
 
     @property
     def place(self) -> tuple[str | int, ...]:
@@ -251,6 +112,9 @@ class Device(_Part):
         wanted = {"bacnet": {"object"}, "mqtt": {"controller", "door"}, "modbus": {"unit"}}[self.protocol]
         if {"unit", "object", "controller", "door"} & self.model_fields_set != wanted:
             msg = f"a device with the face {self.face!r} has {' and '.join(map(repr, sorted(wanted)))}"
+            raise ValueError(msg)
+        if self.watches and self.face not in WATCHERS:
+            msg = f"a device with the face {self.face!r} watches nothing"
             raise ValueError(msg)
         for step in self.story:
             name, part = step.do.given()
@@ -292,6 +156,10 @@ class Link(_Part):
         if len({device.place for device in self.devices}) != len(self.devices):
             msg = f"two devices of link {self.id} have the same unit or object, or are the same door"
             raise ValueError(msg)
+        families = {(device.controller, device.face) for device in self.devices if device.controller}
+        if len({controller for controller, _ in families}) != len(families):
+            msg = f"all devices of a controller of link {self.id} have the same face"
+            raise ValueError(msg)
         strangers = [device.id for device in self.devices if device.protocol != self.kind]
         if strangers:
             msg = f"link {self.id} is {self.kind}: {strangers[0]} has a face of another protocol"
@@ -329,6 +197,10 @@ class Scenario(_Part):
             if len(set(names)) != len(names):
                 msg = f"an id is used twice: {', '.join(sorted(name for name in set(names) if names.count(name) > 1))}"
                 raise ValueError(msg)
+        seen = {lane for device in self.devices() for lane in device.watches}
+        if unknown := sorted(seen - {device.id for device in self.devices() if device.face == "sp-barrier-1"}):
+            msg = f"no lane is called {unknown[0]}"
+            raise ValueError(msg)
         return self
 
 

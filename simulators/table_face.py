@@ -3,12 +3,13 @@
 The heartbeat, which counts the replies that carry it, is the serial number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from simulators.barrier import Barrier
 from simulators.fire import INPUTS, Panel
-from simulators.maps import DISCRETE, HOLDING, INPUT, SP_BARRIER_1, SP_IO_16, Map
+from simulators.maps import DISCRETE, HOLDING, INPUT, SP_BARRIER_1, SP_IO_16, SP_IO_16_GAS, SP_IO_16_WATER, Map
 from simulators.modbus_face import (
     BITS,
     DEVICE_FAILURE,
@@ -21,6 +22,7 @@ from simulators.modbus_face import (
     Registers,
     Serial,
 )
+from simulators.safety import GasDetector, LeakCable, Module
 from sitekeeper.model.clock import Micros
 
 TABLES: Final = {1: 0, 2: DISCRETE, 3: HOLDING, 4: INPUT}
@@ -126,26 +128,26 @@ def state(barrier: Barrier) -> int:
     return 19 if barrier.halted else 18
 
 
-class PanelFace:
-    """The dry-contact module `sp-io-16` at a fire panel. It has no coils; nothing of it can be written.
+class ModuleFace:
+    """The dry-contact module `sp-io-16` in any role. It has no coils; nothing of it can be written.
 
     An input whose line breaks stays as it was.
     """
 
-    map: Map = SP_IO_16
     checks_crc = True
     writes: frozenset[int] = frozenset()
     HEARTBEAT: Final = 16
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
+    def __init__(self, thing: Panel | Module, inputs: Callable[[], list[int]], meaning: Map) -> None:
+        self.map = meaning
+        self._thing, self._contacts = thing, inputs
         self._serial = Serial()
         self._inputs = [0] * INPUTS
 
     def live(self, at: Micros) -> None:
-        self._panel.advance(at)
-        now = enumerate(panel_inputs(self._panel))
-        cut = self._panel.broken_lines
+        self._thing.advance(at)
+        now = enumerate(self._contacts())
+        cut = self._thing.broken_lines
         self._inputs = [self._inputs[number] if number in cut else bit for number, bit in now]
 
     def read(self, function: int, address: int, count: int, at: Micros) -> Answer:
@@ -153,13 +155,39 @@ class PanelFace:
         serial = None
         if function == 4 and address <= self.HEARTBEAT < address + count <= INPUTS + 2:
             serial = self._serial.next()
-        bits = [*self._inputs, *(int(number in self._panel.broken_lines) for number in range(INPUTS))]
-        registers = [*self._panel.pulses, self._serial.last, round(self._panel.supply * 10)]
+        bits = [*self._inputs, *(int(number in self._thing.broken_lines) for number in range(INPUTS))]
+        registers = [*self._thing.pulses, self._serial.last, round(self._thing.supply * 10)]
         words = cut_out(function, {2: bits, 4: registers}.get(function, ()), address, count)
         return words if isinstance(words, Refusal) else Registers(TABLES[function] + address, words, serial)
 
     def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:  # noqa: ARG002
         raise AssertionError("nothing of the module can be written")
+
+
+class PanelFace(ModuleFace):
+    """The module at a fire panel."""
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__(panel, partial(panel_inputs, panel), SP_IO_16)
+
+
+class GasFace(ModuleFace):
+    """The module at a gas detector: both limits and the detector's fault on inputs 0 to 2."""
+
+    def __init__(self, gas: GasDetector) -> None:
+        super().__init__(gas, lambda: _contacts(gas.low, gas.high, gas.faulty), SP_IO_16_GAS)
+
+
+class LeakFace(ModuleFace):
+    """The module at a leak cable: water and a broken cable on inputs 3 and 4."""
+
+    def __init__(self, cable: LeakCable) -> None:
+        contacts = partial(_contacts, False, False, False)
+        super().__init__(cable, lambda: contacts(cable.state == "wet", cable.state == "cable_break"), SP_IO_16_WATER)
+
+
+def _contacts(*closed: bool) -> list[int]:
+    return [*map(int, closed), *[0] * (INPUTS - len(closed))]
 
 
 def panel_inputs(panel: Panel) -> list[int]:

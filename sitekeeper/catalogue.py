@@ -59,12 +59,17 @@ class CataloguePoint(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CatalogueRule(msgspec.Struct, frozen=True, array_like=True):
-    """What the office needs to speak of a rule's alarms: the playbook's name, priority and names by language."""
+    """What the office needs to speak of a rule's alarms: the playbook's name, priority and names by language.
+
+    `audience`: who alone is pushed, empty for all. `flags`: `life_safety`, `offline`.
+    """
 
     id: _Id
     priority: Priority
     names: Names = {}
     playbook: str = ""
+    audience: str = ""
+    flags: tuple[str, ...] = ()
 
 
 class Catalogue(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

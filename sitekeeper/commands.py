@@ -25,7 +25,7 @@ TABLE: Final[dict[str, tuple[str, str]]] = {
     "probe": ("edge.cli.probe:probe", "Ask a device directly, without any site file: modbus, bacnet, mqtt."),
     "device": ("edge.cli.device:device", "Devices: list, show."),
     "point": ("edge.cli.point:point", "Points: list, read, watch, history, write."),
-    "alarm": ("edge.cli.alarm:alarm", "Alarms: list, show, ack, unack, clear."),
+    "alarm": ("edge.cli.alarm:alarm", "Alarms: list, show, ack, unack, clear, shelve, out and back."),
     "rule": ("edge.cli.rule:rule", "Rules: list, test."),
     "sync": ("edge.cli.sync:sync", "What waits for the office, and what it has: status, ledger."),
     "outbox": ("edge.cli.outbox:outbox", "The outbox: stats, check, backup, restore."),

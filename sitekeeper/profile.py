@@ -138,9 +138,11 @@ class Confirm(Written):
     Attributes:
         values: by the written value as text (`true`, `free`): the readings that confirm it. A value that is not listed
             is confirmed by the point written, when that itself reads so; without any list, by `point` reading the same.
+        readings: those that confirm whatever was written, for example how long a lock is to be open.
     """
 
     point: PointName
+    readings: list[Scalar] = []
     values: Annotated[dict[str, Annotated[list[Scalar], Field(min_length=1)]], BeforeValidator(_by_text)] = {}
 
 
@@ -165,6 +167,13 @@ class Narrower(Allowed):
         return self
 
 
+class OffMost(Written):
+    """On a device with one of these tags a person switches off for so long at most."""
+
+    tags: Annotated[list[Id], Field(min_length=1)]
+    for_: Period = Field(alias="for")
+
+
 class Writable(Allowed):
     """What may ever be written to a point, by whom, and under which guard.
 
@@ -175,6 +184,9 @@ class Writable(Allowed):
         confirm: how the effect is read back; by default from the point itself. within: how long that may take.
         rest: what is written when nobody claims the point any longer, where the protocol knows no relinquishing.
         pulse: it acts once and then is over, so nobody can hold it.
+        two_persons: on site it takes a second one who agrees; the office asks for one by class.
+        live_view: who writes it says that he sees the place; so it is never written from afar.
+        off_most: how long a person may switch it off; None where its tags are not among the device's.
         tagged: by tag of a device: what it allows of all this.
     """
 
@@ -184,11 +196,16 @@ class Writable(Allowed):
     within: Period = 10 * SECOND
     rest: Scalar | None = None
     pulse: bool = False
+    two_persons: bool = False
+    live_view: bool = False
+    off_most: OffMost | None = None
     tagged: dict[Id, Narrower] = {}
 
     def narrowed(self, tags: Iterable[str]) -> "Writable | None":
         """Return what a device with these tags allows: only what each of them does. None: nothing is left."""
-        found = self
+        tags, found = tuple(tags), self
+        if self.off_most is not None and not set(tags) & set(self.off_most.tags):
+            found = self.model_copy(update={"off_most": None})
         for limit in (self.tagged[tag] for tag in tags if tag in self.tagged):
             values = [value for value in found.values or limit.values if value in (limit.values or found.values)]
             both = [each for each in (found.range, limit.range) if each is not None]
@@ -208,9 +225,29 @@ class ClassPoint(Meaning):
 
 
 class ClassEventField(Meaning):
-    """One field of an event. `personal`: whose identifier it is; it is stored as a pseudonym only."""
+    """One field of an event.
+
+    Attributes:
+        personal: whose identifier it is; it is stored as a pseudonym only.
+        table: the site's table that it comes from; the device does not tell it. key: the field of the event that is
+            looked up there. column: of the table. absent: what it is for a key that is not there; empty for unknown.
+        secret: the only role to which it is shown; empty for all.
+    """
 
     personal: Literal["", "card", "plate", "person", "phone"] = ""
+    table: Id | Literal[""] = ""
+    key: Word | Literal[""] = ""
+    column: Word | Literal[""] = ""
+    absent: Word | Literal[""] = ""
+    secret: Literal["", "security"] = ""
+
+    @model_validator(mode="after")
+    def _table_whole(self) -> "ClassEventField":
+        if bool(self.table) != bool(self.key) or bool(self.table) != bool(self.column):
+            raise PydanticCustomError("table-field", "table, key and column go together")
+        if self.table and self.type not in ("text", "enum"):
+            raise PydanticCustomError("table-field", "what comes from a table is text or one of some words")
+        return self
 
 
 class ClassEvent(Written):

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sitekeeper.catalogue import Catalogue
-from sitekeeper.model.alarm import Cause, Transition, split_key
+from sitekeeper.model.alarm import HELD_BACK, Cause, Transition, annunciates, split_key
 from sitekeeper.model.clock import HOUR, MINUTE, SECOND, Micros
 from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import NotFound
@@ -21,6 +21,10 @@ from sitekeeper.texts import pick, text
 
 FIRST_VALUES: Final = ("floor",)
 """Points that a rescuer asks for first."""
+_OVER_IT: Final = frozenset(Cause) - {
+    Cause.RAISE, Cause.REANNUNCIATE, Cause.LEVEL, Cause.CLEAR, Cause.ACK, Cause.UNACK, Cause.RESET,
+}  # fmt: skip
+"""Moves that are told in words of their own room: of what lies over an alarm, and of what people write into it."""
 NEVER: Final[Micros] = 2**62
 """Later than any time: of a push that has not begun."""
 
@@ -175,13 +179,26 @@ def _moved(moved: Transition, names: Labels) -> str:
     who = "-"
     if moved.actor is not None:
         who = text(f"office.story.who.{moved.actor.origin}", names.lang, name=moved.actor.name)
-    key = f"office.story.{moved.cause}"
-    if moved.cause is Cause.CLEAR and moved.latched:
-        key = "office.story.clear-latched"
-    said = text(key, names.lang, who=who)
+    said = _said(moved, who, names)
     watched = text("office.story.watched", names.lang) if moved.mode == "watch" and moved.cause is Cause.RAISE else ""
     told = text("office.story.volatile", names.lang) if moved.volatile else ""
-    return said + watched + told + (f": {moved.note}" if moved.note else "")
+    return said + watched + told + _seen(moved, names.lang) + (f": {moved.note}" if moved.note else "")
+
+
+def _said(moved: Transition, who: str, names: Labels) -> str:
+    """Say what moved the alarm."""
+    if moved.cause in _OVER_IT:
+        until = stamp(moved.until, names.zone) if moved.until else ""
+        return text(f"alarms.story.{moved.cause}", names.lang, who=who, until=until, by=moved.by, permit=moved.detail)
+    latched = moved.cause is Cause.CLEAR and moved.latched
+    return text("office.story.clear-latched" if latched else f"office.story.{moved.cause}", names.lang, who=who)
+
+
+def _seen(moved: Transition, lang: str) -> str:
+    """Say that a raise was shown to nobody, or that what comes into sight rings."""
+    if moved.target in HELD_BACK and moved.cause in {Cause.RAISE, Cause.REANNUNCIATE}:
+        return text("alarms.story.held", lang)
+    return text("alarms.story.rings", lang) if moved.source in HELD_BACK and annunciates(moved) else ""
 
 
 def _because(moved: Transition, names: Labels) -> list[str]:

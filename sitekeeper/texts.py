@@ -1,8 +1,8 @@
-"""Words for people, in three languages, from `config/lang/<language>/<room>.yaml`.
+"""Words for people, in three languages, from `config/lang/<language>/<room>.yaml` and `<room>-*.yaml`.
 
-A text is called `<room>.<key in the room's file>`; the file may write the room before its keys or not. It may hold
-`{field}` placeholders; a test sees to it that every language has the same keys with the same fields. A room's file is
-read when its first text is asked for.
+A text is called `<room>.<key in one of the room's files>`; a file may write the room before its keys or not. It may
+hold `{field}` placeholders; a test sees to it that every language has the same keys with the same fields, and that no
+two files of a room have the same key. A room's files are read when its first text is asked for.
 """
 
 from functools import cache
@@ -43,12 +43,14 @@ def pick(names: dict[str, str], lang: str, default: str = "") -> str:
 
 @cache
 def _texts(room: str, lang: str) -> dict[str, str]:
-    file = data_path("lang", lang, f"{room}.yaml")
-    if not file.is_file():
-        return {}
-    # Every scalar is text here, `on` and `no` too: this loader knows strings, lists and mappings only.
-    texts: dict[str, str] = yaml.load(file.read_bytes(), Loader=_Loader) or {}  # noqa: S506 - it makes no objects
-    return {key.removeprefix(f"{room}."): template for key, template in texts.items()}
+    folder = data_path("lang", lang)
+    found: dict[str, str] = {}
+    for file in (folder / f"{room}.yaml", *sorted(folder.glob(f"{room}-*.yaml"))):
+        if file.is_file():
+            # Every scalar is text here, `on` and `no` too: this loader knows strings, lists and mappings only.
+            texts: dict[str, str] = yaml.load(file.read_bytes(), Loader=_Loader) or {}  # noqa: S506 - makes no objects
+            found |= {key.removeprefix(f"{room}."): template for key, template in texts.items()}
+    return found
 
 
 _Loader: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)

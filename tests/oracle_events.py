@@ -26,6 +26,10 @@ KINDS = {"mode": "doors", "hold_open": "barriers", "command": "luminaires"}
 FREED = {"mode": ("free",), "hold_open": (True, 1)}
 """What a door or a barrier is told when people must get out; a luminaire gets its full level."""
 FULL = 100
+NAMES = {"plate": "lpr.read"}
+"""What a record of a kind is called; else it is the kind's `.event`."""
+PERSONAL = {"cred", "plate"}
+"""What only its pseudonym may be stored of."""
 NEVER = 2**62
 
 Key = tuple[str, int, int]
@@ -63,7 +67,7 @@ def judge_events(journal: list[Line], done: list[Line], office: Office, account:
     account.risk["events while the gateway was dead"] = sum(
         a <= line["t"] <= b for line in made.values() for a, b in absences(done)["gateway"]
     )
-    cards = {str(line["event"]["cred"]) for line in made.values() if line["event"].get("cred")}
+    cards = {str(line["event"][who]) for line in made.values() for who in PERSONAL if line["event"].get(who)}
     leaks = [row["id"] for row in rows if any(card in row["fields"] for card in cards)]
     account.check(len(leaks), "events with a card number in the clear", leaks)
     account.figures |= {
@@ -88,13 +92,18 @@ def _which(made: dict[Key, Line], controller: str, row: Any) -> Key | None:
 def _says(line: Line, device: str, name: str, row: Any) -> bool:
     """Tell whether a row says what was recorded, and is marked if it came late."""
     event, fields = line["event"], json.loads(row["fields"])
-    same = all(fields[field] == event[field] for field in fields.keys() & event.keys() - {"cred"})
-    person = bool(event.get("cred")) == str(fields.get("cred") or "").startswith("h1:")
+    same = all(fields[field] == event[field] for field in fields.keys() & event.keys() - PERSONAL)
+    person = all(bool(event.get(who)) == str(fields.get(who) or "").startswith("h1:") for who in PERSONAL)
     stamp = event.get("ts")
     kept = stamp is None or row["source"] == round(datetime.fromisoformat(stamp).timestamp() * 1000) * 1000
     marked = row["late"] or row["at"] - line["t"] < LATE + CLOCKS  # one that waited in the controller is late too
     return (
-        device == line.get("device") and name == f"{event['kind']}.event" and same and person and kept and bool(marked)
+        device == line.get("device")
+        and name == NAMES.get(event["kind"], f"{event['kind']}.event")
+        and same
+        and person
+        and kept
+        and bool(marked)
     )
 
 

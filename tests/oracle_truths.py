@@ -16,22 +16,30 @@ Truth = tuple[str, str, int, int]
 """Rule, device, start, end."""
 
 NEEDED = {
-    "L01": 30 * SECOND, "L03": 3 * SECOND, "L04": 15 * SECOND, "L22": 3 * SECOND, "A01": 0, "A02": 30 * SECOND,
+    "L01": 30 * SECOND, "L03": 3 * SECOND, "L04": 15 * SECOND, "L22": 3 * SECOND, "L09": 0, "L15": 60 * SECOND,
+    "L17": 5 * SECOND, "L20": 5 * SECOND, "L23": 2 * SECOND, "L27": 60 * SECOND, "E02": 0, "H02": 0,
+    "W01": 10 * SECOND, "W02": 60 * SECOND, "A01": 0, "A02": 30 * SECOND,
     "A03": 0, "B01": 8 * SECOND, "B03": SECOND, "F01": 0, "F02": 0, "G01": 10 * SECOND,
 }  # fmt: skip
 """How long the truth must last, known to the site, until the alarm is due (domain brief, 2.4, 3.3, 4.2, 5.3, 6; two
 readings of a luminaire, one every 5 s)."""
 
-PACKS = {"lift": "L", "access": "A", "parking": "B", "fire": "F", "lighting": "G"}
+PACKS = {"lift": "L", "access": "A", "parking": "B", "fire": "F", "lighting": "G", "gas": "H", "water": "W",
+         "escalator": "E"}  # fmt: skip
 """With which letter the rules of a pack begin."""
 
 FACTS = {
     "released": (None, "L01"), "rescue begins": (None, "L04"),
     "arm broken": ("B03", None), "arm mended": (None, "B03"),
     "fire alarm": ("F01", None), "panel reset": (None, "F01"),
+    "gas high": ("H02", None), "gas high over": (None, "H02"), "leak": ("W01", None), "leak over": (None, "W01"),
+    "leak cable broken": ("W02", "W01"), "escalator reverse": ("E02", None), "escalator stop": (None, "E02"),
     "lamp failed": ("G01", None), "gear failed": ("G01", None), "lamp good": (None, "G01"),
 }  # fmt: skip
 """Which rule a fact begins to call for, and for which it ceases to."""
+
+FLAGS = {"unintended": "L09", "position_lost": "L17", "vibration": "L20", "ebike": "L23", "battery_low": "L27"}
+"""Which rule a fault calls for that a lift reports of itself."""
 
 A_MOMENT = 5 * SECOND
 """How long after a thing of one moment its alarm may come."""
@@ -97,6 +105,10 @@ def _called_for(line: Line, state: dict[str, Any], lifts: set[str]) -> Iterator[
         yield "L22", fact == "mains failed"
     elif fact == "door forced":
         yield "A01", None
+    elif fact in {"lift fault", "lift fault gone"} and line.get("name") in FLAGS:
+        yield FLAGS[line["name"]], fact == "lift fault"
+    elif fact == "leak over":
+        yield "W02", False
     begins, ends = FACTS.get(fact, (None, None))
     yield from ((rule, true) for rule, true in ((begins, True), (ends, False)) if rule is not None)
     if "points" in line and "fault" not in line:
@@ -104,6 +116,8 @@ def _called_for(line: Line, state: dict[str, Any], lifts: set[str]) -> Iterator[
         calling = state.get("passenger_alarm") and state.get("car_status") == "stopped" and state.get("door_closed")
         yield "L03", bool(calling)
         yield "B01", state.get("lane.state") == "opening"
+        at_landing = state.get("door_zone") and state.get("door_closed") is False
+        yield "L15", bool(at_landing) and state.get("service_mode") != "inspection"
         yield from _of_a_panel(state)
     yield from _of_a_door(line, state)
 

@@ -12,6 +12,7 @@ from typing import Any
 from edge.rules.language import parse
 from edge.rules.syntax import Binary, Call, Choice, Constant, Junction, Name, Unary
 from sitekeeper.durations import parse_duration
+from tests.reference_windows import Windows
 
 SEVERITY = ("P1", "P2", "P3", "P4")
 
@@ -70,9 +71,10 @@ class Member:
     link: str = ""
     tags: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    via: str = ""
 
 
-class Reference:
+class Reference(Windows):
     """One rule on one device.
 
     `points`, `events`: those that the device has; `kinds`: of those that have one; `site`: all devices of the class by
@@ -88,7 +90,9 @@ class Reference:
         events: set[str] = frozenset(),  # type: ignore[assignment]
         site: dict[str, Member] | None = None,
         own: str = "",
+        asset: dict[str, float] | None = None,
     ):
+        self.asset = asset or {}
         self.events = events
         self.site = site or {}
         self.own = own
@@ -195,6 +199,12 @@ class Reference:
                 return self.lacks(tree.arguments[0])
             case Call(name="any_of" | "all_of" | "count_of" | "tagged"):
                 return False
+            case Call(name="asset"):
+                return tree.arguments[0].value not in self.asset
+            case Call(name="median"):
+                return self.lacks(tree.arguments[0])
+            case Call(name="point" | "schedule" | "sun" | "holiday"):
+                return self.far(tree) not in self.points
             case Call():
                 return any(self.lacks(value) for value in arguments(tree).values())
             case Unary():
@@ -249,7 +259,11 @@ class Reference:
                 return answers.pop() if len(answers) == 1 else None
             case Binary():
                 return calculate(tree.operator, self.value(tree.left, i), self.value(tree.right, i))
-            case Call(name="on" | "cmd" | "tagged" | "any_of" | "all_of" | "count_of"):
+            case Call(name="asset"):
+                return self.asset[tree.arguments[0].value]
+            case Call(name="point" | "schedule" | "sun" | "holiday"):
+                return self.inputs[i].get(self.far(tree))
+            case Call(name="on" | "cmd" | "tagged" | "any_of" | "all_of" | "count_of" | "median"):
                 return getattr(self, f"_{tree.name}")(tree, i)
             case Call():
                 return getattr(self, f"_{tree.name}")(arguments(tree), i)
@@ -271,6 +285,13 @@ class Reference:
         if name.endswith(".kind"):
             return self.kinds.get(name.removesuffix(".kind"), "")
         return self.inputs[i].get(name)
+
+    def far(self, tree: Call) -> str:
+        """Return the name of the point of another device."""
+        word = tree.arguments[0] if tree.arguments else Constant(0, "", "text")
+        name = self.params[word.name] if isinstance(word, Name) else word.value
+        own = {"schedule": f"schedule.{name}", "sun": f"sun.{name}", "holiday": "holiday"}
+        return f"gateway/{own[tree.name]}" if tree.name in own else name
 
     def _known_before(self, tree: Any, i: int) -> Any:
         return next((v for j in range(i - 1, -1, -1) if (v := self.value(tree, j)) is not None), None)
@@ -381,6 +402,7 @@ class Reference:
                 "site": True,
                 "zone": bool(me.zone) and member.zone == me.zone,
                 "link": bool(me.link) and member.link == me.link,
+                "via": bool(me.via) and member.via == me.via,
                 "group": isinstance(scope, Call) and scope.arguments[0].value in member.groups,
             }[scope.name]
             if inside and (tag is None or tag.value in member.tags):
@@ -433,7 +455,9 @@ class Reference:
 NAMES = {
     "held": ("x", "d"), "rose": ("x",), "changed": ("x",), "count": ("e", "d", "reset"), "within": ("e", "d"),
     "latch": ("set", "reset"), "last": ("x",), "default": ("x", "v"), "stale": ("device",),
-    "optional": ("x", "v"),
+    "optional": ("x", "v"), "mean": ("x", "d"), "rate": ("x", "d"),
+    "sequence": ("e1", "e2", "e3", "e4", "e5", "e6", "within", "reset"),
+    "baseline": ("x", "by", "step", "learn", "settle", "least"),
 }  # fmt: skip
 
 
@@ -443,7 +467,7 @@ def arguments(call: Call) -> dict[str, Any]:
 
 
 def _is_event(tree: Any) -> bool:
-    return isinstance(tree, Call) and tree.name in {"rose", "changed", "on", "cmd"}
+    return isinstance(tree, Call) and tree.name in {"rose", "changed", "on", "cmd", "sequence"}
 
 
 def negate(x: Any) -> Any:

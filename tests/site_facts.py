@@ -73,6 +73,18 @@ def alarms(site: VirtualSite, *rules: str) -> list[tuple[str, str, str, str, flo
     ]
 
 
+def only(site: VirtualSite, *expected: tuple[str, str, str, float, float]) -> None:
+    """Assert that just these moves came to the office: rule, device, cause, and the seconds between which each came."""
+    found = sorted((rule, device, cause, at) for rule, device, cause, _, at in alarms(site))
+    assert [move[:3] for move in found] == [move[:3] for move in sorted(expected)], found
+    wrong = [
+        (*move, earliest, latest)
+        for move, (*_, earliest, latest) in zip(found, sorted(expected), strict=True)
+        if not earliest <= move[3] <= latest
+    ]
+    assert wrong == [], wrong
+
+
 # --- in truth
 
 

@@ -42,13 +42,38 @@ PROFILES = {
     "lmon": "lift-lmon",
     "words": "lift-lmon",
     "bacnet-lift": "bacnet-lift",
+    "bacnet-escalator": "bacnet-escalator",
     "lighting-output": "bacnet-lighting-output",
     "access-door": "bacnet-access-door",
     "sp-barrier-1": "sp-barrier-1",
     "sp-io-16": "sp-io-16-fire",
+    "sp-io-16-gas": "sp-io-16-gas",
+    "sp-io-16-water": "sp-io-16-water",
     "mqtt-door": "mqtt-door",
+    "mqtt-lpr": "mqtt-lpr",
+    "mqtt-carpark": "mqtt-carpark",
+    "sp-relay-8": "sp-relay-8",
+    "sp-lux-1": "sp-lux-1",
+    "dali-gear": "dali-gear",
 }
-PACKS = {"sp-barrier-1": "parking", "sp-io-16": "fire", "mqtt-door": "access"}
+SLOTS = {
+    "sp-relay-8": lambda slot: {"channel": slot},
+    "dali-gear": lambda slot: {"channel": 0, "short_address": slot},
+}
+"""The parameters of a profile that say which part of a unit a device is."""
+PACKS = {
+    "sp-relay-8": "lighting",
+    "sp-lux-1": "lighting",
+    "dali-gear": "lighting",
+    "sp-barrier-1": "parking",
+    "mqtt-lpr": "parking",
+    "mqtt-carpark": "parking",
+    "sp-io-16": "fire",
+    "mqtt-door": "access",
+    "bacnet-escalator": "escalator",
+    "sp-io-16-gas": "gas",
+    "sp-io-16-water": "water",
+}
 """The rule pack that a face brings along, beside that of lifts."""
 
 
@@ -110,6 +135,8 @@ def _place(link: Link, device: Device, port: int) -> dict[str, Any]:
         return {"device": link.instance, "address": f"127.0.0.1:{port}", "object": device.object}
     if link.kind == "mqtt":
         return {"with": {"site": link.site, "controller": device.controller, "door": device.door}}
+    if device.face in SLOTS:
+        return {"unit": device.unit, "with": SLOTS[device.face](device.slot)}
     return {"unit": device.unit}
 
 
@@ -149,11 +176,12 @@ class VirtualSite:
         rules: Mapping[str, Mapping[str, Any]],
         places: Mapping[str, Mapping[str, Any]],
         packs: Sequence[str],
+        start: Micros = virtual.START,
     ) -> None:
         self.folder, self.plan, self._rules, self._places, self._packs = folder, plan, rules, places, packs
         self.sections: dict[str, Any] = {}
         """Further sections of the site's own file."""
-        self.clock = virtual.VirtualClock()
+        self.clock = virtual.VirtualClock(start=start)
         self.broker, self.field_broker = MemoryBroker(), MemoryBroker()
         self.chat = Chat("chat")
         self.app: App | None = None
@@ -230,6 +258,7 @@ class VirtualSite:
                 inline=True,
                 socket=self.folder / "control.sock",
                 brokers=lent(self.field_broker),
+                room=lambda _: 50 * 10**9,
             ),
         )
         await self.app.open()
@@ -380,10 +409,14 @@ async def running(
     packs: Sequence[str] = (),
     phase: float = 0.0,
     sections: Mapping[str, Any] | None = None,
+    start: Micros = virtual.START,
 ) -> AsyncIterator[VirtualSite]:
-    """Run a scenario, by file name or as written, with its site and office; the first poll comes at `phase` seconds."""
+    """Run a scenario, by file name or as written, with its site and office; the first poll comes at `phase` seconds.
+
+    `start` is the wall time at which it begins; whoever counts in seconds of the run counts from `virtual.START`.
+    """
     plan = load(SCENARIOS / scenario) if isinstance(scenario, str) else Scenario.model_validate(scenario)
-    site = VirtualSite(folder, plan, rules or {}, places or {}, packs)
+    site = VirtualSite(folder, plan, rules or {}, places or {}, packs, start)
     site.sections = dict(sections or {})
     await site.open()
     try:

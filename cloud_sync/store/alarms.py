@@ -1,6 +1,7 @@
 """Transitions, the alarm records folded from them, and the acknowledgements that they settle, in SQL."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from sitekeeper.model.alarm import (
     AlarmRecord,
     AlarmState,
     Cause,
+    Hold,
     Transition,
     fold,
     split_key,
@@ -25,21 +27,30 @@ Source = tuple[str, str, int]
 
 COLUMNS = (
     "id, site, epoch, sequence, position, occurrence, key, rule, source, target, cause, priority, at, mono, latched,"
-    " actor, role, origin, note, detail, inputs, limits, revision, ack_id, mode, volatile, committed, decision"
+    " actor, role, origin, note, detail, inputs, limits, revision, ack_id, mode, volatile, base, until, by_whom,"
+    " parent, through, committed, decision"
 )
 _GIVEN = COLUMNS.removeprefix("id, ").removesuffix(", decision")
-RECORD = "key, rule, occurrence, state, priority, latched, raised, changed, acked_by, mode"
+RECORD = (
+    "key, rule, occurrence, state, priority, latched, raised, changed, acked_by, mode, base, veils, through, shelved,"
+    " permit, parent"
+)
 
 _SAVE = """
 INSERT INTO alarms (key, site, device, rule, occurrence, state, priority, latched, raised, changed, acked_by, mode,
-    epoch, sequence, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    base, veils, through, shelved, permit, parent, epoch, sequence, position)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET occurrence = excluded.occurrence, state = excluded.state, priority = excluded.priority,
     latched = excluded.latched, raised = excluded.raised, changed = excluded.changed, acked_by = excluded.acked_by,
-    mode = excluded.mode, epoch = excluded.epoch, sequence = excluded.sequence, position = excluded.position"""
+    mode = excluded.mode, base = excluded.base, veils = excluded.veils, through = excluded.through,
+    shelved = excluded.shelved, permit = excluded.permit, parent = excluded.parent,
+    epoch = excluded.epoch, sequence = excluded.sequence, position = excluded.position"""
 
 _json = msgspec.json.Encoder()
 _inputs = msgspec.json.Decoder(dict[str, tuple[Value, Q]])
 _limits = msgspec.json.Decoder(dict[str, str])
+_veils = msgspec.json.Decoder(tuple[str, ...])
+_hold = msgspec.json.Decoder(Hold | None)
 
 
 def add(sql: Sql, source: Source, moves: Sequence[Transition], at: Micros) -> list[StoredTransition]:
@@ -60,10 +71,11 @@ def insert(
     what = (move.occurrence, move.key, move.rule, move.source, move.target, move.cause, move.priority)
     when = (move.at, move.mono, move.latched)
     rest = (move.revision, move.ack_id, move.mode, volatile)
+    over = (move.base or "", move.until, move.by, move.parent, move.through)
     texts = (_json.encode(move.values).decode(), _json.encode(move.limits).decode())
     [row] = sql.execute(
-        f"INSERT INTO transitions ({_GIVEN}) VALUES (?{', ?' * 25}) RETURNING id",  # noqa: S608 - our own columns
-        (*source, position, *what, *when, *who, move.note, move.detail, *texts, *rest, at),
+        f"INSERT INTO transitions ({_GIVEN}) VALUES (?{', ?' * 30}) RETURNING id",  # noqa: S608 - our own columns
+        (*source, position, *what, *when, *who, move.note, move.detail, *texts, *rest, *over, at),
     )
     site, epoch, sequence = source
     return StoredTransition(
@@ -85,8 +97,9 @@ def _fold(sql: Sql, source: Source, position: int, move: Transition) -> None:
     ).fetchone()
     before = None if row is None else record(row)
     if row is not None and before is not None:
-        same = row[10] == epoch
-        if (same and (row[11], row[12]) >= (sequence, position)) or (not same and before.changed > move.at):
+        theirs, *place = tuple(row)[-3:]
+        same = theirs == epoch
+        if (same and tuple(place) >= (sequence, position)) or (not same and before.changed > move.at):
             return  # an older move never overwrites a newer state
     save(sql, fold(before, move), source, position)
 
@@ -97,10 +110,10 @@ def save(sql: Sql, record: AlarmRecord, source: Source, position: int) -> None:
     _, device, rule = split_key(record.key)
     state = (record.occurrence, record.state, record.priority, record.latched)
     times = (record.raised, record.changed)
-    sql.execute(
-        _SAVE,
-        (record.key, site, device, rule, *state, *times, record.acked_by, record.mode, epoch, sequence, position),
-    )
+    holds = (_json.encode(record.shelved).decode(), _json.encode(record.permit).decode())
+    over = (record.base or "", _json.encode(record.veils).decode(), record.through, *holds, record.parent)
+    who = (record.acked_by, record.mode)
+    sql.execute(_SAVE, (record.key, site, device, rule, *state, *times, *who, *over, epoch, sequence, position))
 
 
 def _settle(sql: Sql, move: Transition, at: Micros) -> None:
@@ -148,7 +161,11 @@ def next_sequence(sql: Sql, site: str, epoch: str) -> int:
 def record(row: NamedRow | Sequence[object]) -> AlarmRecord:
     """Return the alarm record in a row of RECORD."""
     names = RECORD.split(", ")
-    return msgspec.convert(dict(zip(names, tuple(row)[: len(names)], strict=True)), AlarmRecord, strict=False)
+    found: dict[str, Any] = dict(zip(names, tuple(row)[: len(names)], strict=True))
+    found["base"] = found["base"] or None
+    found["veils"] = _veils.decode(found["veils"])
+    found |= {name: _hold.decode(found[name]) for name in ("shelved", "permit")}
+    return msgspec.convert(found, AlarmRecord, strict=False)
 
 
 def stored(rows: Iterable[NamedRow]) -> list[StoredTransition]:
@@ -186,5 +203,10 @@ def _stored(row: NamedRow) -> StoredTransition:
             ack_id=row["ack_id"],
             mode=row["mode"],
             volatile=bool(row["volatile"]),
+            base=AlarmState(row["base"]) if row["base"] else None,
+            until=row["until"],
+            by=row["by_whom"],
+            parent=row["parent"],
+            through=bool(row["through"]),
         ),
     )

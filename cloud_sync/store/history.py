@@ -283,8 +283,8 @@ class HistoryReader(StoreReader):
     def alarm_spans(self, site: str, device: str, start: Micros, end: Micros) -> list[AlarmSpan]:
         """Return when alarms of a device were true in [start, end), in order."""
         rows = self._rows(
-            "SELECT occurrence, rule, priority, at, target FROM transitions WHERE occurrence >= ?"
-            " AND occurrence < ? AND at < ? ORDER BY occurrence, epoch, sequence, position",
+            "SELECT occurrence, rule, priority, at, coalesce(nullif(base, ''), target) FROM transitions"
+            " WHERE occurrence >= ? AND occurrence < ? AND at < ? ORDER BY occurrence, epoch, sequence, position",
             *(f"{site}/{device}/", f"{site}/{device}0", end),  # '0' is the character after '/'
         )
         found = [span for span in _spans(rows) if span.end is None or span.end > start]

@@ -9,14 +9,13 @@ from typing import Final
 from cloud_sync.store import alarms, orders
 from cloud_sync.store.orders import OfficeAuditRow
 from cloud_sync.store.sql import Sql
-from sitekeeper.model.alarm import AlarmRecord, AlarmState, Cause, Transition, next_state
+from sitekeeper.model.alarm import ACTIVE, HELD_BACK, AlarmRecord, AlarmState, Cause, Transition
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.command import Actor
+from sitekeeper.model.veil import Layers, after, layers
 
 SCHEMA: Final = "CREATE TABLE revocations (site TEXT PRIMARY KEY, at BIGINT NOT NULL, who TEXT NOT NULL)"
 _NEXT: Final = {
-    AlarmState.UNACKED: Cause.CLEAR,
-    AlarmState.ACKED: Cause.CLEAR,
     AlarmState.RETURNED: Cause.ACK,
     AlarmState.LATCHED_UNACKED: Cause.ACK,
     AlarmState.LATCHED_ACKED: Cause.RESET,
@@ -48,18 +47,18 @@ def leave(sql: Sql, site: str, revoked: Micros, who: str, note: str, *, epoch: s
 
 
 def _moves(record: AlarmRecord, actor: Actor, note: str, at: Micros, mono: Micros) -> list[Transition]:
-    """Return the moves from where an alarm stands to its end."""
-    state, moves = AlarmState(record.state), list[Transition]()
-    while state is not AlarmState.NORMAL:
-        cause = _NEXT[state]
-        target = next_state(state, cause, latched=record.latched)
+    """Return the moves from where an alarm stands to its end; what lies over it goes too."""
+    state, moves = layers(record), list[Transition]()
+    while (ends := _next(state)) is not None:
+        (cause, by), before = ends, state
+        state = after(before, cause, latched=record.latched, by=by)
         moves.append(
             Transition(
                 occurrence=record.occurrence,
                 key=record.key,
                 rule=record.rule,
-                source=state,
-                target=target,
+                source=before.shown,
+                target=state.shown,
                 cause=cause,
                 priority=record.priority,
                 at=at,
@@ -68,7 +67,23 @@ def _moves(record: AlarmRecord, actor: Actor, note: str, at: Micros, mono: Micro
                 actor=actor,
                 note=note,
                 mode=record.mode,
+                base=state.base if state.shown in HELD_BACK else None,
+                by=by,
+                parent=record.parent,
+                through=state.through,
             )
         )
-        state = target
     return moves
+
+
+def _next(now: Layers) -> tuple[Cause, str] | None:
+    """Return the next move towards the end, and whose suppression it ends; None at the end."""
+    if now.base in ACTIVE:
+        return Cause.CLEAR, ""  # first, so that nothing rings when it comes into sight
+    if now.out:
+        return Cause.RETURN, ""
+    if now.veils:
+        return Cause.UNSUPPRESS, now.veils[0]
+    if now.shelved:
+        return Cause.UNSHELVE, ""
+    return None if now.base is AlarmState.NORMAL else (_NEXT[now.base], "")

@@ -127,6 +127,20 @@ So which one counts does not depend on the order in which the blocks of two epoc
 _VOLATILE = "CREATE INDEX transitions_told ON transitions (site) WHERE volatile = 1"
 """Alarms told from memory that nothing has settled yet (`store.volatile`): hardly ever a row."""
 
+_HELD_BACK = """
+ALTER TABLE transitions ADD COLUMN base TEXT NOT NULL DEFAULT '';
+ALTER TABLE transitions ADD COLUMN until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE transitions ADD COLUMN by_whom TEXT NOT NULL DEFAULT '';
+ALTER TABLE transitions ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+ALTER TABLE transitions ADD COLUMN through INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alarms ADD COLUMN base TEXT NOT NULL DEFAULT '';
+ALTER TABLE alarms ADD COLUMN veils TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE alarms ADD COLUMN through INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alarms ADD COLUMN shelved TEXT NOT NULL DEFAULT 'null';
+ALTER TABLE alarms ADD COLUMN permit TEXT NOT NULL DEFAULT 'null';
+ALTER TABLE alarms ADD COLUMN parent TEXT NOT NULL DEFAULT ''"""
+"""What lies over an alarm (`sitekeeper.model.veil`): an empty base is the state itself, holds and veils are JSON."""
+
 
 STEPS: Final = (
     ("first", _FIRST),
@@ -140,6 +154,7 @@ STEPS: Final = (
     ("room_left", heads.ROOM),
     ("status_order", statuses.ORDER),
     ("revocations", leaving.SCHEMA),
+    ("held_back", _HELD_BACK),
 )
 """All migrations in order, by name; PostgreSQL gets the same ones, in its own words (`postgres_schema`)."""
 

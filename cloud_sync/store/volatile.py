@@ -6,8 +6,9 @@ its process took with it when it died: kept as what was told then, and no part o
 Until it is settled a told transition stands under `<epoch>~<boot>`. The durable block of that epoch and boot comes
 under the same sequence, and makes it an ordinary one where it stands: nothing is doubled, and nothing is decided anew.
 A block of another boot under that sequence, or a word of a later boot that it never came so far, says that it is lost:
-after a restart a site gives its numbers, and with them the names of occurrences, a second time. Then the alarm goes
-back to what the durable transitions make of it. What is still true the site raises again.
+after a restart a site gives its numbers, and with them the names of occurrences, a second time. So does the word of a
+later boot where that number is settled otherwise: its block cannot be read, or nobody has it. Then the alarm goes back
+to what the durable transitions make of it. What is still true the site raises again.
 """
 
 from collections.abc import Iterable
@@ -89,9 +90,21 @@ def heard(sql: Sql, status: Status, at: Micros) -> None:
         for row in _told(sql, status.site)
         if row[1] not in later
         and not row[1].endswith(f"{MARK}{status.boot}")
-        and (_epoch(row[1]) != status.epoch or row[2] >= following)
+        and (_epoch(row[1]) != status.epoch or row[2] >= following or _is_never_to_come(sql, status.site, row))
     ]
     _lose(sql, rows, at)
+
+
+def _is_never_to_come(sql: Sql, site: str, told: Row) -> bool:
+    """Tell whether the block of this number has been seen and cannot be read, or is stated as missing."""
+    of = (site, _epoch(told[1]), told[2])
+    found = sql.execute(
+        "SELECT 1 FROM blocks WHERE site = ? AND epoch = ? AND stream = 'alarms' AND sequence = ? AND quarantined = 1"
+        " UNION ALL SELECT 1 FROM missing"
+        " WHERE site = ? AND epoch = ? AND stream = 'alarms' AND ? BETWEEN start AND \"end\"",
+        (*of, *of),
+    ).fetchone()
+    return found is not None
 
 
 def _told(sql: Sql, site: str) -> list[Row]:
@@ -117,7 +130,8 @@ def _fold_anew(sql: Sql, key: str) -> None:
     """Make an alarm's record of the transitions that are not lost; without any, there never was such an alarm."""
     rows = sql.execute(
         "SELECT site, epoch, sequence, position, id, occurrence, source, target, cause, priority, at, mono, latched,"
-        " actor, mode, rule FROM transitions WHERE occurrence >= ? AND occurrence < ? AND key = ? AND volatile < 2"
+        " actor, mode, rule, note, detail, base, until, by_whom, parent, through"
+        " FROM transitions WHERE occurrence >= ? AND occurrence < ? AND key = ? AND volatile < 2"
         " ORDER BY id",
         (f"{key}@", f"{key}A", key),  # 'A' is the character after '@'
     ).fetchall()
@@ -135,7 +149,8 @@ def _fold_anew(sql: Sql, key: str) -> None:
 
 def _move(key: str, row: Row) -> Transition:
     """Return as much of a transition as its alarm's record is made of."""
-    _, _, _, _, _, occurrence, source, target, cause, priority, at, mono, latched, actor, mode, rule = row
+    _, _, _, _, _, occurrence, source, target, cause, priority, at, mono, latched, actor, mode, rule, *over = row
+    note, detail, base, until, by, parent, through = over
     return Transition(
         occurrence=occurrence,
         key=key,
@@ -149,6 +164,13 @@ def _move(key: str, row: Row) -> Transition:
         latched=bool(latched),
         actor=None if actor is None else Actor(actor, "viewer", "site"),
         mode=mode,
+        note=note,
+        detail=detail,
+        base=AlarmState(base) if base else None,
+        until=until,
+        by=by,
+        parent=parent,
+        through=bool(through),
     )
 
 

@@ -13,7 +13,7 @@ from sitekeeper.control import ControlError
 
 @click.group()
 def alarm() -> None:
-    """Alarms: list, show, ack, unack, clear."""
+    """Alarms: list, show, ack, unack, clear; shelve, unshelve, out, return, note."""
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,13 +22,16 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @alarm.command("list")
-@click.option("--all", "everything", is_flag=True, help="Also those that are normal again.")
+@click.option("--all", "everything", is_flag=True, help="Also those that are normal again, or held back.")
+@click.option("--held", is_flag=True, help="Only those that are held back: shelved, suppressed, out of service.")
 @_options
-def list_(*, everything: bool, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
+def list_(*, everything: bool, held: bool, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """Alarms that want something, worst first."""
     delivered = () if office else ("delivered",)
     columns = ("priority", "state", "rule", "key", "raised", "acked_by", *delivered, "occurrence")
-    args = {"all": everything}
+    if held:
+        columns = ("priority", "state", "rule", "key", "held_by", "until", "why")
+    args = {"all": everything, "held": held}
     sys.exit(listing("alarm.list", "alarm.list", args, columns, socket_=office or socket_, as_json=as_json, lang=lang))
 
 
@@ -48,9 +51,9 @@ def show(*, alarm_id: str, office: str | None, socket_: str | None, as_json: boo
     click.echo(envelope("alarm.show", item) if as_json else "\n".join(item["story"]))
 
 
-def _move(op: str, alarm_id: str, note: str, where: str | None, *, as_json: bool, lang: str) -> int:
+def _move(op: str, alarm_id: str, note: str, where: str | None, *, as_json: bool, lang: str, **more: str) -> int:
     try:
-        item = one(socket_path(where), op, {"id": alarm_id, "note": note})
+        item = one(socket_path(where), op, {"id": alarm_id, "note": note} | more)
     except ControlError as error:
         return report(error, op, as_json=as_json, lang=lang)
     if as_json:
@@ -85,3 +88,61 @@ def unack(*, alarm_id: str, note: str, office: str | None, socket_: str | None, 
 def clear(*, alarm_id: str, note: str, office: str | None, socket_: str | None, as_json: bool, lang: str) -> None:
     """End a latched alarm. Only on site, only when the condition is over."""
     sys.exit(_move("alarm.clear", alarm_id, note, office or socket_, as_json=as_json, lang=lang))
+
+
+@alarm.command()
+@click.argument("alarm_id")
+@click.option("--for", "span", required=True, metavar="DURATION", help="For how long: 30min, at most 8h (urgent: 1h).")
+@click.option("--reason", "note", required=True, help="Why, for whoever reads the story later.")
+@options
+def shelve(*, alarm_id: str, span: str, note: str, socket_: str | None, as_json: bool, lang: str) -> None:
+    """Put an alarm out of sight for a while; it comes back by itself. Never what protects life.
+
+    ALARM_ID is as in `sk alarm show`, or DEVICE/RULE of an alarm that is normal. Once more: prolonged, from now.
+    """
+    sys.exit(_move("alarm.shelve", alarm_id, note, socket_, as_json=as_json, lang=lang, **{"for": span}))
+
+
+@alarm.command()
+@click.argument("alarm_id")
+@click.option("--note", default="", help="Why, for whoever reads the story later.")
+@options
+def unshelve(*, alarm_id: str, note: str, socket_: str | None, as_json: bool, lang: str) -> None:
+    """Take an alarm off the shelf."""
+    sys.exit(_move("alarm.unshelve", alarm_id, note, socket_, as_json=as_json, lang=lang))
+
+
+@alarm.command()
+@click.argument("alarm_id")
+@click.option("--permit", required=True, help="Number of the permit to work.")
+@click.option("--owner", required=True, help="Who answers for the work.")
+@click.option("--until", required=True, metavar="TIME", help="2026-12-01 (its end) or 2026-12-01T18:00; at most 30 d.")
+@click.option("--note", default="", help="What is done, for whoever reads the story later.")
+@options
+def out(
+    *, alarm_id: str, permit: str, owner: str, until: str, note: str, socket_: str | None, as_json: bool, lang: str
+) -> None:
+    """Take an alarm out of service while somebody works on the equipment. Only on site; never what protects life.
+
+    ALARM_ID is as in `sk alarm shelve`.
+    """
+    more = {"permit": permit, "owner": owner, "until": until}
+    sys.exit(_move("alarm.out", alarm_id, note, socket_, as_json=as_json, lang=lang, **more))
+
+
+@alarm.command("return")
+@click.argument("alarm_id")
+@click.option("--note", default="", help="What was done, for whoever reads the story later.")
+@options
+def return_(*, alarm_id: str, note: str, socket_: str | None, as_json: bool, lang: str) -> None:
+    """Return an alarm to service: what is true rings at once. Only on site."""
+    sys.exit(_move("alarm.return", alarm_id, note, socket_, as_json=as_json, lang=lang))
+
+
+@alarm.command()
+@click.argument("alarm_id")
+@click.argument("words")
+@options
+def note(*, alarm_id: str, words: str, socket_: str | None, as_json: bool, lang: str) -> None:
+    """Write WORDS into an alarm's story."""
+    sys.exit(_move("alarm.note", alarm_id, words, socket_, as_json=as_json, lang=lang))

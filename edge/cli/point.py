@@ -13,7 +13,7 @@ from sitekeeper.control import ControlError, Problem
 
 @click.group()
 def point() -> None:
-    """Points: list, read, watch, history, write."""
+    """Points: list, read, watch, history, write, approve."""
 
 
 @point.command("list")
@@ -66,6 +66,7 @@ def history(*, point_id: str, since: str, socket_: str | None, as_json: bool, la
 @click.argument("value")
 @click.option("--reason", required=True, help="Why, for the audit.")
 @click.option("--expires", default="10s", show_default=True, help="When the command is void, and what it holds ends.")
+@click.option("--in-view", is_flag=True, help="You see the place, where that is asked for.")
 @click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
 @options
 def write(
@@ -74,6 +75,7 @@ def write(
     value: str,
     reason: str,
     expires: str,
+    in_view: bool,
     yes: bool,
     socket_: str | None,
     as_json: bool,
@@ -82,20 +84,35 @@ def write(
     """Write one point, once, and wait until its effect is seen; `device/point`."""
     if not yes and not _meant(point_id, value, lang):
         sys.exit(2)
-    args = {"id": point_id, "value": value, "reason": reason, "expires": expires}
+    args = {"id": point_id, "value": value, "reason": reason, "expires": expires, "in_view": in_view}
+    sys.exit(_follow("point.write", args, socket_=socket_, as_json=as_json, lang=lang))
+
+
+@point.command()
+@click.argument("request_id")
+@options
+def approve(*, request_id: str, socket_: str | None, as_json: bool, lang: str) -> None:
+    """Agree to what another person asked for with `sk point write`, and wait until its effect is seen."""
+    sys.exit(_follow("point.approve", {"id": request_id}, socket_=socket_, as_json=as_json, lang=lang))
+
+
+def _follow(op: str, args: dict[str, Any], *, socket_: str | None, as_json: bool, lang: str) -> int:
+    """Show what becomes of a command until its outcome is known; return the exit code."""
     last: dict[str, Any] = {}
     try:
-        for last in ask(socket_path(socket_), "point.write", args, endless=True):
+        for last in ask(socket_path(socket_), op, args, endless=True):
             if not as_json:
                 click.echo(_outcome(last))
+            elif last["outcome"] == "waiting":  # or nobody would know what there is to agree to
+                click.echo(f"sk point approve {last['key']}", err=True)
     except ControlError as error:
-        sys.exit(report(error, "point.write", as_json=as_json, lang=lang))
+        return report(error, op, as_json=as_json, lang=lang)
     problems = [] if last.get("outcome") == "confirmed" else [_problem(last)]
     if as_json:
-        click.echo(envelope("point.write", last, problems))
+        click.echo(envelope(op, last, problems))
     elif problems:
-        sys.exit(report(ControlError(problems), "point.write", as_json=False, lang=lang))
-    sys.exit(EXIT_BY_CODE.get(problems[0].code, 1) if problems else 0)
+        return report(ControlError(problems), op, as_json=False, lang=lang)
+    return EXIT_BY_CODE.get(problems[0].code, 1) if problems else 0
 
 
 def _meant(point_id: str, value: str, lang: str) -> bool:
@@ -115,4 +132,6 @@ def _problem(item: dict[str, Any]) -> Problem:
 
 
 def _outcome(item: dict[str, Any]) -> str:
+    if item["outcome"] == "waiting":
+        return f"waiting: sk point approve {item['key']}"
     return f"{item['outcome']} ({item['reason']})" if item["reason"] else str(item["outcome"])

@@ -1,12 +1,13 @@
 """The door: may this person do that, and was it asked before? Whatever comes of it is one row of the audit.
 
-    role                    site                   office
-    viewer                  nothing                nothing
-    operator, office        ack, unack             ack, unack
-    technician, engineer    ack, unack, clear      ack, unack; clear is `site-only`
+    role                    site                                                office
+    viewer                  nothing                                             nothing
+    operator, office        ack, unack, shelve, unshelve, note                  the same
+    technician, engineer    these, and clear, out, return                       these; the others are `site-only`
 
-A latched alarm is cleared by somebody who stands before the machine and enters what was found there, for example
-`2 persons released`. Reasons of refusals are stable words that the text catalogues translate.
+What protects life is never shelved and never out of service; that the book itself refuses. A latched alarm is cleared
+by somebody who stands before the machine and enters what was found there, for example `2 persons released`. Reasons of
+refusals are stable words that the text catalogues translate.
 """
 
 from collections import OrderedDict
@@ -16,24 +17,25 @@ from typing import Final, Literal, Protocol
 from msgspec import structs
 
 from edge.commands.audit import DONE, AuditRow, encode
+from sitekeeper.durations import duration_text
 from sitekeeper.model.alarm import Transition
-from sitekeeper.model.clock import Moment
+from sitekeeper.model.clock import Micros, Moment
 from sitekeeper.model.command import Actor, Role
 from sitekeeper.model.errors import NotFound, Refused
 
-Operation = Literal["ack", "unack", "clear"]
+Operation = Literal["ack", "unack", "clear", "shelve", "unshelve", "out", "return", "note"]
 
-_ACKNOWLEDGE: Final[frozenset[Operation]] = frozenset({"ack", "unack"})
+_FROM_AFAR: Final[frozenset[Operation]] = frozenset({"ack", "unack", "shelve", "unshelve", "note"})
+
+SITE_ONLY: Final[frozenset[Operation]] = frozenset({"clear", "out", "return"})
 
 ALLOWED: Final[Mapping[Role, frozenset[Operation]]] = {
     "viewer": frozenset(),
-    "office": _ACKNOWLEDGE,
-    "operator": _ACKNOWLEDGE,
-    "technician": _ACKNOWLEDGE | {"clear"},
-    "engineer": _ACKNOWLEDGE | {"clear"},
+    "office": _FROM_AFAR,
+    "operator": _FROM_AFAR,
+    "technician": _FROM_AFAR | SITE_ONLY,
+    "engineer": _FROM_AFAR | SITE_ONLY,
 }
-
-SITE_ONLY: Final[frozenset[Operation]] = frozenset({"clear"})
 
 REMEMBERED: Final = 4_096
 """Idempotency keys kept; the oldest go first. The office repeats the keys of open acknowledgements only."""
@@ -50,6 +52,18 @@ class Book(Protocol):
         self, occurrence: str, actor: Actor, note: str, now: Moment, *, condition_false: bool, reset_allowed: bool
     ) -> Transition: ...
 
+    def shelve(self, key: str, lasts: Micros, actor: Actor, reason: str, now: Moment, sequence: int) -> Transition: ...
+
+    def unshelve(self, key: str, actor: Actor, note: str, now: Moment) -> Transition: ...
+
+    def out(
+        self, key: str, permit: str, owner: str, until: Micros, actor: Actor, note: str, now: Moment, sequence: int
+    ) -> Transition: ...
+
+    def back(self, key: str, actor: Actor, note: str, now: Moment) -> Transition: ...
+
+    def comment(self, key: str, actor: Actor, note: str, now: Moment) -> Transition: ...
+
 
 Record = Callable[[Transition | None, bytes], object]
 """Stores the transition, if there is one, and the audit row in one transaction of the outbox."""
@@ -62,10 +76,19 @@ class AlarmDoor:
         record: called once per attempt, before the caller hears of its outcome.
         now: the present moment on both clocks.
         known: outcomes of earlier idempotency keys, oldest first (`audit.outcomes` of the outbox's audit tail).
+        sequence: of the alarms block that the next move will be in.
     """
 
-    def __init__(self, book: Book, record: Record, now: Callable[[], Moment], known: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        record: Record,
+        now: Callable[[], Moment],
+        known: Mapping[str, str],
+        sequence: Callable[[], int],
+    ) -> None:
         self._book = book
+        self._sequence = sequence
         self._record = record
         self._now = now
         self._known = OrderedDict(known)
@@ -121,6 +144,48 @@ class AlarmDoor:
 
         return self._try(_row(now, actor, "clear", occurrence, entered), actor, "clear", reset)
 
+    # what holds an alarm back; `key` is the alarm's, whether or not it was ever raised
+
+    def shelve(self, key: str, lasts: Micros, actor: Actor, reason: str) -> Transition:
+        """Put an alarm on the shelf for as long as `lasts`.
+
+        Raises:
+            Refused: by role, or as `AlarmBook.shelve`. NotFound, StorageError: as `ack`.
+        """
+        now = self._now()
+        row = _row(now, actor, "shelve", key, reason, value=duration_text(lasts) if lasts > 0 else "")
+        return self._try(
+            row, actor, "shelve", lambda: self._book.shelve(key, lasts, actor, reason, now, self._sequence())
+        )
+
+    def unshelve(self, key: str, actor: Actor, note: str = "") -> Transition:
+        """Take an alarm off the shelf. Raises as `shelve`."""
+        now = self._now()
+        row = _row(now, actor, "unshelve", key, note)
+        return self._try(row, actor, "unshelve", lambda: self._book.unshelve(key, actor, note, now))
+
+    def out(self, key: str, permit: str, owner: str, until: Micros, actor: Actor, note: str = "") -> Transition:
+        """Take an alarm out of service under a permit, until a wall time. Raises as `shelve`, also `site-only`."""
+        now = self._now()
+
+        def move() -> Transition:
+            return self._book.out(key, permit, owner, until, actor, note, now, self._sequence())
+
+        return self._try(_row(now, actor, "out", key, note, value=permit), actor, "out", move)
+
+    def back(self, key: str, actor: Actor, note: str = "") -> Transition:
+        """Return an alarm to service. Raises as `out`."""
+        now = self._now()
+        row = _row(now, actor, "return", key, note)
+        return self._try(row, actor, "return", lambda: self._book.back(key, actor, note, now))
+
+    def comment(self, key: str, actor: Actor, note: str) -> Transition:
+        """Write something into an alarm's story. Raises as `shelve`; also `empty`."""
+        now = self._now()
+        return self._try(
+            _row(now, actor, "note", key, note), actor, "note", lambda: self._book.comment(key, actor, note, now)
+        )
+
     def _try(self, row: AuditRow, actor: Actor, operation: Operation, move: Callable[[], Transition]) -> Transition:
         """Do `move` if the actor may, and record the attempt either way."""
         try:
@@ -143,7 +208,9 @@ class AlarmDoor:
                 self._known.popitem(last=False)
 
 
-def _row(now: Moment, actor: Actor, operation: Operation, target: str, note: str, ack_id: str = "") -> AuditRow:
+def _row(
+    now: Moment, actor: Actor, operation: Operation, target: str, note: str, ack_id: str = "", value: str = ""
+) -> AuditRow:
     return AuditRow(
         at=now.wall,
         trusted=now.trusted,
@@ -154,6 +221,7 @@ def _row(now: Moment, actor: Actor, operation: Operation, target: str, note: str
         target=target,
         note=note,
         ack_id=ack_id,
+        value=value,
     )
 
 

@@ -9,6 +9,7 @@ something of ours stands in the device; where the protocol knows no priorities, 
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from sitekeeper.model.clock import Micros, Moment
 from sitekeeper.model.command import DEFAULT, Role
@@ -27,6 +28,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
         until: monotonic time at which it ends by itself; None for a rule's, which ends with its condition.
         note: why, in the claimant's own words.
         pulse: done once and then over.
+        leaving: it was given up and ends at `until`, one after another of its claimant's.
     """
 
     by: str
@@ -39,6 +41,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     origin: Literal["site", "office"] = "site"
     note: str = ""
     pulse: bool = False
+    leaving: bool = False
 
     @property
     def person(self) -> bool:
@@ -47,10 +50,14 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Wishes(msgspec.Struct, frozen=True, array_like=True):
-    """All claims on one point, and the priorities at which something of ours stands in the device."""
+    """All claims on one point, and the priorities at which something of ours stands in the device.
+
+    `spent` are the rules whose claim has ended by itself although their condition holds: it is not made anew.
+    """
 
     claims: tuple[Claim, ...] = ()
     written: tuple[int, ...] = ()
+    spent: tuple[str, ...] = ()
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
@@ -75,13 +82,28 @@ def winner(wishes: Wishes) -> Claim | None:
 
 def claimed(wishes: Wishes, claim: Claim) -> Wishes:
     """Return the wishes with `claim` in the place of any earlier one of its claimant."""
-    return Wishes((*(c for c in wishes.claims if c.by != claim.by), claim), wishes.written)
+    others = tuple(c for c in wishes.claims if c.by != claim.by)
+    return replace(unspent(wishes, claim.by), claims=(*others, claim))
 
 
 def expired(wishes: Wishes, now: Micros) -> tuple[Wishes, tuple[Claim, ...]]:
     """Return what is left at `now`, and what has ended."""
     over = tuple(c for c in wishes.claims if c.until is not None and c.until <= now)
-    return (Wishes(tuple(c for c in wishes.claims if c not in over), wishes.written), over) if over else (wishes, ())
+    if not over:
+        return wishes, ()
+    spent = (c.by for c in over if not (c.person or c.pulse or c.leaving))
+    left = tuple(c for c in wishes.claims if c not in over)
+    return Wishes(left, wishes.written, tuple(dict.fromkeys((*wishes.spent, *spent)))), over
+
+
+def leaving(wishes: Wishes, by: str, at: Micros) -> Wishes:
+    """Return the wishes with a claimant's claim given up as of `at`, if it does not end before."""
+    return replace(wishes, claims=tuple(_leaving(c, at) if c.by == by else c for c in wishes.claims))
+
+
+def unspent(wishes: Wishes, by: str) -> Wishes:
+    """Return the wishes as if nothing of this claimant had ever ended by itself."""
+    return replace(wishes, spent=tuple(each for each in wishes.spent if each != by)) if by in wishes.spent else wishes
 
 
 def next_expiry(wishes: Wishes) -> Micros | None:
@@ -111,23 +133,23 @@ def writing(wishes: Wishes, step: Step, *, relinquishes: bool) -> Wishes:
     if step.claim is None or step.claim.pulse:
         return wishes
     places = {*wishes.written, step.priority} if relinquishes else {step.priority}
-    return Wishes(wishes.claims, tuple(sorted(places)))
+    return replace(wishes, written=tuple(sorted(places)))
 
 
 def given_back(wishes: Wishes, step: Step, *, relinquishes: bool) -> Wishes:
     """Return the wishes after the device has taken a step that gives the point back."""
     left = tuple(p for p in wishes.written if p != step.priority) if relinquishes else ()
-    return Wishes(wishes.claims, left)
+    return replace(wishes, written=left)
 
 
 def without(wishes: Wishes, id_: str) -> Wishes:
     """Return the wishes without the claim that command `id_` made."""
-    return Wishes(tuple(c for c in wishes.claims if c.id != id_), wishes.written)
+    return replace(wishes, claims=tuple(c for c in wishes.claims if c.id != id_))
 
 
 def save(wishes: Wishes, now: Moment) -> bytes | None:
     """Return the wishes as bytes; None if there is nothing to remember."""
-    if not (wishes.claims or wishes.written):
+    if not (wishes.claims or wishes.written or wishes.spent):
         return None
     return msgspec.msgpack.encode(_Saved(_FORMAT, wishes, now.wall, now.mono))
 
@@ -145,10 +167,14 @@ def restored(saved: bytes, now: Moment) -> Wishes:
     except msgspec.MsgspecError as error:
         raise FormatError(f"claims on a point: {error}") from error
     passed = max(0, now.wall - old.wall)
-    return Wishes(tuple(_moved(c, old.mono, passed, now.mono) for c in old.wishes.claims), old.wishes.written)
+    return replace(old.wishes, claims=tuple(_moved(c, old.mono, passed, now.mono) for c in old.wishes.claims))
 
 
 def _moved(claim: Claim, then: Micros, passed: Micros, now: Micros) -> Claim:
     if claim.until is None:
         return claim
-    return msgspec.structs.replace(claim, until=now + max(0, claim.until - then - passed))
+    return replace(claim, until=now + max(0, claim.until - then - passed))
+
+
+def _leaving(claim: Claim, at: Micros) -> Claim:
+    return replace(claim, until=at if claim.until is None else min(at, claim.until), leaving=True)

@@ -11,45 +11,44 @@ Nothing here blocks: each point that has something to do has a task of its own (
 
 import asyncio
 import secrets
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from msgspec.structs import replace as structs_replace
 
 from edge.commands import claims, guard
-from edge.commands.audit import WRITE, AuditRow, encode
+from edge.commands.audit import AuditRow
 from edge.commands.claims import Claim, Wishes
 from edge.commands.desk import Desk, Result
 from edge.commands.guard import SAFETY, Present, Target
 from edge.commands.line import Line
+from edge.commands.pairs import Pairs
+from edge.commands.told import Record, Told
 from edge.rules.instance import Verdict
-from sitekeeper.model.clock import Clock, Micros, Moment
-from sitekeeper.model.command import MANUAL, Actor, Write
-from sitekeeper.model.errors import Refused, StorageError
+from sitekeeper.model.clock import SECOND, Clock, Micros
+from sitekeeper.model.command import MANUAL, TESTS, Actor, Write
+from sitekeeper.model.errors import Refused
 from sitekeeper.model.sample import Sample, Value
-from sitekeeper.profile import value_text
+from sitekeeper.order import same_person
 
 PREFIX: Final = "~claims/"
 """Where the claims are among the saved states."""
 
-REMEMBERED: Final = 1_024
-"""Idempotency keys kept; the oldest go first."""
+ACTED_WITHIN: Final[Micros] = 10 * SECOND
+"""How long what the gateway itself does once is good for; then it is dropped, and never done later."""
 
 _RULES: Final = Actor("", "linkage", "site")
 
 
-class Record(Protocol):
-    """Makes an event durable with its audit row and states; raises StorageError: `edge.pipeline.Pipeline.told`."""
-
-    def __call__(
-        self, source_id: str, fields: Mapping[str, Value], *, audit: bytes, state: Mapping[str, bytes | None]
-    ) -> "Future[None]": ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a person asks: a value for `<device>/<point>`, why, for how long, and the key by which it is done once."""
+    """What a person asks: a value for `<device>/<point>`, why, for how long, and the key by which it is done once.
+
+    `in_view`: he says that he sees the place.
+    """
 
     point: str
     value: str
@@ -57,6 +56,7 @@ class Asked:
     lasts: Micros
     key: str
     priority: int = MANUAL
+    in_view: bool = False
 
 
 class Commander:
@@ -86,20 +86,26 @@ class Commander:
         saved: Mapping[str, bytes],
         standing: Sequence[Verdict] = (),
     ) -> None:
-        self.counts: Counter[str] = Counter()
-        self._record, self._clock = record, clock
+        self.forbidden: dict[str, set[str]] = {}
+        """Devices to which nothing is written, and by whom that is forbidden."""
+        self._told, self._clock = Told(record, clock, known), clock
         self._tasks: asyncio.TaskGroup | None = None
-        self._desk = Desk(present=present, tell=self._tell, write=write, tasks=lambda: self._tasks, clock=clock)
+        self._desk = Desk(
+            present=present, tell=self._tell, forbidden=self.forbidden.__contains__, write=write,
+            tasks=lambda: self._tasks, clock=clock,
+        )  # fmt: skip
         self._number = 0
-        self._known: OrderedDict[str, tuple[str, Result]] = OrderedDict(
-            (key, (f"{row.target}={row.value}", _result(row))) for key, row in known.items()
-        )
-        self._open: dict[str, asyncio.Future[Result]] = {}
+        self._pairs: Pairs[tuple[Line, Actor, Asked]] = Pairs(self._lapsed)
+        self._stagger: dict[str, Micros] = {}
         self._lines = {id_: Line(target, self._desk, self._saved(id_, saved)) for id_, target in targets.items()}
         self._by_online: dict[int, list[Line]] = {}
+        self._by_device: dict[str, list[Line]] = {}
         for line in self._lines.values():
+            self._by_device.setdefault(line.target.device, []).append(line)
             self._by_online.setdefault(line.target.online.handle, []).append(line)
-        self._unsaved: dict[str, bytes | None] = {
+        self._unsaved: set[str] = set()
+        """Points whose wishes are not on the disk as they are."""
+        self._gone: dict[str, bytes | None] = {
             key: None for key in saved if key.startswith(PREFIX) and key.removeprefix(PREFIX) not in targets
         }
         self._resume(standing)
@@ -118,11 +124,47 @@ class Commander:
         for verdict in verdicts:
             by = f"{verdict.device}/{verdict.rule}"
             if verdict.kind == "raise":
-                for write in verdict.writes:
-                    self._claim(by, write)
-            elif verdict.kind == "clear":
-                for line in self._lines.values():
-                    line.give_up(by)
+                self._raised(by, verdict)
+            elif verdict.kind == "clear" and verdict.until == "clear":  # else the alarm's reset comes as such a one
+                self.give_up(by)
+
+    def hold(self, by: str, write: Write, until: Micros | None = None) -> None:
+        """Claim a point for one of the gateway's own machines, which is no rule and nobody; as a rule's claim.
+
+        Args:
+            by: `local/<target>` or `tests/<id>`. until: monotonic time at which the claim ends by itself.
+        """
+        self._claim(by, write, until)
+
+    def give_up(self, by: str) -> None:
+        """Take out all that a rule or machine claims and forbids: what it raised with a stagger, device by device."""
+        self._forbid(by, ())
+        stagger, now = self._stagger.pop(by, 0), self._clock.monotonic()
+        lines = [line for line in self._lines.values() if line.concerns(by)]
+        places = {device: place for place, device in enumerate(sorted({line.target.device for line in lines}))}
+        for line in lines:
+            wait = stagger * places[line.target.device]
+            line.give_up(by, now + wait if wait else None)
+            self._unsaved.add(line.target.id)
+
+    def act(self, by: str, point: str, value: Value, *, priority: int = TESTS) -> "asyncio.Future[Result]":
+        """Do something that acts once, for one of the gateway's own machines: guarded, told, and never repeated."""
+        until = self._clock.monotonic() + ACTED_WITHIN
+        claim = self._made(by, value, priority, until=until, pulse=True)
+        line = self._lines.get(point)
+        try:
+            if line is None or not line.target.writable.pulse:
+                raise Refused("not-writable", f"{point} is not done once")
+            guard.permit(line.target, _RULES, value)
+            self._free(line.target)
+            guard.ready(line.target, self._desk.present(None))
+        except Refused as refused:
+            result = Result("refused", refused.reason, refused.detail)
+            answer = self._told.expect(claim.id)
+            asyncio.get_running_loop().call_soon(self._deny, point, claim, result)
+            return answer
+        line.claim(claim)
+        return self._told.expect(claim.id)
 
     def seen(self, samples: Sequence[Sample]) -> None:
         """Notice devices that come back, and that go away."""
@@ -134,32 +176,66 @@ class Commander:
     def ask(self, actor: Actor, asked: Asked) -> "asyncio.Future[Result]":
         """Take a person's command; the future tells its outcome. A known key gets its first answer and does nothing.
 
-        Every refusal but that of a known key is told.
+        Every refusal but that of a known key is told. What needs two persons on site waits for `approve`.
 
         Raises:
-            Refused: by the guard, with its reason; `not-writable`, `life-safety` or `outranked`; `key-reused` for a key
-                that came with something else.
+            Refused: by the guard, with its reason; `not-writable`, `forbidden`, `life-safety` or `outranked`; `busy`;
+                `key-reused` for a key that came with something else.
         """
         wanted = f"{asked.point}={asked.value}"
-        if asked.key in self._known:
-            return self._again(asked.key, wanted)
+        if asked.key in self._told:
+            return self._told.again(asked.key, wanted)
         line = self._lines.get(asked.point)
         try:
             if line is None:
                 raise Refused("not-writable", f"{asked.point} is only read")
             claim = self._guarded(line, actor, asked)
+            by_two = line.target.writable.two_persons and actor.origin == "site"
+            if by_two:
+                self._pairs.park(asked.key, (line, actor, asked))
         except Refused as refused:
             result = Result("refused", refused.reason, refused.detail)
-            self._remember(asked.key, wanted, result)
-            self._record_it(asked.point, self._personal(actor, asked, asked.value), result, {})
+            self._told.remember(asked.key, wanted, result)
+            self._told.record(asked.point, self._personal(actor, asked, asked.value), result, {})
             raise
-        self._remember(asked.key, wanted, Result("accepted"))
-        answer = self._open[asked.key] = asyncio.get_running_loop().create_future()
-        line.claim(claim)
-        return answer
+        self._told.remember(asked.key, wanted, Result("accepted"))
+        if not by_two:
+            line.claim(claim)
+        return self._told.expect(asked.key)
+
+    def waits(self, key: str) -> bool:
+        """Tell whether a command waits for a second person."""
+        return key in self._pairs
+
+    def approve(self, second: Actor, key: str) -> "asyncio.Future[Result]":
+        """Agree to what another person asked for; the future, which is his too, tells its outcome.
+
+        Raises:
+            Refused: `not-waiting`; `same-person` or `not-permitted`, which is told and leaves the command waiting; or
+                what the guard says by now, which ends it.
+        """
+        line, actor, asked = self._pairs.find(key)
+        try:
+            if same_person(actor.name, second.name):
+                raise Refused("same-person", f"{actor.name} asked for it")
+            guard.permit(line.target, second, guard.parse(line.target.point, asked.value))
+        except Refused as refused:
+            result = Result("refused", refused.reason, refused.detail)
+            attempt = replace(asked, key=secrets.token_hex(8), reason=f"agree to {key}")
+            self._told.record(asked.point, self._personal(second, attempt, asked.value), result, {})
+            raise
+        self._pairs.drop(key)
+        agreed = replace(asked, reason=f"{asked.reason} ({second.name} agreed)")
+        try:
+            line.claim(self._guarded(line, actor, agreed))
+        except Refused as refused:
+            self._end(line, actor, agreed, Result("refused", refused.reason, refused.detail))
+            raise
+        return self._told.expect(key)
 
     def stop(self) -> None:
         """End what is under way and tell of it. To be called while the store still takes something."""
+        self._pairs.stop()
         for line in self._lines.values():
             line.stop()
         self._tasks = None
@@ -177,14 +253,42 @@ class Commander:
             "counts": dict(self.counts),
         }
 
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each outcome was told, and what could not be recorded."""
+        return self._told.counts
+
     # claims
 
-    def _claim(self, by: str, write: Write) -> None:
+    def _raised(self, by: str, verdict: Verdict) -> None:
+        """Take over what a rule wants: first what it forbids, so that nothing slips through."""
+        self._forbid(by, verdict.forbids)
+        self._stagger.pop(by, None)
+        if verdict.stagger:
+            self._stagger[by] = verdict.stagger
+        for write in verdict.writes:
+            self._claim(by, write, self._clock.monotonic() + verdict.ends if verdict.ends else None)
+
+    def _forbid(self, by: str, devices: Sequence[str]) -> None:
+        """Let a claimant forbid these devices and no others. What stood still is looked at when a ban ends."""
+        for device in [each for each, who in self.forbidden.items() if by in who and each not in devices]:
+            self.forbidden[device].discard(by)
+            if not self.forbidden[device]:
+                del self.forbidden[device]
+                for line in self._by_device.get(device, ()):
+                    if not line.idle:
+                        line.edge(online=True)
+        for device in devices:
+            self.forbidden.setdefault(device, set()).add(by)
+            for line in self._by_device.get(device, ()):
+                line.forbid()
+
+    def _claim(self, by: str, write: Write, until: Micros | None = None) -> None:
         line = self._lines.get(f"{write.device}/{write.point}")
         if line is None:
             self.counts["refused"] += 1  # settings list it as not applicable
             return
-        claim = self._made(line, by, write.value, write.priority)
+        claim = self._made(by, write.value, write.priority, until=until, pulse=line.target.writable.pulse)
         try:
             guard.permit(line.target, _RULES, write.value)
         except Refused as refused:
@@ -192,25 +296,38 @@ class Commander:
             asyncio.get_running_loop().call_soon(lambda: self._tell(line.target.id, line.wishes, claim, result))
             return
         line.claim(claim)
+        for other in self._by_device[line.target.device] if claim.priority <= SAFETY else ():
+            other.outdo_people()
 
-    def _made(self, line: Line, by: str, value: Value, priority: int) -> Claim:
+    def _made(self, by: str, value: Value, priority: int, *, until: Micros | None, pulse: bool) -> Claim:
         self._number += 1
-        pulse = line.target.writable.pulse
-        return Claim(by, secrets.token_hex(8), value, priority, self._number, pulse=pulse)
+        return Claim(by, secrets.token_hex(8), value, priority, self._number, until, pulse=pulse)
 
     def _guarded(self, line: Line, actor: Actor, asked: Asked) -> Claim:
         target = line.target
         value = guard.parse(target.point, asked.value)
         guard.permit(target, actor, value)
-        guard.asked(asked.reason, asked.lasts, priority=asked.priority)
+        guard.asked(
+            target, value, reason=asked.reason, lasts=asked.lasts, priority=asked.priority, in_view=asked.in_view
+        )
+        self._free(target)
         guard.ready(target, self._desk.present(None))
-        for other in self._lines.values():
-            if other.target.device == target.device and (held := other.held) is not None and held.priority <= SAFETY:
-                raise Refused("life-safety", f"{held.by} holds {other.target.id}")
         claim = self._personal(actor, asked, value, pulse=target.writable.pulse)
         if claims.winner(claims.claimed(line.wishes, claim)) is not claim:
             raise Refused("outranked", f"{line.held.by if line.held else ''} holds {target.id}")
         return claim
+
+    def _free(self, target: Target) -> None:
+        """Check that no danger needs the device, or its peace.
+
+        Raises:
+            Refused: `forbidden` or `life-safety`.
+        """
+        if by := self.forbidden.get(target.device):
+            raise Refused("forbidden", f"{min(by)} forbids that {target.device} is written")
+        for other in self._by_device[target.device]:
+            if (held := other.held) is not None and held.priority <= SAFETY:
+                raise Refused("life-safety", f"{held.by} holds {other.target.id}")
 
     def _personal(self, actor: Actor, asked: Asked, value: Value, *, pulse: bool = False) -> Claim:
         self._number += 1
@@ -229,79 +346,48 @@ class Commander:
 
     def _saved(self, id_: str, saved: Mapping[str, bytes]) -> Wishes:
         state = saved.get(PREFIX + id_)
-        return Wishes() if state is None else claims.restored(state, self._now())
+        return Wishes() if state is None else claims.restored(state, self._told.now())
 
     def _resume(self, standing: Sequence[Verdict]) -> None:
         """Make the claims of rules anew: keep those that stand as they were, end the others."""
-        wanted = {(f"{v.device}/{v.rule}", f"{w.device}/{w.point}"): w for v in standing for w in v.writes}
+        left = {f"{v.device}/{v.rule}": {f"{w.device}/{w.point}": w for w in v.writes} for v in standing}
         for id_, line in self._lines.items():
             for claim in line.wishes.claims:
                 self._number = max(self._number, claim.number)
-                write = wanted.get((claim.by, id_))
+                write = left.get(claim.by, {}).get(id_)
                 if write is not None and (write.value, write.priority) == (claim.value, claim.priority):
-                    del wanted[claim.by, id_]
-                elif not claim.person:
+                    if not claim.leaving:
+                        del left[claim.by][id_]
+                elif not (claim.person or claim.leaving):
                     line.give_up(claim.by)
-        for (by, _), write in wanted.items():
-            self._claim(by, write)
-
-    # people's keys
-
-    def _again(self, key: str, wanted: str) -> "asyncio.Future[Result]":
-        before, result = self._known[key]
-        if before != wanted:
-            raise Refused("key-reused", f"{key} came with {before} before")
-        if key in self._open:
-            return self._open[key]
-        if result.outcome == "refused":
-            raise Refused(result.reason, result.detail)
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        answer.set_result(result)
-        return answer
-
-    def _remember(self, key: str, wanted: str, result: Result) -> None:
-        self._known[key] = (wanted, result)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+            for by in line.wishes.spent:
+                if left.get(by, {}).pop(id_, None) is None:
+                    line.give_up(by)
+        for verdict in standing:
+            by = f"{verdict.device}/{verdict.rule}"
+            self._raised(by, structs_replace(verdict, writes=tuple(left[by].values())))
 
     # telling
 
     def _tell(self, point_id: str, wishes: Wishes, claim: Claim, result: Result) -> "Future[None] | None":
         """Record what came of a claim, and answer who waits for it; None if the store does not take it."""
-        if result.outcome != "accepted" and (answer := self._open.pop(claim.id, None)) is not None:
-            self._remember(claim.id, self._known.get(claim.id, ("", result))[0], result)
-            if not answer.done():
-                answer.set_result(result)
-        state = self._unsaved | {PREFIX + point_id: claims.save(wishes, self._now())}
-        future = self._record_it(point_id, claim, result, state)
+        self._told.answer(claim.id, result)
+        state = {PREFIX + id_: claims.save(self._lines[id_].wishes, self._told.now()) for id_ in self._unsaved}
+        state |= self._gone | {PREFIX + point_id: claims.save(wishes, self._told.now())}
+        self._unsaved.add(point_id)
+        future = self._told.record(point_id, claim, result, state)
         if future is not None:
-            self._unsaved = {}
+            self._gone, self._unsaved = {}, set()
         return future
 
-    def _record_it(
-        self, point_id: str, claim: Claim, result: Result, state: Mapping[str, bytes | None]
-    ) -> "Future[None] | None":
-        self.counts[result.outcome] += 1
-        now, (device, _, point) = self._now(), point_id.partition("/")
-        fields: dict[str, Value] = {
-            "id": claim.id, "point": point, "value": value_text(claim.value), "priority": claim.priority,
-            "by": claim.by, "outcome": result.outcome, "reason": result.reason,
-        }  # fmt: skip
-        row = AuditRow(
-            now.wall, now.trusted, claim.by, claim.role, claim.origin, WRITE, point_id, result.outcome,
-            claim.note, claim.id, value_text(claim.value), result.reason,
-        )  # fmt: skip
-        try:
-            return self._record(f"{device}/command", fields, audit=encode(row), state=state)
-        except StorageError:
-            self.counts["unrecorded"] += 1
-            return None
+    def _deny(self, point_id: str, claim: Claim, result: Result) -> None:
+        self._told.answer(claim.id, result)
+        self._told.record(point_id, claim, result, {})
 
-    def _now(self) -> Moment:
-        return Moment(wall=self._clock.wall(), mono=self._clock.monotonic(), trusted=self._clock.trusted())
+    def _end(self, line: Line, actor: Actor, asked: Asked, result: Result) -> None:
+        """Tell what came of a person's command that never became a claim, and answer who waits for it."""
+        self._tell(line.target.id, line.wishes, self._personal(actor, asked, asked.value), result)
 
-
-def _result(row: AuditRow) -> Result:
-    if row.outcome == "accepted":
-        return Result("unconfirmed", "gateway-restarted")
-    return Result(row.outcome, row.reason)  # type: ignore[arg-type]
+    def _lapsed(self, _key: str, waited: tuple[Line, Actor, Asked]) -> None:
+        line, actor, asked = waited
+        self._end(line, actor, asked, Result("refused", "second-needed", "nobody else agreed in time"))

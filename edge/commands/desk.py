@@ -28,12 +28,14 @@ class Desk:
     Attributes:
         present: the site as it stands; with a time, only what was read after it counts as fresh.
         tell: (point id, the wishes as they stand, claim, what came of it): records it; None if that could not be.
+        forbidden: whether nothing may be written to a device now, whoever asks.
         write: (device, point, value, priority): `drivers.base.Driver.write` of the device's link.
         tasks: owns the lines' tasks; None before the gateway runs: then nothing is done yet.
     """
 
     present: Callable[[Micros | None], Present]
     tell: "Callable[[str, Wishes, Claim, Result], Future[None] | None]"
+    forbidden: Callable[[str], bool]
     write: Callable[[str, str, Value, int], Awaitable[None]]
     tasks: Callable[[], asyncio.TaskGroup | None]
     clock: Clock

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sitekeeper.model.clock import HOUR, Micros
-from sitekeeper.model.command import LIFE_SAFETY, ROLE_RANK, Actor
+from sitekeeper.model.clock import HOUR, MINUTE, Micros
+from sitekeeper.model.command import DEFAULT, LIFE_SAFETY, MANUAL, ROLE_RANK, Actor
 from sitekeeper.model.errors import Refused
 from sitekeeper.model.point import Point
 from sitekeeper.model.quality import is_good
@@ -82,7 +82,7 @@ def permit(target: Target, actor: Actor, value: Value) -> None:
         may = actor.role != "office" and ROLE_RANK[actor.role] >= min(people, default=99)
     if not may:
         raise Refused("not-permitted", f"{actor.role} may not write {target.id}")
-    if allowed.interlock is not None and actor.origin != "site":
+    if (allowed.interlock is not None or allowed.live_view) and actor.origin != "site":
         raise Refused("site-only", f"{target.id} is written by somebody who sees it")
     if not _fits(target.point, value) or not _allows(allowed, value):
         raise Refused("bad-value", f"{target.id} cannot be {value_text(value)}; {_known(target)}")
@@ -104,24 +104,29 @@ def ready(target: Target, present: Present) -> None:
         raise Refused("interlock", f"{target.device}/{target.writable.interlock} is {found}")
 
 
-def asked(reason: str, lasts: Micros, *, priority: int) -> None:
-    """Check what only people must give.
+def asked(target: Target, value: Value, *, reason: str, lasts: Micros, priority: int, in_view: bool) -> None:
+    """Check what only people must give, and may not do for as long as a rule.
 
     Raises:
-        Refused: `reason-needed`, `bad-expiry` or `bad-priority`.
+        Refused: `reason-needed`, `bad-expiry`, `bad-priority`, `off-too-long` or `not-in-view`.
     """
+    allowed = target.writable
     if not reason.strip():
         raise Refused("reason-needed", "say why; it is written into the audit")
     if not 0 < lasts <= LONGEST:
         raise Refused("bad-expiry", f"a command expires after at most {LONGEST // HOUR} h")
-    if not SAFETY < priority <= 16:
+    if not MANUAL <= priority <= DEFAULT:
         raise Refused("bad-priority", f"{priority} is not for people")
+    if allowed.off_most is not None and not isinstance(value, str) and not value and lasts > allowed.off_most.for_:
+        raise Refused("off-too-long", f"{target.id} is off for at most {allowed.off_most.for_ // MINUTE} min")
+    if allowed.live_view and not in_view:
+        raise Refused("not-in-view", f"{target.id} is written by somebody who sees it")
 
 
 def shows(target: Target, value: Value, present: Present) -> bool | None:
     """Tell whether the device is seen to have done `value`; None if nothing on it could ever show that."""
     confirm = target.writable.confirm
-    readings = None if confirm is None else confirm.values.get(value_text(value))
+    readings = None if confirm is None else confirm.values.get(value_text(value), confirm.readings or None)
     if confirm is None or (confirm.values and readings is None):
         return None if target.writable.pulse else _same(target, present.good(target.point), value)
     if target.confirm is None:

@@ -13,32 +13,21 @@ is not seen to stand. A device that missed a reading a moment ago may well be th
 """
 
 import asyncio
-import contextlib
-from concurrent.futures import Future
 from typing import Final
 
+from msgspec.structs import replace
+
 from edge.commands import claims, guard
+from edge.commands.carrying import FORBIDDEN, Carrier, durably
 from edge.commands.claims import Claim, Step, Wishes
 from edge.commands.desk import Desk, Result
 from edge.commands.guard import SAFETY, Target
-from sitekeeper.model.clock import MS, SECOND, Micros
+from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.command import DEFAULT
-from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, NotFound, Refused, StorageError
-
-WRITE_WITHIN: Final[Micros] = 10 * SECOND
-"""How long a device may take to accept a write, waiting for its turn on the link included."""
-
-GUARDED_WITHIN: Final[Micros] = SECOND
-"""The same for a write with an interlock: what was seen to be clear must not be long ago."""
-
-DURABLE_WITHIN: Final[Micros] = 2 * SECOND
-"""How long a command waits for its row in the audit; without one it is not carried out. Life safety does not wait."""
+from sitekeeper.model.errors import Refused
 
 NOT_RECORDED: Final = "not-recorded"
 """Reason of a command that was not carried out because its row in the audit did not become durable."""
-
-LOOK: Final[Micros] = 100 * MS
-"""How often it is looked whether a write has shown its effect."""
 
 AGAIN: Final[Micros] = 2 * SECOND
 """How often it is looked whether what life safety claims still stands; each time in vain twice as long after."""
@@ -64,6 +53,8 @@ class Line:
         self._at_work = ""
         left_behind = bool(self.wishes.written) and not self.wishes.claims  # by a process that was killed
         self._ended = Claim("sitekeeper", "left-behind", target.writable.rest, DEFAULT, 0) if left_behind else None
+        self._outdone: list[tuple[Claim, Result]] = []
+        """Claims that life safety dropped, and that is still to be told."""
         self._parked = False
         """Giving the point back failed: not again before the device has been away, or somebody claimed it."""
         self._came_back = False
@@ -72,12 +63,13 @@ class Line:
         self._tried_away = ""
         """The claim that was written although its device did not answer."""
         self._changed = asyncio.Event()
+        self._carrier = Carrier(target, desk, self._holds, self._changed)
         self._task: asyncio.Task[None] | None = None
 
     @property
     def idle(self) -> bool:
         """Whether nobody wants anything and nothing of ours stands in the device."""
-        return not (self.wishes.claims or self.wishes.written)
+        return not (self.wishes.claims or self.wishes.written or self._outdone)
 
     @property
     def held(self) -> Claim | None:
@@ -101,12 +93,35 @@ class Line:
         self.wishes, self._parked, self._again = claims.claimed(self.wishes, claim), False, AGAIN
         self.poke()
 
-    def give_up(self, by: str) -> None:
-        """Take a claimant's claim out."""
-        for claim in self.wishes.claims:
-            if claim.by == by:
+    def give_up(self, by: str, at: Micros | None = None) -> None:
+        """Take a claimant's claim out, at once or at a time."""
+        self.wishes = claims.unspent(self.wishes, by)
+        for claim in [each for each in self.wishes.claims if each.by == by]:
+            if at is None:
                 self.wishes, self._ended = claims.without(self.wishes, claim.id), claim
+            else:
+                self.wishes = claims.leaving(self.wishes, by, at)
+            self.poke()
+
+    def concerns(self, by: str) -> bool:
+        """Tell whether somebody claims the point, or did so until his time was over."""
+        return by in self.wishes.spent or any(claim.by == by and not claim.leaving for claim in self.wishes.claims)
+
+    def outdo_people(self) -> None:
+        """Drop what people claim: life safety needs the device, and what they wanted does not come back."""
+        for claim in self.wishes.claims:
+            if claim.person:
+                self.wishes = claims.without(self.wishes, claim.id)
+                if claim.id != self._at_work:  # else what came of it is told when that is known
+                    done = claim.id in self.results
+                    self._outdone.append((claim, Result("released" if done else "refused", "life-safety")))
                 self.poke()
+
+    def forbid(self) -> None:
+        """Take note that nothing may be written from now on, not even what waits for its turn."""
+        self._carrier.interrupt()
+        if not self.idle:
+            self.poke()
 
     def edge(self, *, online: bool) -> None:
         """Take note that the device came back, or went away."""
@@ -123,6 +138,7 @@ class Line:
         """Let go, and tell what was under way; what stands goes on after the next start."""
         if self._task is not None:
             self._task.cancel()
+        self._tell_outdone()
         for claim in self.wishes.claims:
             if claim.id not in self.results:
                 self._drop(claim, Result("unconfirmed", "gateway-stopped"), keep=not (claim.person or claim.pulse))
@@ -132,6 +148,7 @@ class Line:
     async def _run(self) -> None:
         while True:
             self._changed.clear()
+            self._tell_outdone()
             self._expire()
             self._outrank()
             self._return()
@@ -143,6 +160,8 @@ class Line:
                 self._settle()
             elif step.claim is None and self._parked:
                 pass
+            elif self._desk.forbidden(self.target.device):
+                self._forbidden(step)
             elif not self._desk.present(None).online(self.target):
                 await self._try_away(step)
             else:
@@ -157,13 +176,13 @@ class Line:
         ends = [end for end in (claims.next_expiry(self.wishes), self._next_look()) if end is not None]
         if not ends:
             return self._changed.is_set()
-        await self._changed_within(min(ends) - self._desk.clock.monotonic())
+        await self._carrier.changed_within(min(ends) - self._desk.clock.monotonic())
         return True
 
-    async def _changed_within(self, wait: Micros) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0, wait) / SECOND):
-                await self._changed.wait()
+    def _tell_outdone(self) -> None:
+        outdone, self._outdone = self._outdone, []
+        for claim, result in outdone:
+            self._drop(claim, result)
 
     def _expire(self) -> None:
         """End claims whose time is over; one that was never carried out is dropped, and that is told."""
@@ -205,7 +224,9 @@ class Line:
         """Return when to look after the point; None: nobody's safety needs it, or the device's return will tell."""
         holder = self.held
         cared_for = holder is not None and holder.id in self.results and self._cared_for(holder)
-        if not (cared_for or self._parked) or not self._desk.present(None).online(self.target):
+        if not (cared_for or self._parked) or self._desk.forbidden(self.target.device):
+            return None  # the end of the ban will tell
+        if not self._desk.present(None).online(self.target):
             return None
         return self._looked + self._again
 
@@ -242,7 +263,7 @@ class Line:
         self._away(step)
         await asyncio.sleep(ANSWERED_FIRST)
         if self._holds(claim):
-            await self._write(step)  # what came of it is seen when the device is back
+            await self._carrier.write(step)  # what came of it is seen when the device is back
         self._changed.set()
 
     def _away(self, step: Step) -> None:
@@ -258,12 +279,25 @@ class Line:
         elif heard and self.results.get(claim.id) != Result("unconfirmed", "device-offline"):
             self._tell(claim, Result("unconfirmed", "device-offline"))
 
+    def _forbidden(self, step: Step) -> None:
+        """Nothing may be written: a pulse and what a person asked for are dropped, other claims stand and wait."""
+        claim = step.claim
+        if claim is None:
+            self._parked = True
+            if self._ended is not None:
+                self._tell(self._ended, FORBIDDEN)
+        elif claim.pulse or (claim.person and claim.id not in self.results):
+            self._drop(claim, FORBIDDEN)
+            self._changed.set()
+        elif self.results.get(claim.id) != FORBIDDEN:
+            self._tell(claim, FORBIDDEN)
+
     def _settle(self) -> None:
         """Nothing is due: if nobody claims the point any longer, that is told once."""
         if self.wishes.claims:
             self._ended = None
             return
-        self.wishes = Wishes()
+        self.wishes = Wishes(spent=self.wishes.spent)
         ended, self._ended = self._ended, None
         if ended is not None:
             self._tell(ended, Result("released"))
@@ -274,16 +308,17 @@ class Line:
         before, claim = self.wishes, step.claim
         self._at_work = "" if claim is None else claim.id
         result = None if claim is None else await self._accept(step, claim)
-        result = result or await self._write(step) or await self._read_back(step)
+        result = result or await self._carrier.write(step) or await self._carrier.read_back(step)
         self._at_work = ""
         if claim is None:
             self._gave_back(step, result)
             return
         self._done, self._looked = step, self._desk.clock.monotonic()
         undone = result.outcome == "refused"
-        self.wishes = Wishes(self.wishes.claims, before.written if undone else self.wishes.written)
+        self.wishes = replace(self.wishes, written=before.written if undone else self.wishes.written)
         taken = result.outcome == "confirmed" or result.reason in ("not-seen", "no-feedback")
-        self._drop(claim, result, keep=not claim.pulse and (taken or not claim.person))
+        stands = any(each.id == claim.id for each in self.wishes.claims)
+        self._drop(claim, result, keep=not claim.pulse and (not claim.person or (taken and stands)))
 
     async def _accept(self, step: Step, claim: Claim) -> Result | None:
         """Look once more whether it may be, and tell that it will be; return why not, if so."""
@@ -292,52 +327,12 @@ class Line:
             self.wishes = claims.writing(self.wishes, step, relinquishes=self.target.relinquishes)
             durable = self._desk.tell(self.target.id, self.wishes, claim, Result("accepted"))
             if claim.priority > SAFETY:
-                if durable is None or not await _durable(durable):
+                if durable is None or not await durably(durable):
                     return Result("refused", NOT_RECORDED, "the disk does not take it")
                 guard.ready(self.target, self._desk.present(None))
         except Refused as refused:
             return Result("refused", refused.reason, refused.detail)
         return None if self._holds(claim) else Result("refused", "outranked")
-
-    async def _write(self, step: Step) -> Result | None:
-        """Write once; return what went wrong, if something did."""
-        within = WRITE_WITHIN if self.target.writable.interlock is None else GUARDED_WITHIN
-        if step.claim is not None and step.claim.until is not None:
-            within = min(within, step.claim.until - self._desk.clock.monotonic())
-        if within <= 0:
-            return Result("timed_out", "expired")
-        try:
-            async with asyncio.timeout(within / SECOND):
-                await self._desk.write(self.target.device, self.target.point.name, step.value, step.priority)
-        except (TimeoutError, LinkDown, DeviceSilent) as error:
-            return Result("timed_out", "no-answer", str(error))
-        except DeviceRefused as error:
-            return Result("refused", "device-refused", str(error))
-        except (NotFound, ValueError) as error:
-            return Result("refused", "cannot-hold", str(error))
-        except FieldError as error:  # the rest of them: an answer that is not one to this write
-            return Result("unconfirmed", "mismatch", str(error))
-        return None
-
-    async def _read_back(self, step: Step) -> Result:
-        if step.value is None:
-            return Result("confirmed")  # given up; which other value holds now is not ours to know
-        since = self._desk.clock.monotonic()
-        until = since + self.target.writable.within
-        if step.claim is not None and step.claim.until is not None:
-            until = min(until, step.claim.until)
-        while True:
-            shown = guard.shows(self.target, step.value, self._desk.present(since))
-            if shown is None:
-                return Result("unconfirmed", "no-feedback")
-            if shown:
-                return Result("confirmed")
-            if not self._holds(step.claim):
-                return Result("unconfirmed", "replaced")
-            if self._desk.clock.monotonic() >= until:
-                return Result("unconfirmed", "not-seen")
-            await self._changed_within(LOOK)
-            self._changed.clear()
 
     def _holds(self, claim: Claim | None) -> bool:
         holder = self.held
@@ -371,11 +366,3 @@ class Line:
 
 def _for_safety(claim: Claim) -> bool:
     return claim.priority <= SAFETY and not claim.pulse
-
-
-async def _durable(future: "Future[None]") -> bool:
-    try:
-        await asyncio.wait_for(asyncio.wrap_future(future), DURABLE_WITHIN / SECOND)
-    except (TimeoutError, StorageError):
-        return False
-    return True

@@ -1,6 +1,7 @@
 """Orders of the office at the site's door: signed, for this site, fresh by our own clock, and never twice.
 
     signature ─▶ site ─▶ used before? ─▶ nonce ─▶ age ─▶ role ─▶ `Commander.ask`, where local callers go too
+                                                              └▶ `AlarmDoor`, for the targets in `ALARMS`
 
 The site gives out a nonce with each status and remembers its latest two with the monotonic time at which each was
 made. An order quotes one, and says how long the office had it before it signed; so the order's age is counted on one
@@ -15,13 +16,14 @@ signature can come in any number from whoever has the broker, so a few of those 
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from edge.commands.audit import WRITE, AuditRow, encode
-from edge.commands.commander import Asked, Record
+from edge.commands.commander import Asked
+from edge.commands.told import Record
 from sitekeeper.model.clock import SECOND, Micros, Moment
-from sitekeeper.model.command import Actor, Role
-from sitekeeper.model.errors import Refused, StorageError
+from sitekeeper.model.command import Actor, Outcome, Role
+from sitekeeper.model.errors import NotFound, Refused, StorageError
 from sitekeeper.model.sample import Value
 from sitekeeper.order import VALID_FOR, Order, OrderRole, Verify, same_person, unseal
 
@@ -36,6 +38,20 @@ TOLD_EVERY: Final[Micros] = 10 * SECOND
 
 ROLES: Final[Mapping[OrderRole, Role]] = {"viewer": "viewer", "operator": "operator", "admin": "operator"}
 
+ALARMS: Final = frozenset({"alarms/shelve", "alarms/unshelve", "alarms/comment"})
+"""Targets that are no points: what an operator may do to the alarm `<device>/<rule>` that is the order's value."""
+
+
+class AlarmDesk(Protocol):
+    """The door to the site's alarms (`edge.commands.alarm_door.AlarmDoor`), by key. Raises Refused or NotFound."""
+
+    def shelve(self, key: str, lasts: Micros, actor: Actor, reason: str) -> object: ...
+
+    def unshelve(self, key: str, actor: Actor, note: str) -> object: ...
+
+    def comment(self, key: str, actor: Actor, note: str) -> object: ...
+
+
 Ask = Callable[[Actor, Asked], object]
 """`Commander.ask`, which tells by itself what comes of it. Raises Refused."""
 
@@ -45,7 +61,7 @@ class Orders:
 
     Args:
         points: ids of the site's points. by_two: of those that need a second person (`sitekeeper.order.TWO_PERSONS`).
-        record: where refusals are told: `edge.pipeline.Pipeline.told`.
+        alarms: where orders about alarms go. record: where refusals are told: `edge.pipeline.Pipeline.told`.
         used: ids of orders taken by earlier processes, oldest first (`audit.commands`).
     """
 
@@ -54,6 +70,7 @@ class Orders:
         site: str,
         verify: Verify,
         ask: Ask,
+        alarms: AlarmDesk,
         record: Record,
         now: Callable[[], Moment],
         *,
@@ -63,7 +80,7 @@ class Orders:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._site, self._verify, self._ask, self._record, self._now = site, verify, ask, record, now
-        self._points, self._by_two = points, by_two
+        self._alarms, self._points, self._by_two = alarms, points, by_two
         self._used: OrderedDict[str, None] = OrderedDict.fromkeys(used)
         self._nonces: OrderedDict[str, Micros] = OrderedDict()
         self._allowance, self._since = TOLD_AT_ONCE, now().mono
@@ -90,6 +107,9 @@ class Orders:
             self._tell(order, refused)
             return
         self._remember(order.id)
+        if order.target not in self._points:
+            self._alarm(order)
+            return
         try:
             self._ask(self._actor(order), self._asked(order))
         except Refused:
@@ -118,10 +138,33 @@ class Orders:
         age = self._now().mono - made - order.after
         if not -EARLY <= age <= VALID_FOR or order.after < 0:
             raise Refused("expired", f"{age / SECOND:.1f} s old, at most {VALID_FOR // SECOND} s are allowed")
-        if order.target not in self._points:
+        if order.target not in self._points and order.target not in ALARMS:
             raise Refused("no-such-point", f"there is no {order.target} here")
         if order.target in self._by_two and (not order.second or same_person(order.second, order.who)):
             raise Refused("second-needed", f"{order.target} is written from afar by two people only")
+
+    def _alarm(self, order: Order) -> None:
+        """Do what an order wants of an alarm. It is told as a command is: accepted first, then what came of it."""
+        if not self._outcome(order, "accepted"):
+            return  # it could not be told, and so it is not done
+        key, actor, why = f"{self._site}/{order.value}", self._actor(order), _reason(order)
+        try:
+            match order.target:
+                case "alarms/shelve":
+                    self._alarms.shelve(key, order.lasts, actor, why)
+                case "alarms/unshelve":
+                    self._alarms.unshelve(key, actor, why)
+                case _:
+                    self._alarms.comment(key, actor, why)
+        except Refused as refused:
+            self._tell(order, refused)
+        except NotFound as missing:
+            self._tell(order, Refused("no-such-alarm", str(missing)))
+        except StorageError as error:
+            self._tell(order, Refused("not-stored", str(error)))
+        else:
+            self.counts["taken"] += 1
+            self._outcome(order, "confirmed")
 
     def _remember(self, id_: str) -> None:
         self._used[id_] = None
@@ -145,20 +188,32 @@ class Orders:
             self._untold += 1
             return
         left_out, self._untold = self._untold, 0
-        now, again = self._now(), refused.reason == "replayed"  # what came of the order itself is told under its id
+        note, again = _note(order, refused, left_out), refused.reason == "replayed"
+        self._outcome(order, "refused", refused.reason, note, again=again)
+
+    def _outcome(
+        self, order: Order | None, outcome: Outcome, reason: str = "", note: str = "", *, again: bool = False
+    ) -> bool:
+        """Record what became of an order; tell whether the store took it.
+
+        `again`: it came before, and what came of it then is told under its id.
+        """
+        now = self._now()
         row = AuditRow(
             now.wall, now.trusted, order.who if order else "", ROLES[order.role] if order else "office", "office",
-            WRITE, order.target if order else "", "refused", _note(order, refused, left_out),
-            "" if order is None or again else order.id, order.value if order else "", refused.reason,
+            WRITE, order.target if order else "", outcome, note or (_reason(order) if order else ""),
+            "" if order is None or again else order.id, order.value if order else "", reason,
         )  # fmt: skip
         fields: dict[str, Value] = {
             "id": row.ack_id, "point": row.target, "value": row.value, "priority": 0, "by": row.user,
-            "outcome": "refused", "reason": refused.reason,
+            "outcome": outcome, "reason": reason,
         }  # fmt: skip
         try:
             self._record("gateway/command", fields, audit=encode(row), state={})
         except StorageError:
             self.counts["unrecorded"] += 1
+            return False
+        return True
 
     def _may_tell(self) -> bool:
         now = self._now().mono

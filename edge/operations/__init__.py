@@ -3,7 +3,7 @@
 Items are plain dictionaries of words and numbers, the same that `--json` shows. Ages are in seconds, times RFC 3339.
 """
 
-from edge.operations import alarms, audit, devices, points, status, why
+from edge.operations import alarms, audit, devices, held_alarms, points, status, why
 from edge.operations.gateway import Gateway, rfc3339
 from edge.socket_api import Operation
 
@@ -17,6 +17,7 @@ def table(gateway: Gateway) -> dict[str, Operation]:
         **devices.operations(gateway),
         **points.operations(gateway),
         **alarms.operations(gateway),
+        **held_alarms.operations(gateway),
         **audit.operations(gateway),
         **why.operations(gateway),
     }

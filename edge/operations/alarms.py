@@ -11,7 +11,7 @@ from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
 from edge.outbox.reader import Reader
 from edge.socket_api import Operation
 from sitekeeper import story
-from sitekeeper.model.alarm import AlarmRecord, AlarmState, Transition, split_key
+from sitekeeper.model.alarm import HELD_BACK, AlarmRecord, AlarmState, Transition, split_key
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import Refused, StorageError
 
@@ -35,12 +35,13 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
 
 async def _every(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
     for record in sorted(gateway.pipeline.book.records(), key=lambda r: (r.priority, -r.changed)):
-        if args.get("all") or record.state is not AlarmState.NORMAL:
+        held = record.state in HELD_BACK
+        if args.get("all") or (held if args.get("held") else record.state is not AlarmState.NORMAL and not held):
             yield _alarm(record) | {"delivered": _delivered(gateway, record)}
 
 
 async def _show(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
-    record = _find(gateway, text(args, "id"))
+    record = find(gateway, text(args, "id"))
     moves = await asyncio.to_thread(_transitions, gateway.outbox_path, record.occurrence)
     names = story.labels(gateway.site.catalogue, record.key, str(args.get("lang", "en")))
     lines = story.story(moves, (), names) if moves else []
@@ -49,12 +50,12 @@ async def _show(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[It
 
 async def _ack(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
     occurrence, note = _asked(gateway, args)
-    yield await _durable(gateway, gateway.door.ack(occurrence, actor, note))
+    yield await durable(gateway, gateway.door.ack(occurrence, actor, note))
 
 
 async def _unack(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
     occurrence, note = _asked(gateway, args)
-    yield await _durable(gateway, gateway.door.unack(occurrence, actor, note))
+    yield await durable(gateway, gateway.door.unack(occurrence, actor, note))
 
 
 async def _clear(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
@@ -62,26 +63,41 @@ async def _clear(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[It
     _, device, rule = split_key(occurrence.partition("@")[0])
     false, allowed = gateway.pipeline.standing(rule, device)
     move = gateway.door.clear(occurrence, actor, entered, condition_false=false, reset_allowed=allowed)
-    yield await _durable(gateway, move)
+    yield await durable(gateway, move)
 
 
 def _asked(gateway: Gateway, args: Item) -> tuple[str, str]:
     """Return the occurrence and the note of a move. What cannot be stored is refused here, before anything moves.
 
     Raises:
-        Refused, NotFound: as `_find`; `usage` for a note that is too long.
+        Refused, NotFound: as `find`; `usage` for a note that is too long.
         StorageError: the disk is behind.
     """
-    occurrence, note = _find(gateway, text(args, "id")).occurrence, args.get("note") or ""
+    return find(gateway, text(args, "id")).occurrence, asked_note(gateway, args)
+
+
+def asked_note(gateway: Gateway, args: Item) -> str:
+    """Return the note of a move, which can be stored now.
+
+    Raises:
+        Refused: `usage` for a note that is too long.
+        StorageError: the disk is behind.
+    """
+    note = args.get("note") or ""
     if not isinstance(note, str) or len(note) > NOTE_LIMIT:
         reason = "usage"
         raise Refused(reason, f"a note is a text of at most {NOTE_LIMIT} characters")
     if gateway.outbox.behind("alarms"):
         raise StorageError(f"not done: {gateway.outbox.problem or 'the disk is too slow'}")
-    return occurrence, note
+    return note
 
 
-async def _durable(gateway: Gateway, move: Transition | None) -> Item:
+async def durable(gateway: Gateway, move: Transition | None) -> Item:
+    """Wait until a move is durable; return what is told of it.
+
+    Raises:
+        StorageError: it is done, but not known to be durable.
+    """
     try:
         await asyncio.wait_for(asyncio.wrap_future(gateway.pipeline.last_append), DURABLE_WITHIN_S)
     except TimeoutError:
@@ -92,7 +108,7 @@ async def _durable(gateway: Gateway, move: Transition | None) -> Item:
     return {"state": move.target, "occurrence": move.occurrence, "by": move.actor.name if move.actor else ""}
 
 
-def _find(gateway: Gateway, wanted: str) -> AlarmRecord:
+def find(gateway: Gateway, wanted: str) -> AlarmRecord:
     """Return the alarm that a person means: occurrence, key, `device/rule`, or the rule alone if that is clear."""
     records = gateway.pipeline.book.records()
     found = [r for r in records if wanted in {r.occurrence, r.key}] or [
@@ -108,7 +124,18 @@ def _find(gateway: Gateway, wanted: str) -> AlarmRecord:
 
 def _alarm(record: AlarmRecord) -> Item:
     item: Item = msgspec.to_builtins(record)
-    return item | {"raised": rfc3339(record.raised), "changed": rfc3339(record.changed)}
+    times = {"raised": rfc3339(record.raised), "changed": rfc3339(record.changed)}
+    return item | times | _held(record)
+
+
+def _held(record: AlarmRecord) -> Item:
+    """Say by whom an alarm is held back, until when and why; empty where it is not, or nobody knows until when."""
+    hold = record.permit or record.shelved
+    if record.state is AlarmState.SUPPRESSED:
+        return {"held_by": ", ".join(record.veils), "until": "", "why": ""}
+    if hold is None or record.state not in HELD_BACK:
+        return {"held_by": "", "until": "", "why": ""}
+    return {"held_by": hold.by, "until": rfc3339(hold.until), "why": f"{hold.permit} {hold.note}".strip()}
 
 
 def _delivered(gateway: Gateway, record: AlarmRecord) -> bool | None:

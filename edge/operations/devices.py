@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 
 from edge.operations.gateway import Gateway, Item, not_found, text
+from edge.settings.own_devices import OwnDevice
 from edge.settings.values import Device
 from edge.socket_api import Operation
 from sitekeeper.model.clock import SECOND
@@ -29,7 +30,8 @@ async def _one(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Ite
     wanted = text(args, "id")
     device = gateway.site.devices.get(wanted)
     if device is None:
-        raise not_found("device", wanted, gateway.site.devices)
+        yield _own(gateway, wanted)
+        return
     poller = gateway.pollers.get(device.link)  # none on a link from which nothing is read
     yield {
         **_summary(gateway, device),
@@ -42,6 +44,15 @@ async def _one(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Ite
         "groups": _groups(gateway, wanted),
         "asset": msgspec.to_builtins(device.asset),
     }
+
+
+def _own(gateway: Gateway, wanted: str) -> Item:
+    """Return one of the gateway's own devices, which `device.list` leaves out: nothing is asked of any wire."""
+    own = next((own for own in gateway.site.own if own.id == wanted), None)
+    if own is None:
+        raise not_found("device", wanted, [*gateway.site.devices, *(own.id for own in gateway.site.own)])
+    nothing: Item = {"zone": "", "endpoint": "", "last_error": "", "link_counts": {}, "messages": {}, "asset": {}}
+    return {**_summary(gateway, own), "names": own.names, **nothing, "groups": _groups(gateway, wanted)}
 
 
 def _messages(gateway: Gateway, report: Mapping[str, object]) -> Item:
@@ -64,7 +75,7 @@ def _endpoint(gateway: Gateway, device: Device) -> str:
     return place if unit is None else f"{place} unit {unit}".strip()
 
 
-def _summary(gateway: Gateway, device: Device) -> Item:
+def _summary(gateway: Gateway, device: Device | OwnDevice) -> Item:
     every = gateway.pipeline.latest.all()
     samples = [sample for point, sample in every if point.device == device.id and point.name != ONLINE]
     online = gateway.online(device.id)
@@ -73,7 +84,7 @@ def _summary(gateway: Gateway, device: Device) -> Item:
     return {
         "id": device.id,
         "class": device.cls,
-        "profile": device.profile,
+        "profile": device.profile if isinstance(device, Device) else "",
         "link": device.link,
         "state": "starting" if online is None else "answers" if online.value else "silent",
         "since": None if online is None else gateway.when(online.at),

@@ -34,20 +34,22 @@ HISTORY_LIMIT = 100_000
 
 
 def operations(gateway: Gateway) -> dict[str, Operation]:
-    """Return `point.list`, `point.read`, `point.watch`, `point.history` and `point.write`."""
+    """Return `point.list`, `point.read`, `point.watch`, `point.history`, `point.write` and `point.approve`."""
     return {
         "point.list": partial(_every, gateway),
         "point.read": partial(_one, gateway),
         "point.watch": partial(_watch, gateway),
         "point.history": partial(_history, gateway),
         "point.write": partial(_write, gateway),
+        "point.approve": partial(_approve, gateway),
     }
 
 
 async def _every(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
     device = args.get("device")
-    if device is not None and device not in gateway.site.devices:
-        raise not_found("device", str(device), gateway.site.devices)
+    known = [*gateway.site.devices, *(own.id for own in gateway.site.own)]
+    if device is not None and device not in known:
+        raise not_found("device", str(device), known)
     for point, sample in gateway.pipeline.latest.all():
         if device is None or point.device == device:
             yield _point(gateway, point, sample)
@@ -95,15 +97,29 @@ async def _history(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator
 
 
 async def _write(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    """Yield what becomes of a command: that it is accepted, and its outcome; or that it is refused, and why."""
+    """Yield what becomes of a command: that it is accepted or waits, and its outcome; or why it is refused."""
     asked, told = _asked(gateway, args), {"point": text(args, "id"), "value": text(args, "value")}
     try:
         answer = gateway.commander.ask(actor, asked)
     except Refused as refused:
         yield {**told, "outcome": "refused", "reason": refused.reason, "detail": refused.detail}
         return
-    yield {**told, "outcome": "accepted", "reason": "", "detail": "", "key": asked.key}
+    begun = "waiting" if gateway.commander.waits(asked.key) else "accepted"
+    yield {**told, "outcome": begun, "reason": "", "detail": "", "key": asked.key}
     result = await asyncio.shield(answer)  # a caller who goes away does not take the command with him
+    yield {**told, "outcome": result.outcome, "reason": result.reason, "detail": result.detail}
+
+
+async def _approve(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
+    """Yield what becomes of another person's command to which this one agrees, or why he may not."""
+    told = {"key": text(args, "id")}
+    try:
+        answer = gateway.commander.approve(actor, told["key"])
+    except Refused as refused:
+        yield {**told, "outcome": "refused", "reason": refused.reason, "detail": refused.detail}
+        return
+    yield {**told, "outcome": "accepted", "reason": "", "detail": ""}
+    result = await asyncio.shield(answer)
     yield {**told, "outcome": result.outcome, "reason": result.reason, "detail": result.detail}
 
 
@@ -124,7 +140,8 @@ def _asked(gateway: Gateway, args: Item) -> Asked:
         lasts = parse_duration(str(args.get("expires") or DEFAULT_EXPIRY))
     except ValueError as error:
         raise Refused("usage", f"--expires: {error}") from None
-    return Asked(point=point, value=value, reason=reason, lasts=lasts, key=key)
+    in_view = args.get("in_view") is True
+    return Asked(point=point, value=value, reason=reason, lasts=lasts, key=key, in_view=in_view)
 
 
 def _point(gateway: Gateway, point: Point, sample: Sample | None) -> Item:

@@ -6,15 +6,16 @@ from functools import partial
 from edge import health
 from edge.operations.gateway import Gateway, Item, rfc3339
 from edge.outbox.quarantine import kept
+from edge.own_reading import begun
 from edge.socket_api import Operation
 from edge.trust import keeping
 from sitekeeper import __version__
-from sitekeeper.block import STREAMS, Stream, decode
+from sitekeeper.block import STREAMS, Stream
 from sitekeeper.control import Problem
 from sitekeeper.model.alarm import ACTIVE, UNACKED
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.command import Actor
-from sitekeeper.model.errors import FormatError, Refused, StorageError
+from sitekeeper.model.errors import Refused
 
 
 def operations(gateway: Gateway) -> dict[str, Operation]:
@@ -127,12 +128,8 @@ async def _retry(gateway: Gateway, actor: Actor, _args: Item) -> AsyncIterator[I
 
 def _oldest_age(gateway: Gateway, stream: Stream) -> float | None:
     """Return the seconds since the oldest unsent block was begun; None if there is none, or it cannot be read."""
-    oldest = gateway.outbox.unsent(stream)
-    try:
-        payload = gateway.outbox.read(stream, oldest.oldest) if oldest.blocks else None
-        return None if payload is None else round(max(0, gateway.clock.wall() - decode(payload).t0) / SECOND, 1)
-    except (FormatError, StorageError):
-        return None
+    at = begun(gateway.outbox, stream)
+    return None if at is None else round(max(0, gateway.clock.wall() - at) / SECOND, 1)
 
 
 def _facts(gateway: Gateway) -> health.Facts:

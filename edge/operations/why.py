@@ -42,7 +42,7 @@ async def _why(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item
     changed = None if sample is None else gateway.clock.wall() - (gateway.clock.monotonic() - sample.at)
     yield {
         **found,
-        "driver": gateway.site.links[gateway.site.devices[point.device].link].kind,
+        "driver": _driver(gateway.site, point.device),
         "endpoint": _endpoint(gateway.site, point.device),
         "group": point.group,
         "deadband": point.deadband,
@@ -60,9 +60,14 @@ async def _first(operation: Operation, actor: Actor, args: Item) -> object:
     return await anext(operation(actor, args))
 
 
+def _driver(site: Site, device: str) -> str:
+    """Return the driver that reads a device; of the gateway's own devices none."""
+    return site.links[site.devices[device].link].kind if device in site.devices else ""
+
+
 def _endpoint(site: Site, device: str) -> str:
     """Return where the device itself is, if it has an address of its own behind its link; else nothing."""
-    options = site.devices[device].read.options
+    options = site.devices[device].read.options if device in site.devices else None
     address, number = getattr(options, "address", None), getattr(options, "device", None)
     return f"{address} device {number}" if address and number is not None else str(address or "")
 
@@ -77,7 +82,8 @@ def _frozen(gateway: Gateway, device: str) -> bool:
 
 def _address(site: Site, point: Point) -> Item:
     """Return where in the device the point is, as its profile writes it; empty where no driver reads it."""
-    reads = (read for group in site.devices[point.device].read.groups for read in group.points)
+    groups = site.devices[point.device].read.groups if point.device in site.devices else ()
+    reads = (read for group in groups for read in group.points)
     address = next((read.address for read in reads if read.name == point.name), None)
     address = getattr(address, "point", address)  # BACnet and MQTT wrap it in what `bind` made of it
     if not isinstance(address, BaseModel):

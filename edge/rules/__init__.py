@@ -1,14 +1,20 @@
 """Rules are data in one small language: read, typed, compiled once, evaluated as samples come, with one heap of timers.
 
     tokens, language  text -> syntax tree (syntax), with the place of every word in its file (places)
-    checking, types   the tree against points, enumerations and units
+    written_back      the tree -> text
+    checking, types   the tree against points, enumerations and units; scope: the names it may use
+    forms, far        calls that do not take values only; points of other devices
     building          the tree -> nodes for one device
-    nodes, operators  small objects that recompute their value when one below changed; a stopwatch of known time
+    blueprint         how these are made, planned once for all devices that look the same
+    nodes, operators  small objects that recompute their value when one below changed; stopwatch: of known time
+    signature         what an operator takes and gives
+    windows, sequences, baselines    the operators that look back over numbers and orders of events
     happenings        events inside an expression: `on`, `cmd`, and what a late one may do
     sets, member      conditions over other devices: who is meant, and each one's answer
     graph             the nodes of one expression or one rule on one device, evaluated in order, only what is affected
     decide, instance  a condition in time -> raise, level, clear, note
-    linkage           `do:`, what a rule writes while it holds
+    linkage           `do:`, `forbid:` and `suppress:`, what a rule reaches out to while it holds
+    suppression       which alarms that comes to
     reading, rule     a rule's text -> a rule, with every fault in it
     compiling         rule files -> rules for the devices of one site
     engine, derives   a stream of samples and events -> verdicts; a stream of samples -> derived samples

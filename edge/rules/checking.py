@@ -1,13 +1,12 @@
 """An expression against the points, enumerations and units that it speaks of. Every mistake is found, not one."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
 
-from edge.rules.happenings import LATE
+from edge.rules.forms import FORMS, FormChecker
 from edge.rules.nodes import Keeper
-from edge.rules.operators import ANYTHING, OPERATORS, Parameter
-from edge.rules.sets import GROUP, SCOPES, SETS
+from edge.rules.operators import OPERATORS
+from edge.rules.scope import Scope
+from edge.rules.signature import ANYTHING, Parameter
 from edge.rules.syntax import (
     Binary,
     Call,
@@ -21,63 +20,11 @@ from edge.rules.syntax import (
     Unary,
     parts,
 )
-from edge.rules.types import (
-    BOOL,
-    COUNT,
-    DEVICE,
-    DURATION,
-    EVENT,
-    SECONDS,
-    TEXT,
-    Fields,
-    Type,
-    common,
-    strangers,
-    type_of_value,
-)
+from edge.rules.types import BOOL, DURATION, SECONDS, TEXT, Type, common, strangers, type_of_value
+from sitekeeper.durations import duration_text
 from sitekeeper.faults import nearest
 
-KIND: Final = ".kind"
 _ORDERED: Final = ("number", "duration")
-FORMS: Final[Mapping[str, tuple[tuple[str, ...], int]]] = {
-    "on": (("event", "expr"), 1),
-    "cmd": (("point",), 1),
-    "tagged": (("tag",), 1),
-    **dict.fromkeys(SETS, (("scope", "class", "expr"), 3)),
-}
-"""Calls of which not every argument is a value: names of the arguments, and how many it takes at least."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """The names that an expression may use: fields, then parameters and named sub-expressions, stand before points.
-
-    Attributes:
-        events: types of fields by event of the class; without any there is no `on` and no `cmd`.
-        fields: of the event that is spoken of, inside `on`.
-        classes: the scopes of other classes, for sets; None where sets may not be used.
-        groups: the site's groups; None if they are not known here.
-    """
-
-    points: Mapping[str, Type]
-    parameters: Mapping[str, Type] = field(default_factory=dict)
-    named: Mapping[str, Type] = field(default_factory=dict)
-    events: Mapping[str, Fields] = field(default_factory=dict)
-    fields: Fields = field(default_factory=dict)
-    classes: "Mapping[str, Scope] | None" = None
-    groups: Collection[str] | None = None
-
-    def find(self, name: str) -> Type | None:
-        if name in self.fields:
-            return self.fields[name]
-        if name == DEVICE.base:
-            return DEVICE
-        if name.endswith(KIND) and name.removesuffix(KIND) in self.points:
-            return Type("enum", members=("", "presence", "motion"))
-        return self.parameters.get(name) or self.named.get(name) or self.points.get(name)
-
-    def words(self) -> list[str]:
-        return [*self.fields, *self.parameters, *self.named, *self.points]
 
 
 def check(tree: Expression, scope: Scope, wanted: Type | None = None) -> tuple[Type | None, list[ExpressionError]]:
@@ -102,9 +49,9 @@ def constant(tree: Expression, scope: Scope) -> bool:
     return not isinstance(tree, Call) and all(constant(part, scope) for part in parts(tree))
 
 
-class _Checker:
+class _Checker(FormChecker):
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        super().__init__(scope)
         self.faults: list[ExpressionError] = []
 
     def type(self, tree: Expression) -> Type | None:
@@ -138,13 +85,13 @@ class _Checker:
             if enum.base == "enum" and text.base == "text":
                 self._strange_member(enum, text, place)
                 return None
-        self._fault(other, "types-differ", left=left, right=right)
+        self.fault(other, "types-differ", left=left, right=right)
         return None
 
     def _name(self, tree: Name) -> Type | None:
         found = self._scope.find(tree.name)
         if found is None:
-            self._fault(tree, "unknown-name", near=nearest(tree.name, self._scope.words()), name=tree.name)
+            self.fault(tree, "unknown-name", near=nearest(tree.name, self._scope.words()), name=tree.name)
         return found
 
     def _unary(self, tree: Unary) -> Type | None:
@@ -183,19 +130,19 @@ class _Checker:
             return right
         if tree.operator == "/" and left == right:
             return Type("number", "")
-        self._fault(tree.right, "types-differ", left=left, right=right)
+        self.fault(tree.right, "types-differ", left=left, right=right)
         return None
 
     def _call(self, tree: Call) -> Type | None:
         if tree.name in FORMS:
-            return self._form(tree)
+            return self.form(tree)
         operator = OPERATORS.get(tree.name)
         if operator is None:
             near = nearest(tree.name, (*OPERATORS, *FORMS))
-            self._fault(tree, "unknown-operator", near=near, name=tree.name)
+            self.fault(tree, "unknown-operator", near=near, name=tree.name)
             return None
         if issubclass(operator, Keeper) and (name := self._a_field(tree)) is not None:
-            self._fault(name, "field-in-time", operator=tree.name)
+            self.fault(name, "field-in-time", operator=tree.name)
             return None
         types: list[Type | None] = []
         arguments = self._arguments(tree, operator.parameters)
@@ -203,7 +150,7 @@ class _Checker:
             if parameter.name in arguments:
                 types.append(self._argument(tree, parameter, arguments[parameter.name]))
             elif not parameter.optional:
-                self._fault(tree, "argument-missing", operator=tree.name, argument=parameter.name)
+                self.fault(tree, "argument-missing", operator=tree.name, argument=parameter.name)
                 return None
         if tree.name in {"default", "optional"} and len(types) == 2:
             return self.meet(types[0], types[1], arguments["x"], arguments["v"])
@@ -214,13 +161,13 @@ class _Checker:
         names = [parameter.name for parameter in parameters]
         found = dict(zip(names, tree.arguments, strict=False))
         for extra in tree.arguments[len(names) :]:
-            self._fault(extra, "argument-extra", operator=tree.name, count=len(names))
+            self.fault(extra, "argument-extra", operator=tree.name, count=len(names))
         for name, value in tree.named:
             if name not in names:
                 near = nearest(name, names)
-                self._fault(value, "argument-unknown", near=near, operator=tree.name, argument=name)
+                self.fault(value, "argument-unknown", near=near, operator=tree.name, argument=name)
             elif name in found:
-                self._fault(value, "argument-twice", operator=tree.name, argument=name)
+                self.fault(value, "argument-twice", operator=tree.name, argument=name)
             else:
                 found[name] = value
         return found
@@ -230,82 +177,21 @@ class _Checker:
         if parameter.seconds and found is not None and found.base == "number":
             if found.unit == "s":
                 return found
-            self._fault(value, "wrong-type", sign=tree.name, wanted=f"{DURATION} | {SECONDS}", found=found)
+            self.fault(value, "wrong-type", sign=tree.name, wanted=f"{DURATION} | {SECONDS}", found=found)
             return None
         if parameter.constant and found is not None and not constant(value, self._scope):
-            self._fault(value, "not-constant", operator=tree.name, argument=parameter.name)
+            self.fault(value, "not-constant", operator=tree.name, argument=parameter.name)
+        self._check_span(tree, parameter, value)
         return found
 
-    def _form(self, tree: Call) -> Type | None:
-        """Type a call that does not take values only: events, tags and other devices."""
-        wanted, least = FORMS[tree.name]
-        for name, value in tree.named:
-            if tree.name not in SETS or name != "tag":
-                self._fault(value, "argument-unknown", operator=tree.name, argument=name)
-        for extra in tree.arguments[len(wanted) :]:
-            self._fault(extra, "argument-extra", operator=tree.name, count=len(wanted))
-        if len(tree.arguments) < least:
-            self._fault(tree, "argument-missing", operator=tree.name, argument=wanted[len(tree.arguments)])
-            return None
-        match tree.name:
-            case "on":
-                return self._on(tree)
-            case "cmd":
-                return self._cmd(tree.arguments[0])
-            case "tagged":
-                self._text(tree.arguments[0], "tagged")
-                return BOOL
-        return self._set(tree)
-
-    def _on(self, tree: Call) -> Type | None:
-        event = tree.arguments[0]
-        name = event.name if isinstance(event, Name) else ""
-        if name not in self._scope.events:
-            self._fault(event, "unknown-event", near=nearest(name, self._scope.events), name=name)
-            return None
-        for condition in tree.arguments[1:2]:
-            inside = replace(self._scope, fields={**self._scope.events[name], LATE: BOOL})
-            self.faults += check(condition, inside, BOOL)[1]
-        return EVENT
-
-    def _cmd(self, point: Expression) -> Type | None:
-        name = point.name if isinstance(point, Name) else ""
-        if name not in self._scope.points or "command" not in self._scope.events:
-            self._fault(point, "unknown-name", near=nearest(name, self._scope.points), name=name)
-            return None
-        return EVENT
-
-    def _set(self, tree: Call) -> Type | None:
-        scope, cls, condition = tree.arguments[:3]
-        if self._scope.classes is None:
-            self._fault(tree, "set-here", operator=tree.name)
-            return None
-        self._set_scope(scope)
-        for _, tag in tree.named:
-            self._text(tag, tree.name)
-        name = cls.name if isinstance(cls, Name) else ""
-        if name not in self._scope.classes:
-            self._fault(cls, "unknown-class", near=nearest(name, self._scope.classes), name=name)
-            return None
-        inside = replace(self._scope.classes[name], parameters=self._scope.parameters)
-        self.faults += check(condition, inside, BOOL)[1]
-        return COUNT if tree.name == "count_of" else BOOL
-
-    def _set_scope(self, scope: Expression) -> None:
-        if isinstance(scope, Call) and scope.name == GROUP and len(scope.arguments) == 1 and not scope.named:
-            name = self._text(scope.arguments[0], GROUP)
-            if name and self._scope.groups is not None and name not in self._scope.groups:
-                near = nearest(name, self._scope.groups)
-                self._fault(scope.arguments[0], "unknown-group", near=near, name=name)
-        elif not isinstance(scope, Name) or scope.name not in SCOPES:
-            near = nearest(scope.name, (*SCOPES, GROUP)) if isinstance(scope, Name | Call) else ""
-            self._fault(scope, "unknown-scope", near=near, known=", ".join((*SCOPES, f"{GROUP}('name')")))
-
-    def _text(self, tree: Expression, sign: str) -> str:
-        if isinstance(tree, Constant) and isinstance(tree.value, str):
-            return tree.value
-        self._fault(tree, "text-wanted", sign=sign)
-        return ""
+    def _check_span(self, tree: Call, parameter: Parameter, value: Expression) -> None:
+        """Note a written duration that is no window; what a parameter says is held to the same bounds at work."""
+        if parameter.span is None or not isinstance(value, Constant) or not isinstance(value.value, int):
+            return
+        least, most = parameter.span
+        if not least <= value.value <= most:
+            self.fault(value, "window-too-long", operator=tree.name, argument=parameter.name,
+                       least=duration_text(least), most=duration_text(most))  # fmt: skip
 
     def _a_field(self, tree: Expression) -> Expression | None:
         """Return a field of the event inside an operator with a memory, where it would mean nothing."""
@@ -322,17 +208,20 @@ class _Checker:
         if found is None or found.base in bases:
             return found
         wanted = " | ".join(str({"bool": BOOL, "duration": DURATION, "text": TEXT}.get(base, base)) for base in bases)
-        self._fault(tree, "wrong-type", sign=sign, wanted=wanted, found=found)
+        self.fault(tree, "wrong-type", sign=sign, wanted=wanted, found=found)
         return None
 
     def _strange_member(self, enum: Type, text: Type, place: Expression) -> None:
         for word in strangers(enum, text):
             known = ", ".join(member for member in enum.members if member)
-            self._fault(
+            self.fault(
                 _written(place, word), "unknown-member", near=nearest(word, enum.members), word=word, members=known
             )
 
-    def _fault(self, tree: Expression, code: str, *, near: str = "", **fields: object) -> None:
+    def inside(self, tree: Expression, scope: Scope) -> None:
+        self.faults += check(tree, scope, BOOL)[1]
+
+    def fault(self, tree: Expression, code: str, *, near: str = "", **fields: object) -> None:
         self.faults.append(ExpressionError(tree.at, code, near=near, **fields))
 
 

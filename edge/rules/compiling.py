@@ -4,9 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
+from edge.rules.blueprint import Uses
 from edge.rules.building import Builder, names_in
-from edge.rules.instance import Plan, Sets, events_of
-from edge.rules.linkage import check_writable, wanted
+from edge.rules.far import with_far
+from edge.rules.instance import Plan, Sets
+from edge.rules.linkage import SELF, check_writable, never, wanted
 from edge.rules.places import note
 from edge.rules.reading import MODES, read_rule
 from edge.rules.rule import (
@@ -21,7 +23,9 @@ from edge.rules.rule import (
     Settings,
     parameter_value,
 )
+from edge.rules.scope import Far
 from edge.rules.sets import SETS, Around, MemberSpec, reach_of
+from edge.rules.suppression import check_suppressed, with_veils
 from edge.rules.syntax import Call, Expression, parts
 from edge.rules.types import DURATION, Type
 from sitekeeper.faults import Faults, nearest
@@ -63,6 +67,7 @@ def compile_rules(
     *,
     events: Mapping[str, Mapping[str, Mapping[str, Type]]] = {},
     groups: Mapping[str, Collection[str]] = {},
+    elsewhere: Mapping[str, str] = {},
 ) -> Rules:
     """Compile rules for a site; what cannot be used is noted in `faults` and left out.
 
@@ -74,24 +79,29 @@ def compile_rules(
         faults: where mistakes are noted.
         events: types of the fields of events, by class, event and field, from the class files.
         groups: ids of the devices of the site's groups, by the group's name.
+        elsewhere: the class by id of devices that rules may name (`point`) although they are not among `devices`.
     """
+    far = Far(classes, {**elsewhere, **{device.id: device.cls for device in devices}})
     rules: dict[str, Rule] = {}
     known: set[str] = set()
     for text in texts:
         name = str(text.mapping.get("id", ""))
         if name in known:
             note(faults, text.place("id"), "twice", id=name)
-        elif (rule := read_rule(text, classes, faults, events=events, groups=groups)) is not None:
+        elif (rule := read_rule(text, classes, faults, events=events, groups=groups, far=far)) is not None:
             rules[name] = rule
         known.add(name)
     for settings in [overrides, *(spec for device in devices for spec in (device.profile_settings, device.settings))]:
         _check_ids(settings, known, faults)
     for rule in rules.values():
         if rule.do is not None:
-            check_writable(
-                rule.do, [device for device in devices if device.cls == rule.do.reach.cls], rule.text, faults
-            )
-    return _Compiler(rules, overrides, Around(devices, groups), faults).compile(devices)
+            able = [device for device in devices if device.cls == rule.do.reach.cls]
+            if rule.do.reach.scope == SELF:  # what the tags rule out is never written
+                able = [device for device in able if not never(rule.when, device.tags)]
+            check_writable(rule.do, able, rule.text, faults)
+    check_suppressed(rules.values(), faults)
+    reached = with_far(devices, rules.values())
+    return _Compiler(rules, overrides, Around(reached, groups), faults).compile(reached)
 
 
 def _check_ids(settings: Settings, known: set[str], faults: Faults) -> None:
@@ -109,6 +119,9 @@ class _Compiler:
         self._faults = faults
         self._sets: dict[object, tuple[MemberSpec, ...]] = {}
         self._without: dict[NotApplicable, None] = {}
+        self._uses = {id_: Uses([*rule.trees(), *rule.named.values()]) for id_, rule in rules.items()}
+        self._calls = {id_: _set_calls(rule) for id_, rule in rules.items()}
+        self._needs: dict[tuple[object, ...], str] = {}
 
     def compile(self, devices: Sequence[DeviceSpec]) -> Rules:
         for rule in self._rules.values():  # also where no device has the class
@@ -118,12 +131,20 @@ class _Compiler:
             for rule in sorted(self._rules.values(), key=lambda rule: rule.id):
                 if rule.cls != device.cls or not self._carries(rule, device):
                     continue
-                if needs := _missing(rule, device):
+                if needs := self._missing(rule, device):
                     self._without[NotApplicable(rule.id, device.id, needs)] = None
                 else:
                     plans.append(self._plan(rule, device))
         without = sorted(self._without, key=lambda one: (one.device, one.rule, one.needs))
-        return Rules(rules=tuple(self._rules.values()), plans=tuple(plans), not_applicable=tuple(without))
+        veiled = with_veils(plans, self._around)
+        return Rules(rules=tuple(self._rules.values()), plans=tuple(veiled), not_applicable=tuple(without))
+
+    def _missing(self, rule: Rule, device: DeviceSpec) -> str:
+        """Return what the rule needs and the device lacks; looked up once for all devices that look the same to it."""
+        key = (rule.id, *self._uses[rule.id].key(device, rule.parameters))
+        if key not in self._needs:
+            self._needs[key] = _missing(rule, device)
+        return self._needs[key]
 
     def _carries(self, rule: Rule, device: DeviceSpec) -> bool:
         """Tell whether a rule that applies once per zone, link or site applies to this device."""
@@ -132,7 +153,7 @@ class _Compiler:
     def _members(self, rule: Rule, device: DeviceSpec, parameters: Mapping[str, ParameterValue]) -> Sets:
         """Return the devices of every set that the rule asks about, seen from this device."""
         found: dict[Call, tuple[MemberSpec, ...]] = {}
-        for call in _set_calls(rule):
+        for call in self._calls[rule.id]:
             reach, tree = reach_of(call)
             chosen = self._around.chosen(reach, device)
             used = {name: value for name, value in parameters.items() if name in names_in(tree)}
@@ -150,6 +171,9 @@ class _Compiler:
         writes, without = wanted(rule.do, self._around.chosen(rule.do.reach, device))
         self._without.update({NotApplicable(rule.id, other, needs): None for other, needs in without})
         return writes
+
+    def _forbids(self, rule: Rule, device: DeviceSpec) -> tuple[str, ...]:
+        return () if rule.forbid is None else tuple(other.id for other in self._around.chosen(rule.forbid, device))
 
     def _plan(self, rule: Rule, device: DeviceSpec) -> Plan:
         chosen: dict[str, ParameterValue] = {}
@@ -176,6 +200,7 @@ class _Compiler:
             mode=MODES[str(own["mode"].value)] if "mode" in own else rule.mode,
             sets=self._members(rule, device, parameters),
             writes=self._writes(rule, device),
+            forbids=self._forbids(rule, device),
         )
 
     def _settings(self, rule: Rule, settings: Mapping[str, Setting]) -> dict[str, ParameterValue]:
@@ -203,23 +228,17 @@ def _fits(rule: Rule, name: str, value: ParameterValue) -> bool:
     return value.type == DURATION and (name != "on_delay" or len(rule.levels) == 1)
 
 
-def _trees(rule: Rule) -> list[Expression]:
-    """Return every expression of a rule that decides, without the named ones."""
-    trees = [rule.when, rule.unless, rule.reset_when, *(level.when for level in rule.levels)]
-    return [tree for tree in trees if tree is not None]
-
-
 def _missing(rule: Rule, device: DeviceSpec) -> str:
-    builder = Builder(device.points, rule.parameters, rule.named, events=events_of(device))
-    return next((needs for tree in _trees(rule) if (needs := builder.missing(tree))), "")
+    builder = Builder.of(device, rule.parameters, rule.named)
+    return next((needs for tree in rule.trees() if (needs := builder.missing(tree))), "")
 
 
 def _lacks(device: DeviceSpec, tree: Expression, parameters: Mapping[str, ParameterValue]) -> str:
-    return Builder(device.points, parameters, events=events_of(device)).missing(tree)
+    return Builder.of(device, parameters).missing(tree)
 
 
 def _set_calls(rule: Rule) -> list[Call]:
-    inside = [*_trees(rule), *rule.named.values()]
+    inside = [*rule.trees(), *rule.named.values()]
     for part in inside:  # grows while it is walked
         inside.extend(parts(part))
     return [part for part in inside if isinstance(part, Call) and part.name in SETS]

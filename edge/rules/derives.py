@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from edge.rules.building import Builder
-from edge.rules.checking import Scope, check
+from edge.rules.checking import check
 from edge.rules.graph import Graph
 from edge.rules.language import parse
 from edge.rules.nodes import Input, Node
 from edge.rules.places import Written, note, note_error
+from edge.rules.scope import Scope
 from edge.rules.syntax import Expression, ExpressionError
 from edge.rules.timers import Timers
 from edge.rules.types import BOOL, type_of

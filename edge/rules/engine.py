@@ -1,10 +1,12 @@
 """Samples and events to verdicts: one order of time for them and for timers, and work only where something changed."""
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from edge.rules.compiling import Rules
 from edge.rules.happenings import Happening
-from edge.rules.instance import Instance, Verdict, decode_state
+from edge.rules.instance import Designs, Instance, Plan, Verdict, decode_state
 from edge.rules.member import Member, SetsAtWork, is_member
 from edge.rules.nodes import Input
 from edge.rules.rule import DeviceSpec
@@ -27,6 +29,18 @@ def in_order(samples: Sequence[Sample], floor: Micros) -> list[Sample]:
     return ordered
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from walking again and again over what is being made; none of it is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class Engine:
     """All rules of a site at work.
 
@@ -46,11 +60,21 @@ class Engine:
 
     def __init__(self, rules: Rules, *, state: Mapping[str, bytes], as_of: Micros | None, now: Micros) -> None:
         self.now = now
-        self._sets = SetsAtWork(rules.plans)
+        plans = [plan for plan in rules.plans if plan.mode != "off"]
+        with _uncollected():
+            self._make(plans)
+            for key, saved in state.items():
+                self._restore(key, saved, as_of or 0)
+        self._unsaved = dict.fromkeys(self._owners)  # all: saved times are on another clock than the next `as_of`
+
+    def _make(self, plans: Sequence[Plan]) -> None:
+        self._sets = SetsAtWork(plans)
         self._first = len(self._sets.members)
-        self._instances = [
-            Instance(plan, self._first + place, self._sets.tallies(plan)) for place, plan in enumerate(rules.plans)
-        ]
+        designs = Designs()
+        self._instances: list[Instance] = []
+        for place, plan in enumerate(plans, self._first):
+            tallies = self._sets.tallies(plan)
+            self._instances.append(Instance(plan, place, tallies, designs.of(plan, tallies)))
         self._by_key = {instance.plan.key: instance for instance in self._instances}
         self._owners: list[Member | Instance] = [*self._sets.members, *self._instances]
         self._routes: dict[int, list[tuple[Member | Instance, Input]]] = {}
@@ -64,9 +88,6 @@ class Engine:
         for instance in self._instances:
             self._connect(instance, instance.plan.device)
             self._sets.connect(instance)
-        for key, saved in state.items():
-            self._restore(key, saved, as_of or 0)
-        self._unsaved = dict.fromkeys(self._owners)  # all: saved times are on another clock than the next `as_of`
 
     def feed(self, records: Sequence[Sample | Event], now: Micros | None = None) -> list[Verdict]:
         """Take samples and events in order of time; return what was decided up to the last one, or `now` if given.
@@ -111,9 +132,14 @@ class Engine:
         self._unsaved, self._gone = {}, {}
         return changed
 
-    def standing(self) -> list[Verdict]:
-        """Return, after a restart, the raise of every rule that is active and writes something: its claims stand."""
-        found = (instance.standing(self.now) for instance in self._instances)
+    def standing(self, latched: Container[str] = ()) -> list[Verdict]:
+        """Return, after a restart, the raise of every rule that is active and claims something: its claims stand.
+
+        Args:
+            latched: `<device>/<rule>` of the alarms that returned and wait for their reset; what their rules claim
+                until then stands too.
+        """
+        found = (instance.standing(self.now, latched) for instance in self._instances)
         return [verdict for verdict in found if verdict is not None]
 
     def resettable(self, rule: str, device: str) -> tuple[bool, bool]:

@@ -5,31 +5,58 @@ of a change is the number of nodes whose value it really moves.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge.rules.nodes import Fixed, Input, Keeper, Node
 from sitekeeper.model.clock import Micros
 
 
+class Shape(NamedTuple):
+    """What a graph is beside its nodes; equal for all graphs that are made in the same way. Places count all nodes.
+
+    Attributes:
+        computed: the places of the nodes that are computed; bit n of a mask stands for the n-th of them.
+        ups: for each of them, who reads it. inputs: the places of points and events, and who reads them.
+        keepers: bit and place of each node with a memory. pulses: the places of the events.
+    """
+
+    computed: tuple[int, ...]
+    ups: tuple[int, ...]
+    inputs: tuple[tuple[int, int], ...]
+    keepers: tuple[tuple[int, int], ...]
+    pulses: tuple[int, ...]
+
+
+def shape_of(nodes: Sequence[Node]) -> Shape:
+    """Return the shape of a graph of these nodes."""
+    computed = tuple(place for place, node in enumerate(nodes) if not isinstance(node, Input | Fixed))
+    ups: dict[int, int] = {}
+    for bit, place in enumerate(computed):
+        for child in nodes[place].children:
+            ups[id(child)] = ups.get(id(child), 0) | 1 << bit
+    return Shape(
+        computed,
+        tuple(ups.get(id(nodes[place]), 0) for place in computed),
+        tuple((place, ups.get(id(node), 0)) for place, node in enumerate(nodes) if isinstance(node, Input)),
+        tuple((1 << bit, place) for bit, place in enumerate(computed) if isinstance(nodes[place], Keeper)),
+        tuple(place for place, node in enumerate(nodes) if node.pulse),
+    )
+
+
 class Graph:
     """Evaluates nodes. `mask` may be raised from outside with `Input.up`."""
 
-    __slots__ = ("_keepers", "_keeping", "_nodes", "_pulses", "_ups", "inputs", "mask")
+    __slots__ = ("_keepers", "_keeping", "_nodes", "_pulses", "_ups", "mask")
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.inputs = tuple(node for node in nodes if isinstance(node, Input))
-        self._nodes = tuple(node for node in nodes if not isinstance(node, Input | Fixed))
-        ups: dict[int, int] = {}
-        for place, node in enumerate(self._nodes):
-            for child in node.children:
-                ups[id(child)] = ups.get(id(child), 0) | 1 << place
-        self._ups = tuple(ups.get(id(node), 0) for node in self._nodes)
-        for point in self.inputs:
-            point.up = ups.get(id(point), 0)
-        self._keepers = tuple((1 << place, node) for place, node in enumerate(self._nodes) if isinstance(node, Keeper))
-        self._keeping = sum(bit for bit, _ in self._keepers)
-        self._pulses = tuple(node for node in nodes if node.pulse)
-        self.mask = (1 << len(self._nodes)) - 1
+    def __init__(self, nodes: Sequence[Any], shape: Shape | None = None) -> None:
+        computed, self._ups, inputs, keepers, pulses = shape or shape_of(nodes)
+        self._nodes: tuple[Node, ...] = tuple([nodes[place] for place in computed])
+        for place, up in inputs:
+            nodes[place].up = up
+        self._keepers: tuple[tuple[int, Keeper], ...] = tuple([(bit, nodes[place]) for bit, place in keepers])
+        self._keeping = sum([bit for bit, _ in keepers])
+        self._pulses: tuple[Node, ...] = tuple([nodes[place] for place in pulses])
+        self.mask = (1 << len(computed)) - 1
 
     def settle_late(self, now: Micros) -> bool:
         """`settle` for the moment of a late event: what it makes true starts no watch."""

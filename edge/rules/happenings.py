@@ -42,12 +42,6 @@ class Happening(Input):
         self.types = types
         self.fields: dict[str, Input] = {}
 
-    def field(self, name: str) -> Input:
-        """Return the node of one of its fields, which keeps its value until the next event."""
-        if name not in self.fields:
-            self.fields[name] = Input(f"{self.name}:{name}")
-        return self.fields[name]
-
     def tell(self, event: Event) -> int:
         """Take an event; return the mask of what must be computed. A field of a wrong type is unknown."""
         self.value = LATE if event.late else True
@@ -63,6 +57,12 @@ class Happening(Input):
         base = self.types[name].base
         fits = isinstance(value, _KINDS[base]) and isinstance(value, bool) == (base == "bool")
         return value if fits else None
+
+
+def field_of(happening: Happening, name: str) -> Input:
+    """Make the node of one of its fields, which keeps its value until the next event."""
+    happening.fields[name] = Input(f"{happening.name}:{name}")
+    return happening.fields[name]
 
 
 class On(Node):

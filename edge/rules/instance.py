@@ -1,21 +1,20 @@
 """One rule at work on one device: its nodes, its decision, its saved state."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
+from edge.rules.blueprint import Blueprint, Uses
 from edge.rules.building import Builder
 from edge.rules.decide import Decision, Level, VerdictKind
-from edge.rules.graph import Graph
 from edge.rules.happenings import Happening
 from edge.rules.nodes import Input, Node
-from edge.rules.rule import DeviceSpec, Mode, ParameterValue, Rule
+from edge.rules.rule import DeviceSpec, Mode, ParameterValue, Rule, Until
 from edge.rules.sets import MemberSpec, Tally
-from edge.rules.syntax import Call
-from edge.rules.types import BUILT_IN, Fields
+from edge.rules.syntax import Call, Expression
 from sitekeeper.durations import duration_text
 from sitekeeper.model.alarm import Priority
 from sitekeeper.model.clock import Micros
@@ -40,6 +39,13 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
         revision: hash of text, parameters and the device's points; a saved state fits only the same revision.
         writes: what a rule with `do:` claims on `raise` and gives up on `clear`; nothing in mode `watch`.
         alarm: False for a rule without a priority, which only writes: there is no alarm to move.
+        until: `reset`: what it claims, forbids and suppresses stays past the clear, until the alarm is reset on site.
+        stagger: how long after one another its claims end. ends: how long each stands at most; 0 for no limit.
+        forbids: devices to which nothing is written meanwhile.
+        veils: (device, rule) of the alarms that are not shown meanwhile.
+        through: this priority is shown although another alarm suppresses this one.
+        realarm: how long after an acknowledgement it is annunciated again; 0 for never.
+        parent: the rule of the same device under which it is bundled.
     """
 
     rule: str
@@ -52,9 +58,17 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     detail: str
     latched: bool
     revision: str
-    mode: Mode
+    mode: Literal["", "watch"]
     writes: tuple[Write, ...] = ()
     alarm: bool = True
+    until: Until = "clear"
+    stagger: Micros = 0
+    ends: Micros = 0
+    forbids: tuple[str, ...] = ()
+    veils: tuple[tuple[str, str], ...] = ()
+    through: bool = False
+    realarm: Micros = 0
+    parent: str = ""
 
 
 class SavedState(msgspec.Struct, array_like=True):
@@ -75,7 +89,7 @@ Sets = Mapping[Call, tuple[MemberSpec, ...]]
 class Plan:
     """A rule that applies to a device, with its parameters for this device.
 
-    `sets` and `writes` are what its scopes come to, seen from this device.
+    `sets`, `writes`, `forbids` and `veils` are what its scopes come to, seen from this device.
     """
 
     rule: Rule
@@ -86,6 +100,8 @@ class Plan:
     mode: Mode
     sets: Sets = field(default_factory=dict)
     writes: tuple[Write, ...] = ()
+    forbids: tuple[str, ...] = ()
+    veils: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
@@ -96,8 +112,8 @@ class Instance:
     """The state of one rule on one device."""
 
     __slots__ = (
-        "_limits",
-        "_named",
+        "_design",
+        "_nodes",
         "_reset",
         "deadline",
         "decision",
@@ -112,39 +128,22 @@ class Instance:
         "revision",
     )
 
-    def __init__(self, plan: Plan, place: int, tallies: Mapping[Call, Tally]) -> None:
-        rule, device = plan.rule, plan.device
-        builder = Builder(
-            device.points,
-            plan.parameters,
-            rule.named,
-            events=events_of(device),
-            tags=device.tags,
-            tallies=tallies,
-        )
-        when = builder.build(rule.when)
-        unless = None if rule.unless is None else builder.build(rule.unless)
-        self._reset = None if rule.reset_when is None else builder.build(rule.reset_when)
-        levels = [
-            Level(priority, after, None if level.when is None else builder.build(level.when))
-            for level, (priority, after) in zip(rule.levels, plan.levels, strict=True)
-        ]
-        self.decision = Decision(when, unless, levels, plan.off_delay)
-        for name in rule.show:
-            if name in plan.device.points:
-                builder.input(name)
-        self.graph = Graph([*builder.nodes, self.decision])
-        self.inputs: Mapping[str, Input] = builder.inputs
-        self.happenings: Mapping[str, Happening] = builder.happenings
-        self.gathered = tuple(builder.gathered.values())
+    def __init__(self, plan: Plan, place: int, tallies: Mapping[Call, Tally], design: "Design") -> None:
+        stamped = design.blueprint.stamp(tallies)
+        self._design = design
+        self._nodes = stamped.nodes
+        self.graph = stamped.graph
+        self.inputs: Mapping[str, Input] = stamped.inputs
+        self.happenings: Mapping[str, Happening] = stamped.happenings
+        self.gathered = stamped.gathered
+        self.decision: Decision = stamped.nodes[-1]  # type: ignore[assignment]  # a design ends in it
+        self._reset = None if design.reset is None else stamped.nodes[design.reset]
         self.plan = plan
         self.key = plan.key
         self.place = place
         self.deadline: Micros | None = None
         self.pending = True
-        self._named: Mapping[str, Node] = builder.named
-        self._limits = _limits(plan)
-        self.revision = _revision(plan, builder)
+        self.revision = design.revision(plan)
 
     def evaluate(self, now: Micros, out: list[Verdict], *, late: bool = False) -> bool:
         """Bring everything up to `now`, append what was decided; tell whether state and `deadline` may have changed.
@@ -164,14 +163,16 @@ class Instance:
         """Tell whether the condition is false, and whether what a reset needs is true. Unknown is neither."""
         return self.decision.when.value is False, self._reset is None or self._reset.value is True
 
-    @property
-    def claims(self) -> tuple[Write, ...]:
-        """What it writes while it is active."""
-        return () if self.plan.mode == "watch" else self.plan.writes
+    def standing(self, now: Micros, latched: Container[str] = ()) -> Verdict | None:
+        """Return its raise once more, if it is active and writes, forbids or suppresses something.
 
-    def standing(self, now: Micros) -> Verdict | None:
-        """Return its raise once more, if it is active and writes something."""
-        return self._verdict("raise", self.decision.priority, now) if self.decision.active and self.claims else None
+        So it is too if these last until a reset, and its alarm is among the `latched`.
+        """
+        plan = self.plan
+        stands = self.decision.active or (plan.rule.until == "reset" and self.key in latched)
+        if not stands or plan.mode == "watch" or not (plan.writes or plan.forbids or plan.veils):
+            return None
+        return self._verdict("raise", self.decision.priority, now)
 
     def save(self) -> bytes:
         """Return the state."""
@@ -192,26 +193,31 @@ class Instance:
             self.decision.active, self.decision.priority = state.active, state.priority
 
     def _verdict(self, kind: VerdictKind, priority: Priority, now: Micros) -> Verdict:
+        plan, rule = self.plan, self.plan.rule
+        acts = kind in {"raise", "clear"} and plan.mode != "watch"
         return Verdict(
-            rule=self.plan.rule.id,
-            device=self.plan.device.id,
+            rule=rule.id,
+            device=plan.device.id,
             kind=kind,
             at=now,
             priority=priority,
             values={name: point.reading() for name, point in sorted(self.inputs.items())},
-            limits=self._limits,
-            detail=", ".join(name for name, node in self._named.items() if node.value is True),
-            latched=self.plan.rule.latch,
+            limits=self._design.limits,
+            detail=", ".join(name for name, at in self._design.blueprint.named if self._nodes[at].value is True),
+            latched=rule.latch,
             revision=self.revision,
-            mode=self.plan.mode,
-            writes=self.claims if kind in {"raise", "clear"} else (),
-            alarm=self.plan.rule.alarm,
+            mode="watch" if plan.mode == "watch" else "",
+            writes=plan.writes if acts else (),
+            alarm=rule.alarm,
+            until=rule.until,
+            stagger=0 if rule.do is None else rule.do.stagger,
+            ends=0 if rule.do is None else rule.do.lasts,
+            forbids=plan.forbids if acts else (),
+            veils=plan.veils if acts else (),
+            through=priority in self._design.through,
+            realarm=rule.realarm,
+            parent=rule.parent,
         )
-
-
-def events_of(device: DeviceSpec) -> Mapping[str, Fields]:
-    """Return the fields of every event of a device, those that the gateway tells of it included."""
-    return {**BUILT_IN, **device.events}
 
 
 def decode_state(saved: bytes) -> SavedState:
@@ -234,18 +240,97 @@ def _limits(plan: Plan) -> dict[str, str]:
     return limits
 
 
-def _revision(plan: Plan, builder: Builder) -> str:
-    """Hash everything that decides, and the shape of the nodes, so that a saved memory never meets another node."""
-    shape = [(type(node).__name__, getattr(node, "name", "")) for node in builder.nodes]
-    kinds = sorted((name, plan.device.points[name].kind) for name in builder.inputs)
-    deciding = (
-        plan.rule.canonical,
-        sorted(_limits(plan).items()),
-        plan.off_delay,
-        plan.levels,
-        shape,
-        kinds,
-        plan.writes,
-        plan.device.tags if b"tagged" in plan.rule.canonical else (),
+class Design:
+    """What is the same for all instances of one rule that share a blueprint.
+
+    Attributes:
+        limits: parameters and delays in words. reset: the place of the node that must be true for a reset.
+        through: the priorities that are shown although another alarm suppresses this one.
+    """
+
+    __slots__ = (
+        "_deciding",
+        "_levels",
+        "_off_delay",
+        "_revision",
+        "_unless",
+        "_when",
+        "blueprint",
+        "limits",
+        "reset",
+        "through",
     )
-    return hashlib.blake2b(msgspec.msgpack.encode(deciding), digest_size=8).hexdigest()
+
+    def __init__(self, plan: Plan, tallies: Mapping[Call, Tally]) -> None:
+        rule = plan.rule
+        builder = Builder.of(plan.device, plan.parameters, rule.named, tallies)
+
+        def place(tree: Expression | None) -> int | None:
+            node = None if tree is None else builder.build(tree)
+            return None if node is None else next(at for at, one in enumerate(builder.nodes) if one is node)
+
+        self._when = place(rule.when)
+        self._unless = place(rule.unless)
+        self.reset = place(rule.reset_when)
+        narrowed = [place(level.when) for level in rule.levels]
+        self._levels = [(*level, at) for level, at in zip(plan.levels, narrowed, strict=True)]
+        self._off_delay = plan.off_delay
+        for name in rule.show:
+            if name in plan.device.points:
+                builder.input(name)
+        self.limits = _limits(plan)
+        self.through = frozenset(level.priority for level in rule.levels if level.through)
+        self._deciding = _deciding(plan, self.limits, builder)
+        self._revision = ""
+        self.blueprint = Blueprint(builder, self._decision)
+
+    def _decision(self, nodes: Sequence[Node]) -> Decision:
+        def at(place: int | None) -> Node | None:
+            return None if place is None else nodes[place]
+
+        levels = [Level(priority, after, at(place)) for priority, after, place in self._levels]
+        return Decision(nodes[self._when or 0], at(self._unless), levels, self._off_delay)
+
+    def revision(self, plan: Plan) -> str:
+        """Return the revision of a plan of this design; only what it writes may differ."""
+        if plan.writes:
+            return _hash(self._deciding, plan.writes)
+        self._revision = self._revision or _hash(self._deciding, ())
+        return self._revision
+
+
+class Designs:
+    """The designs of the rules of a site, each made when its first plan is."""
+
+    def __init__(self) -> None:
+        self._uses: dict[str, Uses] = {}
+        self._known: dict[tuple[object, ...], Design] = {}
+
+    def of(self, plan: Plan, tallies: Mapping[Call, Tally]) -> Design:
+        """Return the design of a plan."""
+        rule = plan.rule
+        if (uses := self._uses.get(rule.id)) is None:
+            uses = self._uses[rule.id] = Uses([*rule.trees(), *rule.named.values()], rule.show)
+        key = (rule.id, plan.levels, plan.off_delay, *uses.key(plan.device, plan.parameters))
+        if (design := self._known.get(key)) is None:
+            design = self._known[key] = Design(plan, tallies)
+        return design
+
+
+def _deciding(plan: Plan, limits: Mapping[str, str], builder: Builder) -> tuple[list[object], list[object]]:
+    """Return everything that decides, and the shape of the nodes, so that a saved memory never meets another node.
+
+    What is written stands between the two parts.
+    """
+    canonical, device = plan.rule.canonical, plan.device
+    shape = [(type(node).__name__, getattr(node, "name", "")) for node in builder.nodes]
+    kinds = sorted((name, device.points[name].kind) for name in builder.inputs)
+    last: list[object] = [device.tags if b"tagged" in canonical else ()]
+    if b"asset(" in canonical:
+        last.append(sorted(device.asset.items()))
+    return [canonical, sorted(limits.items()), plan.off_delay, plan.levels, shape, kinds], last
+
+
+def _hash(deciding: tuple[list[object], list[object]], writes: tuple[Write, ...]) -> str:
+    first, last = deciding
+    return hashlib.blake2b(msgspec.msgpack.encode([*first, writes, *last]), digest_size=8).hexdigest()

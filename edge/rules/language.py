@@ -32,6 +32,8 @@ _LEFT: Final = {
     **dict.fromkeys(("+", "-"), _SUM),
     **dict.fromkeys(("*", "/"), _TERM),
 }
+POWERS: Final = {**_LEFT, "not": _NOT, "-x": _SIGN}
+"""How tightly each sign binds; `-x` is the sign of a number."""
 RESERVED: Final = frozenset({"and", "or", "not", "in", "if", "else", "true", "false", "device"})
 """Words that name nothing else."""
 

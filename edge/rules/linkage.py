@@ -1,90 +1,154 @@
-"""What a rule does while its condition holds: `do:`.
+"""What a rule does while its condition holds: `do:`, `forbid:` and `suppress:`.
 
     do: {each: [zone, access], tags: [perimeter], write: {mode: free}, priority: 1, until: clear}
+    forbid: {each: [zone, lighting], until: clear}                 nothing is written to these, whoever asks
+    suppress: {each: [site, access], rules: [A01, A02], until: reset}        their alarms are recorded, and not shown
+    suppress: {each: [link, any], offline: true, until: clear}               those that say that a device is not heard
 
-`each` is a scope (`self`, `site`, `zone`, `link` or the name of a group) and a class; `tags` narrow it. Every device
-that has all the points written to, and whose driver can write them, is claimed from `raise` to `clear`; the others are
-listed. A point that acts once cannot be claimed. Whether and when something is written is the business of
-`edge/commands`; here it is only decided what is wanted.
+`each` is a scope (`self`, `site`, `zone`, `link`, `via` or the name of a group) and a class; `tags` narrow it. Every
+device that has all the points written to, and whose driver can write them, is claimed from `raise` to `clear`; with
+`until: reset` to the reset of the rule's latched alarm, with `for: 30min` no longer than that, and with `stagger: 2s`
+given up one after another. The others are listed. A point that acts once cannot be claimed. Whether and when something
+is written is the business of `edge/commands`, and what is shown that of `edge/alarms`; here it is only decided what is
+wanted.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from edge.rules.places import note
-from edge.rules.rule import DeviceSpec, Linkage, Reach, RuleText
-from edge.rules.sets import GROUP, SCOPES
+from edge.rules.rule import DeviceSpec, Linkage, Reach, RuleText, Suppress, Until
+from edge.rules.sets import ANY, GROUP, SCOPES
+from edge.rules.syntax import Call, Constant, Expression, Junction, Unary
 from edge.rules.types import Type, common, type_of_value
+from sitekeeper.durations import parse_duration
 from sitekeeper.faults import Faults, nearest
 from sitekeeper.located_yaml import Plain
+from sitekeeper.model.clock import Micros
 from sitekeeper.model.command import DEFAULT, LIFE_SAFETY, Write
 from sitekeeper.model.sample import Value
 from sitekeeper.profile import Writable
 
-_KEYS: Final = ("each", "tags", "write", "priority", "until")
+SELF: Final = "self"
+_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "do": ("each", "tags", "write", "priority", "until", "stagger", "for"),
+    "forbid": ("each", "tags", "until"),
+    "suppress": ("each", "tags", "rules", "offline", "until", "documented"),
+}
 
 
-def read_linkage(
-    text: RuleText, classes: Mapping[str, Mapping[str, Type]], groups: Collection[str] | None, faults: Faults
-) -> Linkage | None:
-    """Return the `do:` of a rule, None if it has none or one with a fault, which is then among `faults`."""
-    if "do" not in text.mapping:
-        return None
-    written = text.mapping["do"]
-    if not isinstance(written, dict):
-        note(faults, text.place("do"), "bad-section", what="do")
-        return None
-    return _Reader(text, {str(key): value for key, value in written.items()}, classes, groups, faults).linkage()
+class Linkages:
+    """Reads the sections of one rule that reach out to devices. Each is None if there is none or one with a fault."""
+
+    def __init__(
+        self, text: RuleText, classes: Mapping[str, Mapping[str, Type]], groups: Collection[str] | None, faults: Faults
+    ) -> None:
+        self._text = text
+        self._classes = classes
+        self._groups = groups
+        self._faults = faults
+
+    def do(self) -> Linkage | None:
+        """Return what the rule writes."""
+        if (reader := self._reader("do", ("clear", "reset"))) is None:
+            return None
+        priority = reader.written.get("priority")
+        if not isinstance(priority, int) or isinstance(priority, bool) or not LIFE_SAFETY <= priority <= DEFAULT:
+            note(self._faults, self._text.place("do", "priority"), "bad-command-priority", found=priority)
+            return None
+        if (reach := reader.reach()) is None:
+            return None
+        writes = reader.writes(self._classes[reach.cls])
+        return Linkage(reach, writes, priority, reader.until, reader.duration("stagger"), reader.duration("for"))
+
+    def forbid(self) -> Reach | None:
+        """Return the devices to which nothing is written."""
+        reader = self._reader("forbid", ("clear",))
+        return None if reader is None else reader.reach()
+
+    def suppress(self) -> Suppress | None:
+        """Return the alarms that are not shown; it says either their rules or that it means those of silence."""
+        if (reader := self._reader("suppress", ("clear", "reset"))) is None or (reach := reader.reach()) is None:
+            return None
+        rules, offline = reader.written.get("rules", []), reader.written.get("offline", False)
+        if not isinstance(rules, list) or not isinstance(offline, bool) or bool(rules) == offline:
+            note(self._faults, self._text.place("suppress"), "bad-suppress")
+            return None
+        documented = str(reader.written.get("documented", ""))
+        return Suppress(reach, tuple(map(str, rules)), offline, reader.until, documented)
+
+    def _reader(self, section: str, untils: tuple[Until, ...]) -> "_Reader | None":
+        if section not in self._text.mapping:
+            return None
+        written = self._text.mapping[section]
+        if not isinstance(written, dict):
+            note(self._faults, self._text.place(section), "bad-section", what=section)
+            return None
+        named = {str(key): value for key, value in written.items()}
+        reader = _Reader(self._text, section, named, self._classes, self._groups, self._faults)
+        reader.check(untils)
+        return reader
 
 
 class _Reader:
+    """One section."""
+
     def __init__(
         self,
         text: RuleText,
+        section: str,
         written: Mapping[str, Plain],
         classes: Mapping[str, Mapping[str, Type]],
         groups: Collection[str] | None,
         faults: Faults,
     ) -> None:
         self._text = text
-        self._written = written
+        self._section = section
+        self.written = written
         self._classes = classes
         self._groups = groups
         self._faults = faults
 
-    def linkage(self) -> Linkage | None:
-        for key in self._written:
-            if key not in _KEYS:
-                place = self._text.place("do", key, key=True)
-                note(self._faults, place, "unknown-key", near=nearest(key, _KEYS), what=f"do.{key}")
-        if self._written.get("until") != "clear":
-            note(self._faults, self._text.place("do", "until"), "bad-until")
-        priority = self._written.get("priority")
-        if not isinstance(priority, int) or isinstance(priority, bool) or not LIFE_SAFETY <= priority <= DEFAULT:
-            note(self._faults, self._text.place("do", "priority"), "bad-command-priority", found=priority)
-            return None
-        reach = self._reach()
-        return None if reach is None else Linkage(reach, self._writes(self._classes[reach.cls]), priority)
+    @property
+    def until(self) -> Until:
+        return "reset" if self.written.get("until") == "reset" else "clear"
 
-    def _reach(self) -> Reach | None:
-        each, tags = self._written.get("each"), self._written.get("tags", [])
+    def check(self, untils: tuple[Until, ...]) -> None:
+        keys = _KEYS[self._section]
+        for key in self.written:
+            if key not in keys:
+                place = self._text.place(self._section, key, key=True)
+                note(self._faults, place, "unknown-key", near=nearest(key, keys), what=f"{self._section}.{key}")
+        until = self.written.get("until")
+        if until not in untils:
+            note(self._faults, self._text.place(self._section, "until"), "bad-until", known=" | ".join(untils))
+        elif until == "reset" and self._text.mapping.get("latch") is not True:
+            note(self._faults, self._text.place(self._section, "until"), "until-reset-needs-latch")
+
+    def duration(self, key: str) -> Micros:
+        """Return a duration, 0 if it is not written."""
+        return read_duration(self._text, self.written.get(key), self._faults, self._section, key)
+
+    def reach(self) -> Reach | None:
+        each, tags = self.written.get("each"), self.written.get("tags", [])
         if not isinstance(each, list) or len(each) != 2 or not isinstance(tags, list):
-            note(self._faults, self._text.place("do", "each"), "bad-each")
+            note(self._faults, self._text.place(self._section, "each"), "bad-each")
             return None
         scope, cls = map(str, each)
-        if cls not in self._classes:
-            near = nearest(cls, self._classes)
-            note(self._faults, self._text.place("do", "each", 1), "unknown-class", near=near, name=cls)
+        known = {*self._classes, ANY} if self._section == "suppress" else {*self._classes}
+        if cls not in known:
+            near = nearest(cls, known)
+            note(self._faults, self._text.place(self._section, "each", 1), "unknown-class", near=near, name=cls)
             return None
-        if scope not in (*SCOPES, "self"):
+        if scope not in (*SCOPES, SELF):
             if self._groups is not None and scope not in self._groups:
-                near = nearest(scope, (*SCOPES, "self", *self._groups))
-                note(self._faults, self._text.place("do", "each", 0), "unknown-group", near=near, name=scope)
+                near = nearest(scope, (*SCOPES, SELF, *self._groups))
+                note(self._faults, self._text.place(self._section, "each", 0), "unknown-group", near=near, name=scope)
             scope = f"{GROUP} {scope}"
         return Reach(scope, cls, tuple(map(str, tags)))
 
-    def _writes(self, points: Mapping[str, Type]) -> tuple[tuple[str, Value], ...]:
-        write = self._written.get("write")
+    def writes(self, points: Mapping[str, Type]) -> tuple[tuple[str, Value], ...]:
+        write = self.written.get("write")
         if not isinstance(write, dict) or not write:
             note(self._faults, self._text.place("do", "write"), "bad-section", what="write")
             return ()
@@ -100,8 +164,38 @@ class _Reader:
         return tuple(found)
 
 
+def read_duration(text: RuleText, value: Plain, faults: Faults, *path: str) -> Micros:
+    """Return the duration written at `path` of a rule, 0 if there is none."""
+    if value is None:
+        return 0
+    try:
+        return parse_duration(str(value))
+    except ValueError as error:
+        note(faults, text.place(*path), "duration", why=error)
+        return 0
+
+
 def _type(value: bool | float | str) -> Type:
     return type_of_value(value, "bool" if isinstance(value, bool) else "text" if isinstance(value, str) else "number")
+
+
+def never(tree: Expression, tags: Collection[str]) -> bool:
+    """Tell whether a condition cannot hold on a device with these tags, as far as `tagged` alone decides it."""
+    return _decided(tree, tags) is False
+
+
+def _decided(tree: Expression, tags: Collection[str]) -> bool | None:
+    match tree:
+        case Call(name="tagged", arguments=(Constant(value=tag),)):
+            return tag in tags
+        case Unary(operator="not", operand=operand):
+            inner = _decided(operand, tags)
+            return None if inner is None else not inner
+        case Junction(operator=operator, terms=terms):
+            found = {_decided(term, tags) for term in terms}
+            winner = operator == "or"
+            return winner if winner in found else None if None in found else not winner
+    return None
 
 
 def check_writable(linkage: Linkage, devices: Collection[DeviceSpec], text: RuleText, faults: Faults) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from edge.rules.building import Builder
 from edge.rules.graph import Graph
 from edge.rules.happenings import Happening
-from edge.rules.instance import Instance, Plan, events_of
+from edge.rules.instance import Instance, Plan
 from edge.rules.nodes import And, Input
 from edge.rules.sets import MEMBER, Gathered, MemberSpec, Tally
 from edge.rules.syntax import Call
@@ -36,7 +36,7 @@ class Member:
 
     def __init__(self, spec: MemberSpec, place: int) -> None:
         device = spec.device
-        builder = Builder(device.points, spec.parameters, events=events_of(device), tags=device.tags)
+        builder = Builder.of(device, spec.parameters)
         self._root = And(builder.build(spec.tree))  # above a bare point too, so that its changes wake somebody
         self._told: Value = None
         self.graph = Graph([*builder.nodes, self._root])

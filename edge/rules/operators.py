@@ -4,43 +4,21 @@ An operator enters when a shipped rule or profile needs it, in the same commit.
 """
 
 from collections import deque
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
+from edge.rules.baselines import Baseline
 from edge.rules.happenings import LATE
 from edge.rules.nodes import Keeper, Node
+from edge.rules.sequences import Sequence
+from edge.rules.signature import ANYTHING, Operator, Parameter
 from edge.rules.stopwatch import Stopwatch
-from edge.rules.types import BOOL, COUNT, EVENT, Base, Type
+from edge.rules.types import BOOL, COUNT, EVENT
+from edge.rules.windows import Mean, Rate
 from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.sample import Value
 
 MOST_EVENTS: Final = 1_000
 """Events that `count` remembers; beyond that the oldest are forgotten and the count stays there."""
-
-
-class Parameter(NamedTuple):
-    """One argument of an operator: which types it takes, whether it must be constant, whether it may be left out.
-
-    `seconds`: instead of a constant it may be a number of seconds that changes.
-    """
-
-    name: str
-    accepts: tuple[Base, ...]
-    constant: bool = False
-    optional: bool = False
-    seconds: bool = False
-
-
-ANYTHING: Final[tuple[Base, ...]] = ("bool", "number", "text", "enum")
-
-
-class Operator:
-    """What the checker must know: parameters in order, and the type of the result."""
-
-    __slots__ = ()
-
-    parameters: ClassVar[tuple[Parameter, ...]]
-    gives: ClassVar[Type | None]
-    """None: the type of the first argument."""
 
 
 class Held(Keeper, Operator):
@@ -292,7 +270,9 @@ class Stale(Node, Operator):
         return None if online is None else not online
 
 
-OPERATORS: Final[dict[str, type[Held | Rose | Changed | Count | Latch | Last | Default | Stale]]] = {
+AnyOperator = type[Held | Rose | Changed | Count | Latch | Last | Default | Stale | Mean | Rate | Sequence | Baseline]
+
+OPERATORS: Final[dict[str, AnyOperator]] = {
     "optional": Optional,
     "held": Held,
     "rose": Rose,
@@ -303,5 +283,9 @@ OPERATORS: Final[dict[str, type[Held | Rose | Changed | Count | Latch | Last | D
     "last": Last,
     "default": Default,
     "stale": Stale,
+    "mean": Mean,
+    "rate": Rate,
+    "sequence": Sequence,
+    "baseline": Baseline,
 }
 """Every operator by its name in the language."""

@@ -1,11 +1,14 @@
-"""Rule files: the shipped packs (`config/rules/*.yaml`) and the classes that their rules speak of."""
+"""Rule files: the shipped packs and the classes that their rules speak of.
+
+A pack is `config/rules/<pack>.yaml` and, where it is long, `<pack>-*.yaml` beside it.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from edge.rules.places import note
-from edge.rules.rule import RuleText
+from edge.rules.rule import SHIPPED, RuleText
 from edge.rules.types import Fields, Type, type_of
 from sitekeeper.data import data_path
 from sitekeeper.faults import Faults, Place, nearest
@@ -18,7 +21,12 @@ _TYPES: Final[tuple[PointType, ...]] = ("bool", "int", "float", "enum", "text")
 
 def shipped() -> list[str]:
     """Return the names of the packs that come with this software."""
-    return sorted(path.stem for path in data_path("rules").glob("*.yaml"))
+    return sorted({path.stem.partition("-")[0] for path in data_path("rules").glob("*.yaml")})
+
+
+def _files(pack: str) -> list[Path]:
+    folder = data_path("rules")
+    return [*folder.glob(f"{pack}.yaml"), *sorted(folder.glob(f"{pack}-*.yaml"))]
 
 
 def load(names: Sequence[tuple[str, Place]], faults: Faults) -> tuple[RuleText, ...]:
@@ -26,7 +34,8 @@ def load(names: Sequence[tuple[str, Place]], faults: Faults) -> tuple[RuleText, 
     found: list[RuleText] = []
     for name, place in names:
         if name in shipped():
-            found += read_rules(data_path("rules", f"{name}.yaml"), f"config/rules/{name}.yaml", faults)
+            for path in _files(name):
+                found += read_rules(path, f"{SHIPPED}{path.name}", faults)
         else:
             note(faults, place, "unknown-pack", near=nearest(name, shipped()), name=name)
     return tuple(found)

@@ -7,11 +7,12 @@ from typing import Final, cast
 
 import msgspec
 
-from edge.rules.checking import Scope, check, constant
+from edge.rules.checking import check, constant
 from edge.rules.language import RESERVED, parse
-from edge.rules.linkage import read_linkage
+from edge.rules.linkage import Linkages, read_duration
 from edge.rules.places import note, note_error
 from edge.rules.rule import PRIORITIES, LevelRule, Mode, ParameterValue, Rule, RuleText, parameter_value
+from edge.rules.scope import Far, Scope
 from edge.rules.sets import SCOPES
 from edge.rules.syntax import Expression, ExpressionError
 from edge.rules.types import BOOL, BUILT_IN, DURATION, Fields, Type
@@ -21,12 +22,14 @@ from sitekeeper.model.alarm import Priority
 from sitekeeper.model.point import Names
 
 KEYS: Final = ("id", "class", "name", "params", "let", "when", "unless", "on_delay", "off_delay", "priority", "levels",
-               "latch", "reset_when", "playbook", "mode", "show", "do", "once", "tests")  # fmt: skip
+               "latch", "reset_when", "playbook", "mode", "show", "do", "once", "life_safety", "audience", "offline",
+               "parent", "realarm", "suppress", "forbid", "tests")  # fmt: skip
 LANGUAGES: Final = ("en", "zh-Hant", "zh-Hans")
 OFF_DELAY: Final = "10s"
 ALARMLESS: Final = "P4"
 """The priority of a rule that has none, because all it does is to write. It moves no alarm."""
-MODES: Final[Mapping[str, Mode]] = {"live": "", "watch": "watch"}
+MODES: Final[Mapping[str, Mode]] = {"live": "", "watch": "watch", "off": "off"}
+AUDIENCES: Final = ("", "security")
 
 _ID: Final = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -54,6 +57,7 @@ def read_rule(
     *,
     events: Mapping[str, Mapping[str, Fields]] = {},
     groups: Collection[str] | None = None,
+    far: Far | None = None,
 ) -> Rule | None:
     """Return the rule that `text` says; None if it has a fault, which is then among `faults`.
 
@@ -63,10 +67,12 @@ def read_rule(
         faults: where mistakes are noted.
         events: types of the fields of events, by class, event and field.
         groups: the names of the site's groups; None if they are not known here.
+        far: the points of other devices; None if they are not known here.
     """
     before = len(faults.found) + faults.left_out
     scopes = {
-        name: Scope(points=points, events={**BUILT_IN, **events.get(name, {})}) for name, points in classes.items()
+        name: Scope(points=points, events={**BUILT_IN, **events.get(name, {})}, far=far)
+        for name, points in classes.items()
     }
     rule = _Reader(text, scopes, groups, faults).rule()
     return rule if len(faults.found) + faults.left_out == before else None
@@ -98,9 +104,11 @@ class _Reader:
         )
         self._read_named()
         when = self._expression("when", wanted=BOOL)
-        do = read_linkage(
-            self._text, {name: scope.points for name, scope in self._scopes.items()}, self._groups, self._faults
-        )
+        points = {name: scope.points for name, scope in self._scopes.items()}
+        linkages = Linkages(self._text, points, self._groups, self._faults)
+        do, suppress, forbid = linkages.do(), linkages.suppress(), linkages.forbid()
+        if do is not None and suppress is not None and do.until != suppress.until:
+            note(self._faults, self._text.place("suppress", "until"), "two-untils")
         levels = self._levels()
         off_delay = self._expression("off_delay", wanted=DURATION, default=OFF_DELAY)
         unless = self._optional("unless")
@@ -125,6 +133,13 @@ class _Reader:
             do=do,
             alarm=not self._only_writes,
             once=self._word("once", ("", *SCOPES), ""),
+            life_safety=self._flag("life_safety"),
+            audience=self._word("audience", AUDIENCES, ""),
+            offline=self._flag("offline"),
+            parent=self._rule_id("parent"),
+            realarm=read_duration(self._text, self._mapping.get("realarm"), self._faults, "realarm"),
+            suppress=suppress,
+            forbid=forbid,
             text=self._text,
             canonical=msgspec.json.encode({key: self._mapping.get(key) for key in _DECIDING}, order="sorted"),
         )
@@ -191,13 +206,13 @@ class _Reader:
 
     @property
     def _only_writes(self) -> bool:
-        return "do" in self._mapping and not self._mapping.keys() & {"priority", "levels"}
+        return bool(self._mapping.keys() & {"do", "forbid"}) and not self._mapping.keys() & {"priority", "levels"}
 
     def _level(self, place: int, item: Plain) -> LevelRule | None:
         if not isinstance(item, dict):
             note(self._faults, self._text.place("levels", place), "bad-section", what="levels")
             return None
-        keys = ("priority", "when", "after")
+        keys = ("priority", "when", "after", "through")
         for key in item:
             if key not in keys:
                 where = self._text.place("levels", place, str(key), key=True)
@@ -205,7 +220,17 @@ class _Reader:
         after = self._expression("levels", place, "after", wanted=DURATION, default="0s")
         when = self._expression("levels", place, "when", wanted=BOOL) if "when" in item else None
         priority = self._priority("levels", place, "priority")
-        return None if after is None or priority is None else LevelRule(priority=priority, after=after, when=when)
+        if not isinstance(item.get("through", False), bool):
+            note(self._faults, self._text.place("levels", place, "through"), "bad-flag", what="through")
+        if after is None or priority is None:
+            return None
+        return LevelRule(priority=priority, after=after, when=when, through=item.get("through") is True)
+
+    def _rule_id(self, key: str) -> str:
+        found = str(self._mapping.get(key, ""))
+        if found and not _ID.fullmatch(found):
+            note(self._faults, self._text.place(key), "bad-id", id=found)
+        return found
 
     def _priority(self, *path: str | int) -> Priority | None:
         found = self._value(path)

@@ -1,6 +1,6 @@
 """Conditions over other devices: `any_of`, `all_of` and `count_of(scope, class, expr, tag='t')`.
 
-The set is fixed when the site is loaded: the devices of the class in the scope (`site`, `zone`, `link` or
+The set is fixed when the site is loaded: the devices of the class in the scope (`site`, `zone`, `link`, `via` or
 `group('name')`), with the tag if one is given. The rule's own device is among them if it is of that class. A device
 without a zone shares none. A device that lacks a point which `expr` needs is left out, and listed.
 
@@ -25,9 +25,11 @@ from edge.rules.syntax import Call, Constant, Expression, Name
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.sample import Value
 
-SCOPES: Final = ("site", "zone", "link")
+SCOPES: Final = ("site", "zone", "link", "via")
 SETS: Final = ("any_of", "all_of", "count_of")
 GROUP: Final = "group"
+ANY: Final = "any"
+"""Every class, where alarms are suppressed."""
 MEMBER: Final = "/?"
 """What stands in the key of a saved answer between device and question."""
 _PLACE: Final = re.compile(r"\bat=\d+, ")
@@ -48,7 +50,9 @@ class MemberSpec:
         device = self.device
         used = [(name, value.words()) for name, value in sorted(self.parameters.items())]
         kinds = sorted((name, point.kind) for name, point in device.points.items())
-        asked = _PLACE.sub("", repr(self.tree)) + repr((used, kinds, sorted(device.events), device.tags))
+        asked = _PLACE.sub("", repr(self.tree)) + repr(
+            (used, kinds, sorted(device.events), device.tags, sorted(device.asset.items()))
+        )
         return f"{device.id}{MEMBER}{hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()}"
 
 
@@ -75,13 +79,15 @@ class Around:
 
     def chosen(self, reach: Reach, device: DeviceSpec) -> tuple[DeviceSpec, ...]:
         """Return the devices that `reach` means for `device`, by id."""
-        seen = {"self": device.id, "zone": device.zone, "link": device.link}.get(reach.scope, "")
+        seen = {"self": device.id, "zone": device.zone, "link": device.link, "via": device.via}.get(reach.scope, "")
         key = (reach, seen)
         if key not in self._found:
             self._found[key] = tuple(
                 other
                 for other in self._devices
-                if other.cls == reach.cls and {*reach.tags} <= {*other.tags} and self._inside(reach.scope, seen, other)
+                if reach.cls in (other.cls, ANY)
+                and {*reach.tags} <= {*other.tags}
+                and self._inside(reach.scope, seen, other)
             )
         return self._found[key]
 
@@ -95,6 +101,8 @@ class Around:
                 return bool(seen) and other.zone == seen
             case "link":
                 return bool(seen) and other.link == seen
+            case "via":
+                return bool(seen) and other.via == seen
         return other.id in self._groups.get(scope.removeprefix(f"{GROUP} "), ())
 
 
@@ -166,7 +174,7 @@ class Compared(Node):
 
     __slots__ = ("sign", "tally")
 
-    def __init__(self, sign: str, gathered: Gathered, other: Node, *, mirrored: bool) -> None:
+    def __init__(self, sign: str, gathered: Gathered, other: Node, mirrored: bool) -> None:
         super().__init__(gathered, other)
         self.tally = gathered.tally
         self.sign = _MIRRORED[sign] if mirrored else sign

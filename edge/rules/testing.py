@@ -5,12 +5,14 @@
         kind: {passenger: presence}          # kind of the test device's points, as a profile would say
         params: {stuck_for: 15s}             # as a profile would set them
         tags: [perimeter]                    # of the test device
+        asset: {rated_speed: 1.6}            # its equipment record
         without: [lux, read.event]           # points and events of its class that it lacks
         others: {door-1: {class: access, zone: hall, tags: [exit]}}   # more devices
         steps:                               # what happens, in order of time
           - {at: 0s, set: {door_zone: false, door-1/mode: free}}      # good values; `online` is a point like others
           - {at: 9s, bad: [door_zone]}           # the points answer no more
           - {at: 12s, stale: true}               # the device goes offline, all its points are bad
+          - {at: 13s, set: {gateway/schedule.night: true}}   # a point of the gateway's own; it lacks those not named
           - {at: 14s, event: {read.event: {granted: false}}}          # told once; with `late: true` it came late
           - {at: 15s, command: cmd.open}         # a command on this point was accepted
           - {at: 20s, restart: true}             # the gateway stops and starts; everything is unknown until set again
@@ -18,6 +20,7 @@
           - {until: 17s, none: L04}          # from the start to then, L04 raises nothing
           - {at: 18s, raise: L04, priority: P2}  # also: clear, level, note
           - {at: 18s, raise: FIRE-DOORS, writes: {door-1/mode: free}}   # what it claims, all of it
+          - {at: 18s, raise: X1, forbids: [lamp-1], veils: [door-1/A02]}   # the same of what it forbids and suppresses
           - {at: 20s, stands: FIRE-DOORS}    # after a restart at that time its claims stand
 
 What is expected of the rule itself must be all that it does; other rules may be named too. All rules of the file are
@@ -43,7 +46,7 @@ from sitekeeper.model.clock import HOUR
 from sitekeeper.profile import Writable
 
 _KINDS: Final = ("raise", "clear", "level", "note", "stands")
-_TEST: Final = frozenset({"name", "kind", "params", "tags", "without", "others", "steps", "expect"})
+_TEST: Final = frozenset({"name", "kind", "params", "tags", "asset", "without", "others", "steps", "expect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def run_tests(
         events=shipped_events() if events is None else events,
         writables=shipped_writables() if writables is None else writables,
     )
-    rules = compile_rules(texts, classes, (), {}, faults, events=known.events)
+    others = _others(texts)
+    rules = compile_rules(texts, classes, (), {}, faults, events=known.events, elsewhere=others)
     outcomes: list[Outcome] = []
     for rule in rules.rules:
         tests = rule.text.mapping.get("tests", [])
@@ -94,10 +98,18 @@ def run_tests(
             if only and rule.id != only:
                 continue
             try:
-                outcomes.append(_Test(rule, cast("dict[str, Any]", test), known).run(texts))
+                outcomes.append(_Test(rule, cast("dict[str, Any]", test), known).run(texts, others))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 note(faults, rule.text.place("tests", place), "bad-test", why=f"{type(error).__name__}: {error}")
     return outcomes
+
+
+def _others(texts: Sequence[RuleText]) -> dict[str, str]:
+    """Return the class of every further device that some test names, so that any rule may speak of it."""
+    tests: list[Any] = [test for text in texts for test in cast("list[Any]", text.mapping.get("tests") or [])]
+    others = [test["others"] for test in tests if isinstance(test, dict) and isinstance(test.get("others"), dict)]
+    devices = [(str(name), other) for each in others for name, other in each.items()]
+    return {name: str(other.get("class", "")) for name, other in devices if isinstance(other, dict)}
 
 
 class _Test:
@@ -117,13 +129,24 @@ class _Test:
         settings = {rule.id: {name: Setting(value, place) for name, value in params.items()}}
         self._trial = Trial(rule.cls, test, classes, settings)
 
-    def run(self, texts: Sequence[RuleText]) -> Outcome:
+    def run(self, texts: Sequence[RuleText], others: Mapping[str, str]) -> Outcome:
         faults = Faults()
-        classes = self._classes
-        rules = compile_rules(texts, classes.points, self._trial.devices, {}, faults, events=classes.events)
+        classes, devices = self._classes, self._trial.devices
+        own = self._concerned(texts)
+        rules = compile_rules(own, classes.points, devices, {}, faults, events=classes.events, elsewhere=others)
         if faults.found:
             raise ValueError(faults.found[0].message)
         return Outcome(self._rule.id, self._name, tuple(self._compare(_play(rules, self._trial.steps))))
+
+    def _concerned(self, texts: Sequence[RuleText]) -> Sequence[RuleText]:
+        """Return this rule and those that its test speaks of: no other is judged.
+
+        One that suppresses others needs all.
+        """
+        if self._rule.suppress is not None:
+            return texts
+        named = {str(line[key]) for line in self._expect for key in (*_KINDS, "none") if key in line}
+        return [text for text in texts if text.mapping.get("id") in {self._rule.id, *named}]
 
     def _compare(self, made: list[_Made]) -> list[str]:
         problems: list[str] = []
@@ -159,6 +182,9 @@ def _differences(made: _Made, expected: Mapping[str, Any]) -> list[str]:
     writes = {f"{write.device}/{write.point}": write.value for write in verdict.writes}
     if expected.get("writes", writes) != writes:
         problems.append(f"{_say(made)} writes {writes}")
+    for key, found in (("forbids", [*verdict.forbids]), ("veils", ["/".join(veil) for veil in verdict.veils])):
+        if sorted(expected.get(key, found)) != sorted(found):
+            problems.append(f"{_say(made)} {key} {found}")
     return problems
 
 

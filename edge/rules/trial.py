@@ -1,7 +1,7 @@
 """The small site in which the tests beside a rule run: one device of its class, and others where a test names them.
 
 Every device has every point and event of its class but those under `without`, and can be written where its class
-allows it. All are in one zone and on one link unless the test says otherwise.
+allows it. All are in one zone, on one link and behind one controller (`via`) unless the test says otherwise.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge.rules.rule import DeviceSpec, Settings
+from edge.rules.scope import GATEWAY, Far
 from edge.rules.types import BOOL, BUILT_IN, Fields, Type
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.clock import Micros
@@ -20,8 +21,9 @@ from sitekeeper.profile import Writable
 
 DEVICE: Final = "test-device"
 _TYPES: Final[Mapping[str, PointType]] = {"bool": "bool", "number": "float", "enum": "enum", "text": "text"}
+_OWN: Final = f"{GATEWAY}/"
 _STEP: Final = frozenset({"at", "set", "bad", "stale", "restart", "event", "command", "late"})
-_OTHER: Final = frozenset({"class", "zone", "link", "tags", "without"})
+_OTHER: Final = frozenset({"class", "zone", "link", "via", "tags", "asset", "without"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +50,13 @@ class Trial:
     def __init__(self, cls: str, test: Mapping[str, Any], classes: Classes, settings: Settings) -> None:
         self._classes = classes
         self._points: dict[str, Point] = {}
-        own = {key: test[key] for key in ("tags", "without") if key in test}
+        own = {key: test[key] for key in ("tags", "asset", "without") if key in test}
         self.devices = [self._device(DEVICE, cls, own, test.get("kind", {}), settings)]
         for name, other in test.get("others", {}).items():
             _known(other, _OTHER)
             self.devices.append(self._device(name, str(other.get("class", cls)), other, {}, {}))
+        if GATEWAY not in test.get("others", {}):
+            self._add_gateway([name for step in test["steps"] for name in (*step.get("set", {}), *step.get("bad", ()))])
         self.steps = [self._step(step) for step in test["steps"]]
 
     def _device(
@@ -72,8 +76,18 @@ class Trial:
             writables={key: w for key, w in self._classes.writables.get(cls, {}).items() if key not in without},
             zone=str(written.get("zone", "test-zone")),
             link=str(written.get("link", "test-link")),
+            via=str(written.get("via", "test-via")),
             tags=tuple(written.get("tags", ())),
+            asset=dict(written.get("asset", {})),
         )
+
+    def _add_gateway(self, named: Iterable[str]) -> None:
+        """Let there be the gateway's own device, with those points that the steps speak of."""
+        far = Far(self._classes.points, {})
+        types = {str(name).partition("/")[2]: far.type(str(name)) for name in named if str(name).startswith(_OWN)}
+        if types:
+            points = {name: self._point(GATEWAY, name, type_, {}) for name, type_ in types.items() if type_ is not None}
+            self.devices.append(DeviceSpec(id=GATEWAY, cls=GATEWAY, points=points))
 
     def _point(self, device: str, name: str, type_: Type, kinds: Mapping[str, Any]) -> Point:
         point = Point(

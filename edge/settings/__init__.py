@@ -7,6 +7,8 @@ library    classes and profiles                    devices    an entry, its prof
 ranges     `for:`                                  overlap    two points at one place
 assemble   drafts -> handles, groups, catalogue    rules      the seam to the rule engine
 load       all of it, in order                     schema     JSON Schema of what may be written
+own_devices   the gateway and its links, which nobody declares
+section_calendar, section_tables   parts of the site file with models of their own
 """
 
 from edge.settings.load import load

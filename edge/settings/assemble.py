@@ -8,15 +8,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from drivers.base import DeviceRead, PointRead, ReadGroup
+from edge.calendar.schedules import Place, Schedule
 from edge.changes import Heartbeat
 from edge.settings.devices import Draft, settings
 from edge.settings.folder import Folder
 from edge.settings.models import AssetSection, OfficeSection, OutboxSection, SiteFile
+from edge.settings.own_devices import OwnDevice, own_devices
+from edge.settings.section_calendar import CalendarSection
 from edge.settings.values import Device, Link, OfficeSettings, OutboxSettings, Site
 from edge.settings.written import origin
+from edge.tables import Lookup, TableFile
 from sitekeeper.catalogue import Catalogue, CatalogueDevice, CatalogueGroup, CataloguePoint
 from sitekeeper.model.asset import Asset
 from sitekeeper.model.point import ONLINE, Names, Point, ScanGroup, stale_after
+from sitekeeper.profile import ClassFile
 from sitekeeper.texts import LANGUAGES, text
 
 
@@ -26,29 +31,52 @@ def site(
     file: SiteFile,
     links: dict[str, Link],
     drafts: Sequence[Draft],
+    classes: Mapping[str, ClassFile],
 ) -> Site:
     """Return the site without its rules and derived points' expressions"""
     drafts = sorted({draft.section.id: draft for draft in drafts}.values(), key=lambda draft: draft.section.id)
-    catalogue = _catalogue(file, drafts)
+    office = _office(folder, file.office)
+    joined = office is not None and office.trust is not None
+    where = file.site.position
+    position = (where.latitude, where.longitude) if where else None
+    place = (file.calendar or CalendarSection()).place(file.site.timezone, position)
+    schedules = {name: section.schedule() for name, section in file.schedules.items()}
+    own = own_devices(file, _OfSite(place, schedules), (draft.section.link for draft in drafts), classes, joined=joined)
+    catalogue = _catalogue(file, drafts, own)
     points = _points(catalogue)
     groups = _groups(catalogue)
     parts = _parts(points, groups)
-    position = file.site.position
     return Site(
         id=file.site.id,
         names=_names(file.site.name),
         timezone=file.site.timezone,
-        position=(position.latitude, position.longitude) if position else None,
+        position=position,
         links=links,
         devices={draft.section.id: _device(draft, parts[draft.section.id]) for draft in drafts},
         points=points,
         groups=groups,
         outbox=_outbox(folder, file.outbox),
-        office=_office(folder, file.office),
+        office=office,
         catalogue=catalogue,
+        own=own,
+        place=place,
+        schedules=schedules,
+        tables={
+            name: TableFile(path=folder / table.file, key=table.key, stale=table.stale)
+            for name, table in file.tables.items()
+        },
+        lookups=_lookups(file, drafts),
         groups_by_name={name: tuple(members) for name, members in file.groups.items()},
         revision=read.revision,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _OfSite:
+    """What the calendar asks of a site."""
+
+    place: Place
+    schedules: Mapping[str, Schedule]
 
 
 def _points(catalogue: Catalogue) -> tuple[Point, ...]:
@@ -115,10 +143,20 @@ def _device(draft: Draft, parts: _Parts) -> Device:
         settings=settings(section.rules, draft.where.within("rules")),
         writables=draft.writables,
         zone=section.zone or "",
+        via=_via(draft),
         tags=tuple(section.tags),
         names=_names(section.name),
         asset=_asset(section.asset),
     )
+
+
+def _via(draft: Draft) -> str:
+    """Return what the device is reached through: what is written, else its controller on its link, else its link."""
+    section = draft.section
+    if section.via is not None:
+        return f"={section.via}"
+    controller = getattr(draft.options, "device", section.with_.get("controller"))
+    return section.link if controller is None else f"{section.link}:{controller}"
 
 
 def _read(draft: Draft, parts: _Parts) -> DeviceRead:
@@ -146,21 +184,39 @@ def _point_read(point: Point, draft: Draft) -> PointRead:
     )
 
 
-def _catalogue(file: SiteFile, drafts: Sequence[Draft]) -> Catalogue:
+def _lookups(file: SiteFile, drafts: Sequence[Draft]) -> dict[str, tuple[Lookup, ...]]:
+    """Return the fields that come from this site's tables, by source."""
+    found = {}
+    for draft in drafts:
+        told = {event.name for event in draft.events}
+        for name, event in draft.profile.cls.events.items() if file.tables else ():
+            lookups = tuple(
+                Lookup(field, meaning.table, meaning.key, meaning.column, meaning.absent, tuple(meaning.members))
+                for field, meaning in event.fields.items()
+                if meaning.table in file.tables
+            )
+            if lookups and name in told:
+                found[f"{draft.section.id}/{name}"] = lookups
+    return found
+
+
+def _catalogue(file: SiteFile, drafts: Sequence[Draft], own: Sequence[OwnDevice]) -> Catalogue:
     """The catalogue without its rules; everything sorted by id."""
-    groups = {
+    groups = {device.group: device.group_row() for device in own} | {
         draft.group(point): CatalogueGroup(draft.group(point), draft.section.id, point.written.scan)
         for draft in drafts
         for point in draft.points.values()
         if draft.group(point)
     }
     points = [row for draft in drafts for row in _rows(draft)]
+    points += [row for device in own for row in device.point_rows()]
+    devices = [*(_device_row(draft) for draft in drafts), *(device.row() for device in own)]
     return Catalogue(
         site=file.site.id,
         names=_names(file.site.name),
         timezone=file.site.timezone,
         groups=tuple(groups[name] for name in sorted(groups)),
-        devices=tuple(_device_row(draft) for draft in drafts),
+        devices=tuple(sorted(devices, key=lambda row: row.id)),
         points=tuple(sorted(points, key=lambda row: row.id)),
     )
 

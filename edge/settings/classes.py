@@ -114,7 +114,9 @@ class _Writes:
         if shown is None:
             return
         same = (shown.type, shown.unit, shown.members) == (self.point.type, self.point.unit, self.point.members)
-        if not confirm.values and not same:
+        for index, reading in enumerate(confirm.readings):
+            self._of_type(confirm.point, shown, reading, ("confirm", "readings", index))
+        if not (confirm.values or confirm.readings or same):
             self._add("confirm-values", self.where.place(("confirm", "point")), hint="say-which", name=confirm.point)
         known = [value_text(value) for value in self._list(writable)]
         for written, readings in confirm.values.items():

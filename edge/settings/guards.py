@@ -11,7 +11,7 @@ from edge.settings.devices import Draft
 from sitekeeper.faults import Faults, nearest
 from sitekeeper.model.command import LIFE_SAFETY
 from sitekeeper.model.point import ONLINE
-from sitekeeper.profile import ClassFile
+from sitekeeper.profile import ClassFile, Writable
 
 RESERVED: Final = range(LIFE_SAFETY, LIFE_SAFETY + 2)
 """Priorities of commands that only shipped rules have: 1 and 2, life safety (ANSI/ASHRAE 135-2020, 19.2)."""
@@ -46,7 +46,7 @@ def check_tags(
 ) -> None:
     """Note every tag that is nearly one that a class or a rule goes by: what was meant to be guarded would not be."""
     known = {tag for cls in classes.values() for point in cls.points.values() if point.writable
-             for tag in point.writable.tagged}  # fmt: skip
+             for tag in _tags_of(point.writable)}  # fmt: skip
     for rule in rules:
         known |= {tag.decode() for tag in _TAGS_OF_A_CONDITION.findall(rule.canonical)}
         known |= set(rule.do.reach.tags) if rule.do else set()
@@ -54,6 +54,11 @@ def check_tags(
         for place, tag in enumerate(draft.section.tags):
             if tag not in known and (near := nearest(tag, known)):
                 faults.add(draft.where.place(("tags", place)), "near-tag", near=near, name=tag)
+
+
+def _tags_of(writable: Writable) -> Iterator[str]:
+    yield from writable.tagged
+    yield from writable.off_most.tags if writable.off_most else ()
 
 
 def _measured(device: str, name: str, derived: Mapping[str, Derivation]) -> bool:

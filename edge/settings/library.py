@@ -10,7 +10,16 @@ from edge.settings.written import Origin, check, origin
 from sitekeeper.data import data_path
 from sitekeeper.faults import Faults, nearest
 from sitekeeper.located_yaml import Document, read_document
-from sitekeeper.profile import ClassEvent, ClassFile, ClassPoint, Meaning, ProfileFile, ProfilePoint, Writable
+from sitekeeper.profile import (
+    ClassEvent,
+    ClassEventField,
+    ClassFile,
+    ClassPoint,
+    Meaning,
+    ProfileFile,
+    ProfilePoint,
+    Writable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class DeclaredEvent:
     def fields(self) -> tuple[EventField, ...]:
         return tuple(
             EventField(name=name, type=field.type, members=tuple(field.members), personal=field.personal)
-            for name, field in self.meaning.fields.items()
+            for name, field in told(self.meaning).items()
         )
 
 
@@ -144,16 +153,17 @@ class Library:
         given = keys.get("fields", {})
         if not isinstance(given, dict):
             return True  # the driver's model says what is wrong
-        missing, known = [name for name in meaning.fields if name not in given], ", ".join(meaning.fields)
-        for name in (name for name in given if name not in meaning.fields):
-            place, near = where.place(("fields", name), key=True), nearest(str(name), meaning.fields)
+        expected = told(meaning)
+        missing, known = [name for name in expected if name not in given], ", ".join(expected)
+        for name in (name for name in given if name not in expected):
+            place, near = where.place(("fields", name), key=True), nearest(str(name), expected)
             self._faults.add(
                 place, "unknown-field", near=near, hint="known-fields", name=str(name), event=event, known=known
             )
         if missing:
             place, names = where.place(("fields",) if "fields" in keys else (), key=True), ", ".join(missing)
             self._faults.add(place, "missing-fields", hint="give-fields", event=event, names=names)
-        return not missing and given.keys() == meaning.fields.keys()
+        return not missing and given.keys() == expected.keys()
 
     def _whole(self, profile: Profile) -> None:
         """Check what concerns a profile as a whole: required points, heartbeat."""
@@ -182,6 +192,11 @@ class Library:
             path = data_path("classes", f"{name}.yaml")
             self._classes[name] = read_class(path, f"config/classes/{name}.yaml", self._faults)
         return self._classes[name]
+
+
+def told(event: ClassEvent) -> dict[str, ClassEventField]:
+    """Return the fields that a device itself tells; the others come from tables of the site."""
+    return {name: field for name, field in event.fields.items() if not field.table}
 
 
 def declare(cls: ClassFile, name: str, written: ProfilePoint, where: Origin, faults: Faults) -> Declared | None:

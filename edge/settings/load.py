@@ -49,8 +49,9 @@ def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | Non
     _apart(drafts, faults)
     _grouped(file.groups, workshop.seen, origin(read.site, "groups"), faults)
     own = rule_texts(read.rules, faults)
-    site = assemble.site(folder, read, file, links, drafts)
-    site = with_rules(site, file.rules, drafts, own, library.classes(), origin(read.site, "rules"), faults)
+    classes = library.classes()
+    site = assemble.site(folder, read, file, links, drafts, classes)
+    site = with_rules(site, file.rules, drafts, own, classes, origin(read.site, "rules"), faults)
     try:
         encode(site.catalogue)
     except FormatError as error:

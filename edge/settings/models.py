@@ -8,6 +8,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from edge.rules.sets import GROUP, SCOPES
+from edge.settings.section_calendar import CalendarSection, Schedules
+from edge.settings.section_tables import Tables
 from sitekeeper.faults import nearest
 from sitekeeper.model.clock import DAY, MS
 from sitekeeper.profile import (
@@ -25,6 +27,8 @@ from sitekeeper.profile import (
 
 OWN: Final = "gateway"
 """The device that is the gateway itself: `edge.own.DEVICE`."""
+OWN_LINK: Final = "link-"
+"""With what the names of devices begin that are links: `edge.settings.own_devices.PREFIX`."""
 
 _SCOPES: Final = frozenset({*SCOPES, GROUP, "self"})
 
@@ -52,7 +56,7 @@ def _no_scope(value: str) -> str:
 
 
 def _no_gateway(value: str) -> str:
-    if value == OWN:
+    if value == OWN or value.startswith(OWN_LINK):
         raise PydanticCustomError("reserved-device", "the gateway itself")
     return value
 
@@ -120,6 +124,8 @@ class DeviceSection(Written):
 
     Attributes:
         with_: parameters of address expressions in the profile.
+        via: what it is reached through, where that is not its controller or its link: the camera of a lane and the
+            lane itself have the same.
         points: keys of its profile's points, changed for this device. rules: parameters of rules for this device.
     """
 
@@ -130,6 +136,7 @@ class DeviceSection(Written):
     link: Id
     with_: dict[str, int | str] = Field(default={}, alias="with")
     zone: Id | None = None
+    via: Id | None = None
     name: NamesByLanguage = {}
     tags: list[Id] = []
     asset: AssetSection = AssetSection()
@@ -188,13 +195,21 @@ class OfficeSection(Written):
 
 
 class SiteFile(Written):
-    """`site.yaml`. `groups`: named lists of devices, for rules."""
+    """`site.yaml`.
+
+    Attributes:
+        groups: named lists of devices, for rules. schedules: when what is on, for rules.
+        tables: files in `data/` from which fields of events come, by the name that the class has for them.
+    """
 
     site: SiteSection
     links: dict[Id, LinkSection] = {}
     devices: list[Any] = []
     groups: dict[GroupId, list[Id]] = {}
     rules: RulesSection = RulesSection()
+    calendar: CalendarSection | None = None
+    schedules: Schedules = {}
+    tables: Tables = {}
     outbox: OutboxSection = OutboxSection()
     office: OfficeSection | None = None
 

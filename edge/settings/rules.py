@@ -9,6 +9,7 @@ import msgspec
 from edge.rules import packs
 from edge.rules.compiling import compile_rules
 from edge.rules.derives import compile_derives
+from edge.rules.forms import ASSETS
 from edge.rules.places import Written
 from edge.rules.rule import DeviceSpec, Rule, RuleText
 from edge.rules.types import BOOL, Type, type_of
@@ -54,6 +55,10 @@ def with_rules(
         by_device[point.device][point.name] = point
     events = {name: _events(cls) for name, cls in classes.items()}
     specs = [_spec(device, by_device[device.id], events[device.cls], others) for device in site.devices.values()]
+    specs += [
+        DeviceSpec(id=own.id, cls=own.cls, points=by_device[own.id], events=events[own.cls], link=own.link)
+        for own in site.own
+    ]
     compiled = compile_rules(
         texts,
         types,
@@ -93,7 +98,9 @@ def _spec(
         writables=device.writables,
         zone=device.zone,
         link=device.link,
+        via=device.via,
         tags=device.tags,
+        asset={name: float(value) for name in ASSETS if (value := getattr(device.asset, name)) is not None},
     )
 
 
@@ -122,4 +129,5 @@ def _derives(
 
 
 def _row(rule: Rule) -> CatalogueRule:
-    return CatalogueRule(rule.id, rule.levels[0].priority, rule.names, rule.playbook)
+    flags = tuple(name for name in ("life_safety", "offline") if getattr(rule, name))
+    return CatalogueRule(rule.id, rule.levels[0].priority, rule.names, rule.playbook, rule.audience, flags)

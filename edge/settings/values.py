@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
 
 from drivers.base import DeviceRead, EventField
+from edge.calendar.schedules import Place, Schedule
 from edge.changes import Heartbeat
 from edge.rules.compiling import Rules
 from edge.rules.derives import Derivation
 from edge.rules.rule import Settings
 from edge.settings.limits import LIMITS, Limits
+from edge.settings.own_devices import OwnDevice
+from edge.tables import Lookup, TableFile
 from sitekeeper.catalogue import Catalogue
 from sitekeeper.model.asset import Asset
 from sitekeeper.model.clock import Micros
@@ -38,6 +42,7 @@ class Device:
         writables: what may be written to it, by point: what its class, its driver and its tags allow.
         heartbeat: which of its points must keep moving.
         profile_settings, settings: of rules; those of its profile, and its own.
+        via: what it is reached through, for rules: `=<via>` as written, else its controller or its link.
     """
 
     id: str
@@ -50,6 +55,7 @@ class Device:
     profile_settings: Settings = field(default_factory=dict, repr=False)
     settings: Settings = field(default_factory=dict, repr=False)
     zone: str = ""
+    via: str = ""
     tags: tuple[str, ...] = ()
     names: Names = field(default_factory=dict)
     asset: Asset = field(default_factory=Asset)
@@ -102,6 +108,9 @@ class Site:
 
     Attributes:
         points: by handle. groups: scan groups, in the catalogue's order.
+        own: the gateway's own devices, which are in the catalogue and not in `devices`.
+        tables: local tables by name. lookups: the fields that come from them, by `<device>/<event>`.
+        place, schedules: the calendar (`edge.calendar.reads`).
         groups_by_name: the site's own named groups of devices, for rules.
         derivations: derived points, compiled, for `Derives`. rules: compiled for this site, for `Engine`.
         revision: hash of everything that was read, secrets left out.
@@ -118,6 +127,11 @@ class Site:
     outbox: OutboxSettings
     office: OfficeSettings | None
     catalogue: Catalogue
+    own: tuple[OwnDevice, ...] = ()
+    place: Place = field(default_factory=lambda: Place(UTC))
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    tables: Mapping[str, TableFile] = field(default_factory=dict)
+    lookups: Mapping[str, tuple[Lookup, ...]] = field(default_factory=dict)
     groups_by_name: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     derivations: tuple[Derivation, ...] = ()
     rules: Rules = field(default_factory=Rules, repr=False)

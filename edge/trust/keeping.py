@@ -55,7 +55,7 @@ def keeper(site: Site, book: AlarmBook, clock: Clock) -> "Keeper | None":
     if not folder.joined():
         return None
     record = book.record(alarm_key(site.id, DEVICE, RULE))
-    standing = record.priority if record is not None and record.state in ACTIVE else None
+    standing = record.priority if record is not None and record.standing in ACTIVE else None
     try:
         return Keeper(folder, clock, standing=standing)
     except StorageError as error:

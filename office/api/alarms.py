@@ -27,7 +27,7 @@ async def alarms(
     priority: Annotated[str, Query(max_length=2)] = "",
     after: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> list[Item]:
-    """Alarms, 200 at once: `state` is open, unacknowledged, all or a letter of the model; `after` skips that many."""
+    """Alarms, 200 at once. `state`: open, unacknowledged, held, all or a letter of the model; `after` skips so many."""
     if state not in STATES and state not in set(AlarmState):
         reason = "usage"
         raise Refused(reason, f"no state {state!r}")

@@ -24,6 +24,7 @@ from sitekeeper.model.errors import Refused
 STATES: Final[dict[str, Sequence[str]]] = {
     "open": facts.OPEN,
     "unacknowledged": tuple(state.value for state in UNACKED),
+    "held": facts.HELD,
     "all": (),
 }
 SPANS: Final[dict[str, Micros]] = {

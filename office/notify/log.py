@@ -9,9 +9,9 @@ import structlog
 
 from cloud_sync.store.base import OfficeStore, Push, StoredTransition
 from cloud_sync.store.reader import StoreReader
-from office.notify.stages import ANNUNCIATING, Case, event_id, settled_id
+from office.notify.stages import Case, event_id, settled_id
 from office.silence import is_active, silence_key
-from sitekeeper.model.alarm import Cause
+from sitekeeper.model.alarm import Cause, annunciates
 from sitekeeper.model.errors import Refused, StorageError
 
 _logger = structlog.get_logger()
@@ -117,7 +117,7 @@ class StoreLog:
 
 def _case_of(row: Push, reader: StoreReader) -> Case | None:
     """Return the annunciation that a row is about."""
-    story = [one for one in reader.story(row.occurrence) if one.transition.cause in ANNUNCIATING]
+    story = [one for one in reader.story(row.occurrence) if annunciates(one.transition)]
     for name in (row.event_id, settled_id(row.event_id)):  # the row may be older than the site's disk is well
         for stored in story:
             if _event(stored) == name:

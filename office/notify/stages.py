@@ -6,9 +6,8 @@ from typing import Final
 
 import msgspec
 
-from sitekeeper.model.alarm import Cause, Priority, Transition
+from sitekeeper.model.alarm import HELD_BACK, Cause, Priority, Transition, annunciates
 
-ANNUNCIATING: Final = frozenset({Cause.RAISE, Cause.REANNUNCIATE})
 OFFICE_EPOCH: Final = "office-"
 """Epochs of alarms that the office itself raises begin so; a site's epoch never does."""
 
@@ -19,7 +18,8 @@ TOLD_BY: Final = "~"
 class Reason(StrEnum):
     """Why nothing is sent. Stable words: stored in the push log and shown to people."""
 
-    NOT_ANNUNCIATING = "not-annunciating"  # neither a raise nor a re-annunciation
+    NOT_ANNUNCIATING = "not-annunciating"  # nothing that wants attention anew
+    HELD_BACK = "held-back"  # raised, but shelved, suppressed or out of service
     WATCH_MODE = "watch-mode"  # the rule is only being watched
     ALREADY_SENT = "already-sent"  # every channel of the route is finished with this event
     ALREADY_ACKNOWLEDGED = "already-acknowledged"  # a person has it
@@ -91,8 +91,8 @@ def decide(case: Case, routes: Routes) -> Send | NotSent:
     transition = case.transition
     wanted = routes.get(transition.priority, ())
     missing = tuple(channel for channel in wanted if channel not in case.finished)
-    if transition.cause not in ANNUNCIATING:
-        return NotSent(Reason.NOT_ANNUNCIATING)
+    if not annunciates(transition):
+        return NotSent(_silent(transition))
     if transition.mode == "watch":
         return NotSent(Reason.WATCH_MODE)
     if case.acknowledged:
@@ -104,6 +104,12 @@ def decide(case: Case, routes: Routes) -> Send | NotSent:
     if not missing:
         return NotSent(Reason.ALREADY_SENT)
     return Send(missing)
+
+
+def _silent(transition: Transition) -> Reason:
+    """Say why a move is not annunciated."""
+    raised = transition.cause in {Cause.RAISE, Cause.REANNUNCIATE}
+    return Reason.HELD_BACK if raised and transition.target in HELD_BACK else Reason.NOT_ANNUNCIATING
 
 
 def _is_child_of_silence(transition: Transition) -> bool:

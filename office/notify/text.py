@@ -51,7 +51,7 @@ def title(case: Case, names: Labels) -> str:
     """Return severity, what and where within `GLANCE` characters, then the site if it found no room, then the time."""
     moved = case.transition
     severity = text(f"office.severity.{moved.priority}", names.lang)
-    again = text("office.push.again", names.lang) if moved.cause is Cause.REANNUNCIATE else ""
+    again = text("office.push.again", names.lang) if moved.cause in {Cause.REANNUNCIATE, Cause.REALARM} else ""
     tail = text("office.push.tail", names.lang, time=stamp(moved.at, names.zone)[11:16])
     where = text("office.push.where", names.lang, device=names.device, site=names.site)
     head = text("office.push.head", names.lang, severity=severity, what=names.rule + again, where=where)

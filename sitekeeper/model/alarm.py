@@ -9,6 +9,9 @@
 
 One alarm per key `<site>/<device>/<rule>`. An occurrence begins with a raise from A or D; a latched alarm whose
 condition comes back (LU, LA to B) is the same occurrence, annunciated again. The site owns the state.
+
+This base machine runs on while the alarm is held back: shelved by a person (E), suppressed by another alarm (F) or out
+of service (G). These three lie over it (`sitekeeper.model.veil`), and what people and the office see is what is on top.
 """
 
 from enum import StrEnum
@@ -32,6 +35,9 @@ class AlarmState(StrEnum):
     RETURNED = "D"
     LATCHED_UNACKED = "LU"
     LATCHED_ACKED = "LA"
+    SHELVED = "E"
+    SUPPRESSED = "F"
+    OUT = "G"
 
 
 class Cause(StrEnum):
@@ -44,12 +50,31 @@ class Cause(StrEnum):
     ACK = "ack"
     UNACK = "unack"
     RESET = "reset"
+    REALARM = "realarm"  # acknowledged long ago, and still true
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    SHELF_OVER = "shelf_over"
+    SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
+    OUT = "out"
+    RETURN = "return"
+    PERMIT_OVER = "permit_over"
+    COMMENT = "comment"
 
 
 Priority = Literal["P1", "P2", "P3", "P4"]
 
+Mode = Literal["", "watch", "drill"]
+"""How an alarm counts: for all, as of a rule that is only being watched, or as part of a drill."""
+
 ACTIVE: frozenset[AlarmState] = frozenset({AlarmState.UNACKED, AlarmState.ACKED})
-"""States in which the condition itself is true."""
+"""Base states in which the condition itself is true; of an alarm that may be held back see `AlarmRecord.standing`."""
+
+LATCHED: frozenset[AlarmState] = frozenset({AlarmState.LATCHED_UNACKED, AlarmState.LATCHED_ACKED})
+"""Base states of a latched alarm whose condition is over."""
+
+HELD_BACK: frozenset[AlarmState] = frozenset({AlarmState.SHELVED, AlarmState.SUPPRESSED, AlarmState.OUT})
+"""States in which an alarm is kept from people's sight: recorded, never annunciated."""
 
 UNACKED: frozenset[AlarmState] = frozenset({AlarmState.UNACKED, AlarmState.RETURNED, AlarmState.LATCHED_UNACKED})
 """States that still want a person's acknowledgement."""
@@ -66,6 +91,7 @@ _TABLE: dict[tuple[AlarmState, Cause], tuple[AlarmState, AlarmState]] = {
     (AlarmState.ACKED, Cause.REANNUNCIATE): (AlarmState.UNACKED, AlarmState.UNACKED),
     (AlarmState.ACKED, Cause.LEVEL): (AlarmState.ACKED, AlarmState.ACKED),
     (AlarmState.ACKED, Cause.UNACK): (AlarmState.UNACKED, AlarmState.UNACKED),
+    (AlarmState.ACKED, Cause.REALARM): (AlarmState.UNACKED, AlarmState.UNACKED),
     (AlarmState.RETURNED, Cause.ACK): (AlarmState.NORMAL, AlarmState.NORMAL),
     (AlarmState.LATCHED_UNACKED, Cause.ACK): (AlarmState.LATCHED_ACKED, AlarmState.LATCHED_ACKED),
     (AlarmState.LATCHED_UNACKED, Cause.REANNUNCIATE): (AlarmState.UNACKED, AlarmState.UNACKED),
@@ -84,7 +110,7 @@ _WHY_NOT: dict[tuple[AlarmState, Cause], str] = {
 
 
 def next_state(state: AlarmState, cause: Cause, *, latched: bool) -> AlarmState:
-    """Return the state that `cause` leads to.
+    """Return the base state that `cause` leads to; what holds an alarm back is no move of the base.
 
     Raises:
         Refused: the machine has no such move; the reason is a stable word such as `acknowledge-first`,
@@ -110,6 +136,11 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
         ack_id: the office's idempotency key, where an office acknowledgement caused it.
         mode: `watch` if the rule is only being watched: recorded, never pushed.
         volatile: announced from memory because the disk failed.
+        base: the base state after the move, where something lies over it; empty if it is `target`.
+        until: wall time at which a shelf or a permit ends.
+        by: `<device>/<rule>` of the alarm that suppresses this one; for a permit, who answers for the work.
+        parent: the rule of the same device under which this alarm is bundled.
+        through: its priority is shown although another alarm suppresses it.
     """
 
     occurrence: str
@@ -129,12 +160,38 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
     limits: dict[str, str] = {}
     revision: str = ""
     ack_id: str = ""
-    mode: Literal["", "watch"] = ""
+    mode: Mode = ""
     volatile: bool = False
+    base: AlarmState | None = None
+    until: Micros = 0
+    by: str = ""
+    parent: str = ""
+    through: bool = False
+
+    @property
+    def standing(self) -> AlarmState:
+        """The base state after the move."""
+        return self.base or self.target
+
+
+class Hold(msgspec.Struct, frozen=True, array_like=True):
+    """A shelf or a permit: by whom, until which wall time, why, and the permit's number."""
+
+    by: str
+    until: Micros
+    note: str = ""
+    permit: str = ""
 
 
 class AlarmRecord(msgspec.Struct, frozen=True):
-    """An alarm as it stands now: the fold of its transitions."""
+    """An alarm as it stands now: the fold of its transitions.
+
+    Attributes:
+        state: what is shown. base: the base state, where something lies over it.
+        veils: the alarms that suppress it, `<device>/<rule>` each, the first one first.
+        shelved, permit: what else holds it back.
+        parent, through: see `Transition`.
+    """
 
     key: str
     rule: str
@@ -145,7 +202,24 @@ class AlarmRecord(msgspec.Struct, frozen=True):
     raised: Micros
     changed: Micros
     acked_by: str = ""
-    mode: Literal["", "watch"] = ""
+    mode: Mode = ""
+    base: AlarmState | None = None
+    veils: tuple[str, ...] = ()
+    through: bool = False
+    shelved: Hold | None = None
+    permit: Hold | None = None
+    parent: str = ""
+
+    @property
+    def standing(self) -> AlarmState:
+        """The base state: whether the condition is true, whatever holds the alarm back."""
+        return self.base or self.state
+
+
+def annunciates(transition: Transition) -> bool:
+    """Tell whether a move wants people's attention anew: a raise in sight, or what comes into sight and is true."""
+    anew = transition.cause in {Cause.RAISE, Cause.REANNUNCIATE, Cause.REALARM} or transition.source in HELD_BACK
+    return anew and transition.target is AlarmState.UNACKED
 
 
 def fold(record: AlarmRecord | None, transition: Transition) -> AlarmRecord:
@@ -155,7 +229,7 @@ def fold(record: AlarmRecord | None, transition: Transition) -> AlarmRecord:
     acked_by = "" if new or record is None else record.acked_by
     if transition.cause is Cause.ACK and transition.actor is not None:
         acked_by = transition.actor.name
-    elif transition.target is AlarmState.UNACKED:
+    elif transition.standing is AlarmState.UNACKED:
         acked_by = ""
     return AlarmRecord(
         key=transition.key,
@@ -168,7 +242,34 @@ def fold(record: AlarmRecord | None, transition: Transition) -> AlarmRecord:
         changed=transition.at,
         acked_by=acked_by,
         mode=transition.mode,
+        base=transition.base,
+        veils=_veils(record, transition),
+        through=transition.through,
+        shelved=_hold(None if record is None else record.shelved, transition, Cause.SHELVE, _SHELF_ENDS),
+        permit=_hold(None if record is None else record.permit, transition, Cause.OUT, _PERMIT_ENDS),
+        parent=transition.parent,
     )
+
+
+_SHELF_ENDS = frozenset({Cause.UNSHELVE, Cause.SHELF_OVER})
+_PERMIT_ENDS = frozenset({Cause.RETURN, Cause.PERMIT_OVER})
+
+
+def _veils(record: AlarmRecord | None, transition: Transition) -> tuple[str, ...]:
+    veils = () if record is None else record.veils
+    if transition.cause is Cause.SUPPRESS and transition.by not in veils:
+        return (*veils, transition.by)
+    if transition.cause is Cause.UNSUPPRESS:
+        return tuple(by for by in veils if by != transition.by)
+    return veils
+
+
+def _hold(hold: Hold | None, transition: Transition, begins: Cause, ends: frozenset[Cause]) -> Hold | None:
+    """Return the shelf or the permit after a move: its number is the detail, and `by` who answers for it."""
+    if transition.cause is begins:
+        who = transition.by or ("" if transition.actor is None else transition.actor.name)
+        return Hold(who, transition.until, transition.note, transition.detail)
+    return None if transition.cause in ends else hold
 
 
 def alarm_key(site: str, device: str, rule: str) -> str:

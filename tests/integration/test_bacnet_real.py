@@ -12,7 +12,8 @@ import rusty_bacnet as rusty
 from bacpypes3.primitivedata import ObjectType, PropertyIdentifier
 
 from drivers.bacnet import names
-from simulators.scenario import FaultPart, Scenario, load
+from simulators.acts_connection import FaultPart
+from simulators.scenario import Scenario, load
 from sitekeeper.data import data_path
 from sitekeeper.model.quality import GOOD, Reason, bad
 from tests import virtual_site

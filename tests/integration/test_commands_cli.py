@@ -62,6 +62,7 @@ def test_a_lane_is_opened_and_seen_to_open(site: Site) -> None:
         (("lane-in/cmd.open", "yes"), "bad-value"),
         (("lane-in/hold_open", "true", "--expires", "13h"), "bad-expiry"),
         (("lane-in/lane.state", "open"), "not-writable"),
+        (("lane-in/cmd.close", "true"), "not-in-view"),
     ],
 )
 def test_what_may_not_be_is_refused_with_its_reason(site: Site, arguments: tuple[str, ...], reason: str) -> None:
@@ -83,6 +84,13 @@ def test_nonsense_and_strangers_have_their_own_codes(site: Site) -> None:
     assert (said.code, said.out) == (2, "")
     assert "--yes" in said.err
     assert sk("point", "write", "a/b", "1", "--reason", "x", "--yes", SITEKEEPER_SOCKET="/nowhere").code == 3
+
+
+def test_nobody_agrees_to_what_was_not_asked(site: Site) -> None:
+    """Exit 1, and what to do."""
+    said = site("point", "approve", "3f0c")
+    assert (said.code, said.out.splitlines()) == (1, ["refused (not-waiting)"])
+    assert "not-waiting:" in said.err
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", "good for too long"), ("zh-Hant", "過長"), ("zh-Hans", "过长")])

@@ -74,7 +74,12 @@ def fill(path: Path) -> None:
             if number % 4 == 0:
                 key = f"{site}/lamp-01/L25"
                 values = (key, site, "lamp-01", "L25", f"{key}@e1-1", "B", f"P{number % 3 + 1}", now, now)
-                db.execute("INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, '', '', 'e1', 1, 0)", values)
+                db.execute(
+                    "INSERT INTO alarms (key, site, device, rule, occurrence, state, priority, latched, raised,"
+                    " changed, acked_by, mode, epoch, sequence, position)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, '', '', 'e1', 1, 0)",
+                    values,
+                )
         db.execute("INSERT INTO latest SELECT id, ?, 42.5, 0, NULL, 'e1', 1, 0, 0 FROM points", (now,))
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from cloud_sync.memory import MemoryBroker
 from drivers.base import Heard, Scan
+from simulators.acts_connection import FaultPart
 from simulators.estate import Estate
 from simulators.journal import Journal
-from simulators.scenario import FaultPart, Scenario
+from simulators.scenario import Scenario
 from sitekeeper.model.clock import SECOND
 from tests import virtual
 from tests.fixtures.mqtt import CONTROLLER, Sink, door, driver, lent

@@ -9,9 +9,10 @@ import pytest
 
 from cloud_sync.memory import MemoryBroker
 from edge.poller import Poller
+from simulators.acts_connection import FaultPart
 from simulators.estate import Estate
 from simulators.journal import Journal
-from simulators.scenario import FaultPart, Scenario
+from simulators.scenario import Scenario
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.event import pseudonym
 from sitekeeper.model.point import ScanGroup

@@ -15,11 +15,12 @@ import rusty_bacnet as rusty
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 
+from simulators.acts_connection import FaultPart
 from simulators.estate import Estate
 from simulators.faults import SWITCHES, Fault, FaultKind
 from simulators.frame_server import FrameServer
 from simulators.journal import Journal
-from simulators.scenario import FaultPart, Scenario, load
+from simulators.scenario import Scenario, load
 from sitekeeper.model.clock import SECOND, SystemClock
 from tests import virtual
 from tests.fixtures.bacnet_peers import OBJECTS, PROPERTIES, VALUE, simulated

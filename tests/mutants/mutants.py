@@ -142,6 +142,30 @@ MUTANTS: Final = (
         test="tests/unit/cloud_sync/test_volatile.py::test_the_durable_block_settles_what_was_told",
     ),
     Mutant(
+        name="life safety shelved",
+        file="edge/alarms.py",
+        changes=(('raise Refused("protects-life", "what protects life is never shelved")', "pass"),),
+        test="tests/unit/edge/test_alarms_held.py::test_life_safety_is_never_shelved_and_never_out_of_service",
+    ),
+    Mutant(
+        name="a level that is shown through is hidden all the same",
+        file="sitekeeper/model/veil.py",
+        changes=(("if self.veils and not self.through:", "if self.veils:"),),
+        test="tests/unit/sitekeeper/test_alarm_machine.py::test_a_level_shown_through_a_veil_rings_and_goes_back_under_it",
+    ),
+    Mutant(
+        name="an alarm off the shelf that nobody is told of",
+        file="sitekeeper/model/veil.py",
+        changes=(("    if base in ACTIVE:\n        return AlarmState.UNACKED\n", ""),),
+        test="tests/unit/sitekeeper/test_alarm_machine.py::test_nothing_is_lost_on_the_way_out",
+    ),
+    Mutant(
+        name="a permit without an end",
+        file="edge/alarms.py",
+        changes=(("        _within(until - now.wall, PERMIT)\n", ""),),
+        test="tests/unit/edge/test_alarms_held.py::test_out_of_service_needs_a_permit_somebody_on_site_and_an_end",
+    ),
+    Mutant(
         name="alarms wait for the disk however long",
         file="edge/announce.py",
         changes=(("if waiting.due <= now.mono", "if waiting.due < 0"),),
@@ -167,8 +191,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="write confirmed without read-back",
-        file="edge/commands/line.py",
-        changes=(("shown = guard.shows(self.target, step.value, self._desk.present(since))", "shown = True"),),
+        file="edge/commands/carrying.py",
+        changes=(("shown = guard.shows(self._target, step.value, self._desk.present(since))", "shown = True"),),
         test=_UNSEEN,
     ),
     Mutant(
@@ -251,6 +275,32 @@ MUTANTS: Final = (
         test="tests/unit/cloud_sync/test_shells.py::test_no_receipt_without_a_commit",
     ),
     Mutant(
+        name="a site with much waiting keeps its turn",
+        file="cloud_sync/dealer.py",
+        changes=(
+            ("self._sites[site] = turn", "self._sites = OrderedDict({site: turn}) | self._sites"),
+        ),
+        test="tests/unit/cloud_sync/test_dealer.py::test_a_wait_is_one_round_whatever_others_send",
+    ),
+    Mutant(
+        name="what was sent twice is measured",
+        file="cloud_sync/tempo.py",
+        changes=(("if block in self._twice or since is None:", "if since is None:"),),
+        test="tests/unit/cloud_sync/test_tempo.py::test_what_was_sent_twice_is_not_measured",
+    ),
+    Mutant(
+        name="blocks under way know nothing of slower receipts",
+        file="cloud_sync/uplink_machine.py",
+        changes=(("flight.due = max(flight.due, self.tempo.due(flight.since))", "pass"),),
+        test="tests/unit/cloud_sync/test_tempo.py::test_an_office_that_is_slow_gets_each_block_once",
+    ),
+    Mutant(
+        name="ingest forgets its end with a new connection",
+        file="cloud_sync/ingest.py",
+        changes=(("self._subscribe(lane, session)\n        heed_the_end()\n", "self._subscribe(lane, session)\n"),),
+        test="tests/unit/cloud_sync/test_ingest_room.py::test_an_end_that_a_library_forgets_is_an_end",
+    ),
+    Mutant(
         name="worker receipts an alarm that came too early",
         file="cloud_sync/ingest_shared.py",
         changes=(('enumerate(outcome.applied) if applied != "early"]', "enumerate(outcome.applied)]"),),
@@ -267,13 +317,32 @@ MUTANTS: Final = (
         file="cloud_sync/saved.py",
         changes=(
             (
-                "await session.publish(up_topic(site, stream), payload)\n",
-                "await session.publish(up_topic(site, stream), payload)\n"
-                + " " * 24
-                + "source.release(epoch, [(stream, sequence, sequence)])\n",
+                "await session.publish(up_topic(site, name[1]), payload)\n",
+                "await session.publish(up_topic(site, name[1]), payload)\n"
+                + " " * 12
+                + "source.release(name[0], [(name[1], name[2], name[2])])\n",
             ),
         ),
         test="tests/unit/cloud_sync/test_saved.py::test_alarms_go_first_and_all_again_until_there_is_a_receipt",
+    ),
+    Mutant(
+        name="saved alarms sent again as rarely as the rest",
+        file="cloud_sync/saved.py",
+        changes=(("again = AGAIN if urgent else min(", "again = min("),),
+        test="tests/unit/cloud_sync/test_saved.py::test_alarms_are_sent_again_soon_whatever_else_waits",
+    ),
+    Mutant(
+        name="alarms of an earlier file wait for a word that cannot come",
+        file="cloud_sync/ingest_machine.py",
+        changes=((" and self._words.is_over(key, since):", " and not key:"),),
+        test="tests/unit/cloud_sync/test_ingest_machine.py"
+        "::test_alarms_of_an_earlier_epoch_wait_for_no_word_that_cannot_come",
+    ),
+    Mutant(
+        name="alarm told from memory outlives the block that took its number",
+        file="cloud_sync/store/volatile.py",
+        changes=((" or _is_never_to_come(sql, status.site, row))", ")"),),
+        test="tests/unit/cloud_sync/test_volatile.py::test_a_number_that_is_settled_otherwise_ends_what_was_told",
     ),
     Mutant(
         name="dropped blocks not told",

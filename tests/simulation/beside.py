@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from cloud_sync.direct import EVERY
 from cloud_sync.history import MOST_ABSENT, History
 from cloud_sync.pace import Pace
-from cloud_sync.saved import AGAIN, AGAIN_MOST, PAUSE, BlockName, SavedSource
+from cloud_sync.saved import BlockName, SavedSource, Turns
 from cloud_sync.uplink_values import BlockSource
 from cloud_sync.wire import Resend
-from sitekeeper.block import STREAMS
 from sitekeeper.model.clock import MS, SECOND, Micros
 from tests.simulation.broker import Connection
 from tests.simulation.scheduler import Scheduler
@@ -75,46 +74,34 @@ class Serving:
 
 
 class Saved:
-    """Sends what was saved, in order, and after a while again what has no receipt.
+    """Sends what was saved when `Turns` says so: alarms and the rest, each for itself.
 
     Args:
-        publish: sends a block over a connection; tells whether that is still the one in use.
+        publish: sends a block, if it is given one, over a connection; tells whether that is still the one in use.
     """
 
     def __init__(
         self,
         scheduler: Scheduler,
         source: object,
-        publish: Callable[[Connection, BlockName, bytes | None], bool],
+        publish: Callable[[Connection, BlockName | None, bytes | None], bool],
     ) -> None:
         self._scheduler, self._source, self._publish = scheduler, source, publish
 
     def begin(self, connection: Connection) -> None:
         """A new connection stands."""
-        if isinstance(self._source, SavedSource):
-            self._next(connection, self._waiting(), int(AGAIN * SECOND))
+        turns = Turns()
+        for urgent in (True, False):
+            self._next(connection, turns, urgent)
 
-    def _next(self, connection: Connection, left: list[BlockName], again: Micros) -> None:
-        assert isinstance(self._source, SavedSource)
-        if not left:
+    def _next(self, connection: Connection, turns: Turns, urgent: bool) -> None:
+        source = self._source
+        if not isinstance(source, SavedSource) or (turn := turns.next(source.salvaged(), urgent=urgent)) is None:
             return
-        name, *rest = left
-        if not self._publish(connection, name, self._source.read_salvaged(*name)):
-            return
-        pause = int(PAUSE * SECOND)
-        if rest:
-            self._scheduler.after(pause, self._next, connection, rest, again)
-        else:
-            self._scheduler.after(pause + again, self._once_more, connection, again)
-
-    def _once_more(self, connection: Connection, again: Micros) -> None:
-        self._next(connection, self._waiting(), min(2 * again, int(AGAIN_MOST * SECOND)))
-
-    def _waiting(self) -> list[BlockName]:
-        assert isinstance(self._source, SavedSource)
-        waiting = self._source.salvaged()
-        keys = sorted(waiting, key=lambda key: (STREAMS.index(key[1]), key[0]))
-        return [(*key, sequence) for key in keys for first, last in waiting[key] for sequence in range(first, last + 1)]
+        name, pause = turn
+        payload = None if name is None else source.read_salvaged(*name)
+        if self._publish(connection, name, payload):
+            self._scheduler.after(int(pause * SECOND), self._next, connection, turns, urgent)
 
 
 class Directly:

@@ -23,6 +23,10 @@ APPLY: Final = "cloud_sync.store.apply"
 ALARMS: Final = "cloud_sync.store.alarms"
 WIRE: Final = "cloud_sync.wire"
 HOLDS: Final = "cloud_sync.holds"
+LANES: Final = "cloud_sync.lanes"
+DEALER: Final = "cloud_sync.dealer"
+TEMPO: Final = "cloud_sync.tempo"
+PROBING: Final = "cloud_sync.probing"
 PACE: Final = "cloud_sync.pace"
 LACKING: Final = "cloud_sync.lacking"
 SAVED: Final = "cloud_sync.saved"
@@ -66,25 +70,25 @@ BUGS: Final = (
         "the broker's answer is taken for the office's",
         1,
         UPLINK,
-        (("            flight.answered = True", "            self._done(stream, sequence, sequence)"),),
+        (("            flight.since = now", "            self._done(stream, sequence, sequence)"),),
     ),
     Bug(
         "what has a receipt stays in flight",
         0,
         UPLINK,
-        (("            del self._in_flight[block]\n            self.pace", "            self.pace"),),
+        (("            flight = self._in_flight.pop(block)", "            flight = self._in_flight[block]"),),
     ),
     Bug(
         "a rewind goes to the other lane",
         10,
-        UPLINK,
+        LANES,
         (("        lane = BACKFILL if", "        lane = BACKFILL if not"),),
     ),
     Bug(
         "probing never ends",
         0,
-        UPLINK,
-        (("        self._probe_at = None\n        self._probes = 0", "        self._probes = 0"),),
+        PROBING,
+        (("        self.at = None\n        self.times = 0", "        self.times = 0"),),
     ),
     Bug(
         "a quarantined block is kept and stops its stream",
@@ -102,7 +106,7 @@ BUGS: Final = (
         "a new connection goes on where the old one broke",
         8,
         UPLINK,
-        (("        self._lanes = (Lane(", "        self._lanes = self._lanes or (Lane("),),
+        (("        self._lanes = Lanes()", "        self._lanes = self._lanes or Lanes()"),),
     ),
     Bug(
         "backfill earns no credit",
@@ -119,7 +123,7 @@ BUGS: Final = (
     Bug(
         "the newest block at connecting is in no lane",
         0,
-        UPLINK,
+        LANES,
         (("min(newest, self._split - 1)", "min(newest, self._split - 2)"),),
     ),
     Bug(
@@ -141,7 +145,7 @@ BUGS: Final = (
     ),
     Bug(
         "a block that found no room is receipted",
-        195,
+        214,
         PARKING,
         (
             (
@@ -158,13 +162,13 @@ BUGS: Final = (
     ),
     Bug(
         "what is missing is asked for once only",
-        612,
+        708,
         PARKING,
         (("if asked is not None and now - asked < self.every:", "if asked is not None:"),),
     ),
     Bug(
         "parking has no bound",
-        195,
+        214,
         PARKING,
         (("if key not in where and self.count() >= self.limits.parked:", "if self.limits.parked < 0:"),),
     ),
@@ -181,10 +185,10 @@ BUGS: Final = (
         (("            if isinstance(entry, PutBlock):\n                block", _NOT_REPEATED),),
     ),
     Bug("no dedupe", 0, APPLY, (('if applied != "new":', 'if applied == "conflict":'),)),
-    Bug("a conflict passes for a repeat", 0, APPLY, (("if found[1] == put.digest:", "if found[1]:"),)),
+    Bug("a conflict passes for a repeat", 12, APPLY, (("if found[1] == put.digest:", "if found[1]:"),)),
     Bug(
         "a conflict takes the place of the first",
-        0,
+        12,
         APPLY,
         (
             (
@@ -201,7 +205,7 @@ BUGS: Final = (
     ),
     Bug(
         "the last one of a transaction passes for the newest",
-        33,
+        38,
         APPLY,
         (("if before is None or block.sequence >= before[0]:", "if before is None or before:"),),
     ),
@@ -213,25 +217,25 @@ BUGS: Final = (
     ),
     Bug(
         "a restored office forgets what it asked for",
-        29,
+        32,
         LACKING,
         (("            if left and now - before.at < before.delay:", "            if left:"),),
     ),
     Bug(
         "a range of receipts bridges a hole",
-        0,
+        44,
         WIRE,
         (("if found and sequence == found[-1][1] + 1:", "if found and sequence <= found[-1][1] + 2:"),),
     ),
     Bug(
         "dropped blocks stay in flight",
-        0,
+        4,
         UPLINK,
         (("        self._done(stream, sequence, sequence)", "        pass"),),
     ),
     Bug(
         "missing alarms are waited for without end",
-        56,
+        65,
         INGEST,
         (("setdefault(key, now) < self.limits.give_up:", "setdefault(key, now) <= now:"),),
     ),
@@ -243,13 +247,39 @@ BUGS: Final = (
         (("[(committed.stream, start, end) for", "[(committed.stream, 1, end) for"),),
     ),
     Bug(
+        "whoever answers for an earlier file is probed all the same",
+        3068,
+        UPLINK,
+        (("        self._hear(now)\n        if epoch != self.epoch:", "        if epoch != self.epoch:"),),
+    ),
+    Bug(
+        "alarms of an earlier file wait for a word that cannot come",
+        3364,
+        INGEST,
+        ((" and self._words.is_over(key, since):", " and not key:"),),
+    ),
+    Bug(
+        "what was told stays true though its number is settled otherwise",
+        3349,
+        VOLATILE,
+        ((" or _is_never_to_come(sql, status.site, row))", ")"),),
+    ),
+    Bug(
         "what a dead process told from memory stays true",
         72,
         VOLATILE,
         (("\n    _lose(sql, rows, at)\n", "\n    del rows\n"),),
     ),
     Bug("a durable block doubles what was told", 14, VOLATILE, (("    if told is None:", "    if told or not told:"),)),
-    Bug("an order is carried out again and again", 11, ORDERS, (("if order.id in self._used:", "if not order.id:"),)),
+    Bug(
+        "a site that was served waits no more",
+        0,
+        DEALER,
+        (("        if turn.messages:\n            self", "        if len(turn.messages) > 1:\n            self"),),
+    ),
+    Bug("what waits has no bound", 0, DEALER, (("while self._waiting > self.count or", "while self.count < 0 or"),)),
+    Bug("a slow office shuts the window", 26, TEMPO, (("max(1, self.window // 2)", "0"),)),
+    Bug("an order is carried out again and again", 12, ORDERS, (("if order.id in self._used:", "if not order.id:"),)),
     Bug(
         "an order has all the time in the world",
         10,

@@ -27,6 +27,7 @@ def desk(site: str, scheduler: Scheduler, oracle: Oracle) -> Orders:
         site,
         lambda signature, signed: signature == _sign(signed),
         lambda actor, asked: oracle.carried_out(site, asked.key),
+        None,  # type: ignore[arg-type] - no order here is about an alarm
         told,  # type: ignore[arg-type]
         lambda: Moment(scheduler.now, scheduler.now),
         points={TARGET},

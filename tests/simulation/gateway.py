@@ -138,8 +138,8 @@ class Gateway:
             self._broker.send(connection, wire.up_topic(self.site, "alarms-volatile"), payload, None)
         return connection is self.connection
 
-    def _publish_saved(self, connection: Connection, name: BlockName, payload: bytes | None) -> bool:
-        if connection is self.connection and payload is not None:
+    def _publish_saved(self, connection: Connection, name: BlockName | None, payload: bytes | None) -> bool:
+        if connection is self.connection and name is not None and payload is not None:
             self._scheduler.seen("saved block sent")
             self._scheduler.note(f"{self.site} sends {name} that was saved")
             self._know(payload, name)
@@ -293,7 +293,7 @@ class Gateway:
         outputs: list[Output] = []
         if isinstance(message, Receipt):
             outputs = self.machine.receipt(message, self._scheduler.now)
-            self._oracle.released_saved(self.outbox, message)
+            self._oracle.released_saved(self.outbox, self.machine, message)
             saved.release(self.outbox, self.outbox.epoch, message)
             self.flush_soon()
         else:
@@ -315,9 +315,7 @@ class Gateway:
         elif request.quarantined is not None and (block := self._digests.get(request.quarantined)) is not None:
             self._scheduler.seen("quarantined by digest")
             self._history.useless(block)
-            if block[0] != epoch:
-                return [Release(block[0], [(block[1], block[2], block[2])])]
-            return self.machine.quarantined(*block[1:], now)
+            return self.machine.quarantined(*block, now)
         return []
 
     def _resend(self, asked: Resend) -> None:

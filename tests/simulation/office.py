@@ -1,9 +1,9 @@
 """The office: the shell around `IngestMachine`, on the real store in a file of its own.
 
-Mirrors `cloud_sync.ingest.Ingest`: two lanes that reconnect, `_should_wait`, `_commit` until it is durable, then
-receipts, then acknowledgements. One commit is under way at a time and takes a while, in which anything may happen.
-And what `office.completeness.Completeness` asks for. Left out: that publishing waits for the broker's acknowledgement,
-and the repeated acknowledgements of alarms.
+Mirrors `cloud_sync.ingest.Ingest`: two lanes that reconnect, samples that are dealt by site, `_should_wait`, `_commit`
+until it is durable, then receipts, then acknowledgements. One commit is under way at a time and takes a while, in which
+anything may happen. And what `office.completeness.Completeness` asks for. Left out: that publishing waits for the
+broker's acknowledgement, and the repeated acknowledgements of alarms.
 """
 
 import sqlite3
@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from cloud_sync import wire
+from cloud_sync.dealer import BYTES, COUNT, SITE_BYTES, SITE_COUNT, Dealer
 from cloud_sync.ingest import IngestSettings
 from cloud_sync.ingest_machine import IngestMachine
 from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Batch, IngestLimits, Output
@@ -47,6 +48,7 @@ class Office:
 
     Attributes:
         tricks: what goes wrong with the next commits of blocks, one each.
+        room: messages and bytes of samples that may wait, of a site and in all.
     """
 
     def __init__(self, around: Surroundings, path: Path, limits: IngestLimits, seed: int) -> None:
@@ -57,6 +59,7 @@ class Office:
         self.disk_full = False
         self.no_bulk = False
         self.tricks: list[str] = []
+        self.room = (SITE_COUNT, SITE_BYTES, COUNT, BYTES)
         self._scheduler, self._broker, self._oracle = around.scheduler, around.broker, around.oracle
         self._random = Random(seed)
         self._process = 0
@@ -72,6 +75,7 @@ class Office:
         self._store = SqliteStore.open(self.path, inline=True)
         self._sql = sqlite3.connect(self.path)
         self._machine = IngestMachine(self._store.known(), self.limits)
+        self._dealer = Dealer(*self.room, counts=self._machine.counts)
         self.alive = True
         self._process += 1
         self._committing = False
@@ -124,7 +128,7 @@ class Office:
 
     def idle(self) -> bool:
         """Tell whether nothing is left to be committed."""
-        return self.alive and not self._committing and not sum(self._machine.pending())
+        return self.alive and not self._committing and not sum(self._machine.pending()) and not len(self._dealer)
 
     # lanes
 
@@ -170,17 +174,32 @@ class Office:
         lane = connection.client
         if not self.alive or self._connections.get(lane) is not connection:
             return
-        now = self._scheduler.now
+        arrival = Arrival(lane, connection.number, delivery)
         if lane == "bulk":
-            self._bulk_last = now
-        self._do(self._machine.accept(Arrival(lane, connection.number, delivery), now))
-        self._oracle.bounded_office(self._machine)
+            forgotten = self._dealer.put(wire.parse_topic(delivery.topic)[0], arrival)
+            self._scheduler.seen("found no room" if arrival in forgotten else "dealt")
+            self._do([Acknowledge(one) for one in forgotten])
+        else:
+            self._do(self._machine.accept(arrival, self._scheduler.now))
+        self._oracle.bounded_office(self._machine, self._dealer)
         self._turn(self._process)
+
+    def _deal(self) -> None:
+        """Decode samples one transaction ahead."""
+        while not self._machine.pending()[0] and not self._machine.full():
+            arrival = self._dealer.deal()
+            if arrival is None:
+                return
+            self._bulk_last = self._scheduler.now
+            self._do(self._machine.accept(arrival, self._bulk_last))
 
     # committing
 
     def _turn(self, process: int) -> None:
-        if process != self._process or self._committing or not self.alive:
+        if process != self._process or not self.alive:
+            return
+        self._deal()
+        if self._committing:
             return
         wait = self._should_wait()
         if wait is not None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cloud_sync import wire
+from cloud_sync.dealer import Dealer
 from cloud_sync.ingest_machine import IngestMachine
 from cloud_sync.store.base import NEAR, Outcome, PutBlock, PutMissing, PutQuarantine, PutVolatile, Transaction
 from cloud_sync.store.volatile import MARK
@@ -67,8 +68,7 @@ class Oracle:
     ) -> None:
         """C2: what is released has been committed, with these very bytes; and who heard the office does not probe."""
         site = outbox.site
-        if machine.probing:
-            raise Failed(f"liveness: {site} heard the office and goes on probing")
+        self._heard(site, machine)
         if epoch != outbox.epoch:
             return
         for stream, start, end in ranges:
@@ -80,8 +80,13 @@ class Oracle:
                 if (entry.identity, entry.digest) not in self._ever:
                     raise Failed(f"C2: {site} releases {stream} {sequence} of {epoch} before its commit")
 
-    def released_saved(self, outbox: Outbox, receipt: Receipt) -> None:
-        """C2 for blocks of an earlier file."""
+    def _heard(self, site: str, machine: UplinkMachine) -> None:
+        if machine.probing:
+            raise Failed(f"liveness: {site} heard the office and goes on probing")
+
+    def released_saved(self, outbox: Outbox, machine: UplinkMachine, receipt: Receipt) -> None:
+        """C2 for blocks of an earlier file, whose receipts are the office's word too."""
+        self._heard(outbox.site, machine)
         for committed in receipt.blocks:
             waiting = outbox.saved.get((committed.epoch, committed.stream), {})
             for sequence, entry in waiting.items():
@@ -184,8 +189,10 @@ class Oracle:
 
     # at the office
 
-    def bounded_office(self, machine: IngestMachine) -> None:
-        """C6: parked blocks and transactions to come."""
+    def bounded_office(self, machine: IngestMachine, dealer: Dealer) -> None:
+        """C6: parked blocks, transactions to come, and what waits for its turn."""
+        if len(dealer) > dealer.count or dealer.size > dealer.bytes:
+            raise Failed(f"C6: {len(dealer)} messages wait, {dealer.size} bytes")
         if machine.parked() > machine.limits.parked:
             raise Failed(f"C6: {machine.parked()} blocks are parked")
         if max(machine.pending()) > MAX_READY:

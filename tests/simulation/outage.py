@@ -137,7 +137,7 @@ class LongOracle(Oracle):
             if not self.have[stream].issuperset(range(start, end + 1)):
                 raise Failed(f"C2: {stream} {start} to {end} released before the commit")
 
-    def released_saved(self, outbox: object, receipt: Receipt) -> None:
+    def released_saved(self, outbox: object, machine: UplinkMachine, receipt: Receipt) -> None:
         """There is one file here, and nothing of an earlier one."""
 
     def committed(self, transaction: Transaction, outcome: Outcome, sql: sqlite3.Connection) -> None:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+from cloud_sync.dealer import BYTES, COUNT, SITE_BYTES, SITE_COUNT
 from cloud_sync.ingest_records import IngestLimits
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.uplink_machine import UplinkLimits
@@ -85,6 +86,8 @@ class World:
             self.gateways.append(gateway)
             self.workloads.append(Workload(self.scheduler, gateway, random.randrange(2**32), points=POINTS))
         self.office = Office(around, path, store, random.randrange(2**32))
+        few = Random(seed)  # of its own, so that the seeds stay what they were
+        self.office.room = (few.choice((1, 4, SITE_COUNT)), SITE_BYTES, few.choice((1, 3, COUNT)), BYTES)
         self._random = random
         self._orders = 0
 

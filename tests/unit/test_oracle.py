@@ -109,7 +109,8 @@ def fill(sql: sqlite3.Connection) -> None:
         block(sql, "alarms", sequence, at, f"alarms-{sequence}")
         move(sql, OCCURRENCE, sequence, at, source, target, cause)
     sql.execute(
-        "INSERT INTO alarms VALUES (?, ?, ?, 'L03', ?, 'LU', 'P1', 1, ?, ?, '', '', 'e1', 2, 0)",
+        "INSERT INTO alarms (key, site, device, rule, occurrence, state, priority, latched, raised, changed, acked_by,"
+        " mode, epoch, sequence, position) VALUES (?, ?, ?, 'L03', ?, 'LU', 'P1', 1, ?, ?, '', '', 'e1', 2, 0)",
         (KEY, SITE, LIFT, OCCURRENCE, RAISED, T + 23 * S),
     )
 

@@ -29,8 +29,8 @@ def arrival(kind: str, data: bytes, *, mid: int = 1, retained: bool = False, sit
     return Arrival("urgent", 1, Delivery(topic=topic, payload=data, retained=retained, mid=mid, qos=1))
 
 
-def status(first: int, *, online: bool = True, following: int | None = None) -> bytes:
-    says = Status(online=online, site=SITE, epoch=EPOCH, boot="b", version="0", first={"alarms": first})
+def status(first: int, *, online: bool = True, following: int | None = None, epoch: str = EPOCH) -> bytes:
+    says = Status(online=online, site=SITE, epoch=epoch, boot="b", version="0", first={"alarms": first})
     return wire.encode_status(says if following is None else replace(says, next={"samples": following}))
 
 
@@ -129,6 +129,28 @@ def test_saved_alarms_of_an_earlier_epoch_do_not_wait_for_what_was_lost(known):
     entries = take(machine)
     assert PutMissing(site=SITE, epoch="e0", stream="alarms", start=first, end=6) in entries
     assert sequences(entries) == [7]
+
+
+def test_alarms_of_an_earlier_epoch_wait_for_no_word_that_cannot_come():
+    """A gateway that never says what it has not is waited for half a minute, once it speaks under another epoch."""
+    machine = IngestMachine(Known(catalogues=KNOWN.catalogues, alarms={(SITE, "e0"): 2}))
+
+    def came(sequence: int, second: int) -> list[object]:
+        machine.accept(arrival("alarms", payload("alarms", sequence, epoch="e0")), second * SECOND)
+        return take(machine)
+
+    machine.accept(arrival("status", status(3, epoch="e0")), 0)
+    take(machine)
+    assert came(6, 1) == came(5, 2) == came(6, 40) == []  # its own epoch: its next status may tell
+    machine.accept(arrival("status", status(1)), 50 * SECOND)
+    take(machine)
+    entries = came(6, 51)
+    assert entries[0] == PutMissing(site=SITE, epoch="e0", stream="alarms", start=3, end=4)
+    assert sequences(entries) == [5, 6]
+    assert came(9, 52) == came(9, 83) == []  # what it said before the hole says nothing about it
+    machine.accept(arrival("status", status(1)), 84 * SECOND)
+    take(machine)
+    assert sequences(came(9, 85)) == [9]
 
 
 def test_a_block_of_an_unknown_catalogue_waits_for_it():

@@ -4,7 +4,7 @@ from cloud_sync import wire
 from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Heard, Look
 from cloud_sync.ingest_shared import SharedIngestMachine
 from cloud_sync.store.base import Known, Outcome, PutMissing, Shape, Turn
-from cloud_sync.wire import Request
+from cloud_sync.wire import Request, Status
 from sitekeeper.model.clock import SECOND
 from tests.unit.cloud_sync.material import EPOCH, SITE, payload
 from tests.unit.cloud_sync.test_ingest_machine import HASH, KNOWN, arrival, sequences
@@ -68,6 +68,23 @@ def test_what_the_site_cannot_send_any_more_is_given_up_after_a_time():
     assert batch is not None
     [missing] = batch.transaction.entries
     assert missing == PutMissing(site=SITE, epoch=EPOCH, stream="alarms", start=3, end=6)
+
+
+def test_alarms_of_an_earlier_file_are_waited_for_no_longer():
+    """Its site speaks under another epoch, and no status will say where this one begins: up to the first that waits."""
+    machine = SharedIngestMachine(KNOWN)
+    says = Status(online=True, site=SITE, epoch="e9", boot="b", version="0", first={"alarms": 1})
+    for sequence in (6, 7):
+        alarm(machine, sequence)
+    commit(machine, Turn(3, None))
+    machine.accept(arrival("status", wire.encode_status(says)), SECOND)
+    assert machine.batch(0) is not None
+    machine.advance(machine.limits.give_up + SECOND)
+    commit(machine, Turn(3, None))
+    batch = machine.batch(0)
+    assert batch is not None
+    missing = PutMissing(site=SITE, epoch=EPOCH, stream="alarms", start=3, end=5)
+    assert set(batch.transaction.entries) == {missing}
 
 
 def test_an_unknown_epoch_waits_for_the_sites_status():

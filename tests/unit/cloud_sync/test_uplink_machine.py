@@ -13,7 +13,8 @@ LIMITS = UplinkLimits(window=8, events_window=2, receipt_timeout=10 * SECOND)
 
 
 def machine(**offers: tuple[int, int]) -> UplinkMachine:
-    made = UplinkMachine("e1", LIMITS, Random(1), window=8)
+    made = UplinkMachine("e1", LIMITS, Random(1))
+    made.tempo.window = 8
     made.connect(0)
     for stream, (oldest, newest) in offers.items():
         made.offer(stream, oldest, newest)  # type: ignore[arg-type]
@@ -144,6 +145,23 @@ def test_receipts_end_the_probing_and_open_the_window_again():
     assert made.window > 2
 
 
+def test_an_office_that_answers_for_an_earlier_file_is_not_silent():
+    """A receipt, or a word of quarantine, for what was saved of an earlier outbox ends the probing too."""
+    for answered in ("receipt", "quarantined", "nothing"):
+        made = machine(samples=(1, 8))
+        drain(made, 0)
+        made.advance(11 * SECOND)
+        assert made.probing
+        if answered == "receipt":
+            assert made.receipt(receipt("alarms", 1, 1, epoch="old"), 12 * SECOND) == []
+        elif answered == "quarantined":
+            assert made.quarantined("old", "alarms", 1, 12 * SECOND) == [Release("old", [("alarms", 1, 1)])]
+        else:
+            made.receipt(Receipt(0, []), 12 * SECOND)
+        assert made.probing == (answered == "nothing")
+        assert made.in_flight() == [("samples", 1)]
+
+
 def test_a_refusing_broker_is_not_reconnected_to_for_ever():
     """Reason code 135 holds the stream for a minute, shows itself, and lets the other streams pass."""
     made = machine(samples=(1, 1), alarms=(1, 1))
@@ -205,7 +223,8 @@ def test_resend_goes_back_in_order():
 
 def test_backfill_keeps_to_its_rate():
     """Blocks of 1,000 samples at 20,000 a second: about twenty in a second, not all at once."""
-    made = UplinkMachine("e1", UplinkLimits(window=500), Random(1), window=500)
+    made = UplinkMachine("e1", UplinkLimits(window=500), Random(1))
+    made.tempo.window = 500
     made.connect(0)
     made.offer("samples", 1, 400)
     sent = 0
@@ -229,7 +248,8 @@ def test_the_window_bounds_what_is_in_flight():
 
 def test_what_waits_for_the_brokers_answer_is_bounded_in_bytes_and_alarms_pass():
     """On a line of 6 kB/s at most a second's worth of samples is given to TCP before an alarm, whatever the backlog."""
-    made = UplinkMachine("e1", UplinkLimits(), Random(1), window=32)
+    made = UplinkMachine("e1", UplinkLimits(), Random(1))
+    made.tempo.window = 32
     made.connect(0)
     made.offer("samples", 1, 10_000)
     now, line_free, under_way, worst = 0, 0, [], 0
@@ -335,7 +355,7 @@ def test_each_refusal_has_its_reaction():
     assert ("samples", 2) in drain(made, 6 * SECOND)
     made.disconnect(7 * SECOND)
     made.connect(7 * SECOND, most_unanswered=3)
-    made.window = 8
+    made.tempo.window = 8
     made.offer("samples", 4, 4)
     made.offer("samples", 4, 50)
     sent = []

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.store.base import Applied, Entry, Push, PutBlock, PutStatus, PutVolatile, Transaction
+from cloud_sync.store.base import (
+    Applied,
+    Entry,
+    Push,
+    PutBlock,
+    PutMissing,
+    PutQuarantine,
+    PutStatus,
+    PutVolatile,
+    Transaction,
+)
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.store.store import Store
 from cloud_sync.wire import Status
@@ -135,6 +145,22 @@ def test_a_later_boot_that_has_it_on_its_disk_keeps_it(store):
     assert state(store) == ("e1-1", AlarmState.UNACKED)
     put(store, block("alarms", 1))
     assert moves(store) == [("e1", 1, "raise", 0)]
+
+
+@pytest.mark.parametrize("how", ["unreadable", "missing", "receipted"])
+def test_a_number_that_is_settled_otherwise_ends_what_was_told(store, how):
+    """The next boot's block of that number cannot be read, or nobody has it; below its first one alone says nothing."""
+    tell(store, block("alarms", 1))
+    if how == "unreadable":
+        of = {"site": SITE, "epoch": EPOCH, "stream": "alarms", "sequence": 1}
+        commit(store, PutQuarantine(kind="alarms", payload=b"x", digest="d", reason="constraint", detail="", **of))
+    elif how == "missing":
+        commit(store, PutMissing(site=SITE, epoch=EPOCH, stream="alarms", start=1, end=2))
+    speaks(store, "b1", first=2)
+    assert state(store) == ("e1-1", AlarmState.UNACKED)  # the boot that told it lives
+    speaks(store, "b2", first=2)
+    assert state(store) == (("e1-1", AlarmState.UNACKED) if how == "receipted" else None)
+    assert moves(store) == [("e1~b1", 1, "raise", 1 if how == "receipted" else 2)]
 
 
 def test_a_number_that_is_given_again_is_another_alarm(store):

@@ -16,8 +16,36 @@ REQUESTS = {
     "lift-lmon": [("holding", 16, 19)],
     "sp-barrier-1": [("coil", 0, 3), ("discrete", 0, 16), ("holding", 0, 2), ("input", 0, 9)],
     "sp-io-16-fire": [("discrete", 0, 32), ("input", 16, 2)],
+    "sp-io-16-gas": [("discrete", 0, 19), ("input", 16, 1)],
+    "sp-io-16-water": [("discrete", 3, 18), ("input", 16, 1)],
+    "sp-relay-8": [
+        ("input", 6, 2),
+        ("input", 22, 2),
+        ("coil", 3, 1),
+        ("discrete", 3, 1),
+        ("discrete", 11, 1),
+        ("input", 32, 1),
+    ],
+    "sp-lux-1": [("input", 32, 2)],
+    "dali-gear": [("holding", 7505, 2), ("holding", 7515, 1)],
+    "dali-emergency": [
+        ("holding", 7506, 1),
+        ("holding", 7542, 1),
+        ("holding", 7545, 1),
+        ("holding", 7552, 1),
+        ("holding", 7557, 1),
+        ("holding", 7563, 3),
+        ("holding", 7543, 2),
+    ],
 }
 """Table, address and count of each request, in order."""
+
+PARTS = {
+    "sp-relay-8": "{channel: 3}",
+    "dali-gear": "{channel: 1, short_address: 5}",
+    "dali-emergency": "{channel: 1, short_address: 5}",
+}
+"""Which part of its unit a device is, where a unit has several."""
 
 
 def test_every_profile_is_pinned():
@@ -35,7 +63,7 @@ def test_requests(profile, tmp_path):
     (tmp_path / "site.yaml").write_text(
         "site: {id: pinned, name: {en: Pinned}, timezone: Asia/Hong_Kong}\n"
         "links: {l: {driver: modbus-tcp, host: 127.0.0.1}}\n"
-        f"devices: [{{id: d, profile: {profile}, link: l, unit: 1}}]\n"
+        f"devices: [{{id: d, profile: {profile}, link: l, unit: 1, with: {PARTS.get(profile, '{}')}}}]\n"
         f"outbox: {{path: {tmp_path / 'outbox.db'}}}\n"
     )
     (device,) = load(tmp_path).devices.values()

@@ -25,11 +25,14 @@ from sitekeeper.profile import Writable
 from tests import virtual
 
 LEE = Actor("lee", "operator", "site")
-FIRE = "fire-1/FIRE-DOORS"
+FIRE = "fire-1/A13"
 
 _POINTS: dict[str, tuple[PointType, tuple[str, ...]]] = {
     "door-1/mode": ("enum", ("controlled", "free", "locked")),
     "door-1/lock.state": ("enum", ("locked", "unlocked", "fault", "unknown")),
+    "door-1/unlock.pulse": ("float", ()),
+    "door-2/mode": ("enum", ("controlled", "free", "locked")),
+    "door-3/mode": ("enum", ("controlled", "free", "locked")),
     "gate-1/lane.state": ("enum", ("closed", "opening", "open", "closing", "stopped")),
     "gate-1/hold_open": ("bool", ()),
     "gate-1/cmd.open": ("bool", ()),
@@ -37,7 +40,10 @@ _POINTS: dict[str, tuple[PointType, tuple[str, ...]]] = {
     "gate-1/close_clear": ("bool", ()),
     "lamp-1/command": ("float", ()),
     "lamp-1/level": ("float", ()),
+    "lamp-1/test": ("bool", ()),
     "door-1/online": ("bool", ()),
+    "door-2/online": ("bool", ()),
+    "door-3/online": ("bool", ()),
     "gate-1/online": ("bool", ()),
     "lamp-1/online": ("bool", ()),
 }
@@ -47,6 +53,14 @@ WRITABLES: dict[str, dict[str, Any]] = {
         "by": ["operator", "linkage"], "values": ["controlled", "free"], "within": "5s", "rest": "controlled",
         "confirm": {"point": "lock.state", "values": {"free": ["unlocked"], "controlled": ["locked"]}},
     },
+    "door-1/unlock.pulse": {
+        "by": ["operator"], "range": [1, 30], "pulse": True,
+        "confirm": {"point": "lock.state", "readings": ["unlocked"]},
+    },
+    "door-2/mode": {
+        "by": ["operator", "linkage"], "values": ["controlled", "free"], "rest": "controlled", "two_persons": True,
+    },
+    "door-3/mode": {"by": ["operator", "linkage"], "values": ["controlled", "free"], "rest": "controlled"},
     "gate-1/hold_open": {
         "by": ["operator", "linkage"], "values": [True, False], "rest": False,
         "confirm": {"point": "lane.state", "values": {"true": ["open"]}},
@@ -56,10 +70,14 @@ WRITABLES: dict[str, dict[str, Any]] = {
         "confirm": {"point": "lane.state", "values": {"true": ["opening", "open"]}},
     },
     "gate-1/cmd.close": {
-        "by": ["operator"], "values": [True], "pulse": True, "interlock": "close_clear",
+        "by": ["operator"], "values": [True], "pulse": True, "interlock": "close_clear", "live_view": True,
         "confirm": {"point": "lane.state", "values": {"true": ["closing", "closed"]}},
     },
-    "lamp-1/command": {"by": ["operator", "linkage"], "range": [0, 100], "confirm": {"point": "level"}},
+    "lamp-1/command": {
+        "by": ["operator", "linkage"], "range": [0, 100], "confirm": {"point": "level"},
+        "off_most": {"tags": ["stair"], "for": "15min"},
+    },
+    "lamp-1/test": {"by": ["linkage"], "values": [True], "pulse": True, "confirm": {"point": "test"}},
 }  # fmt: skip
 
 
@@ -95,7 +113,8 @@ class Site:
         self.set(
             **{"gate-1/hold_open": False, "gate-1/close_clear": False, "lamp-1/level": 20.0, "lamp-1/command": 20.0}
         )
-        self.set(**{f"{device}/online": True for device in ("door-1", "gate-1", "lamp-1")})
+        self.set(**{"door-2/mode": "controlled", "door-3/mode": "controlled"})
+        self.set(**{f"{device}/online": True for device in ("door-1", "door-2", "door-3", "gate-1", "lamp-1")})
 
     def made(self, known: Mapping[str, AuditRow], standing: Sequence[Verdict]) -> Commander:
         targets = {}
@@ -131,6 +150,10 @@ class Site:
         match point:
             case "door-1/mode":
                 self.set(**{point: value, "door-1/lock.state": "unlocked" if value == "free" else "locked"})
+            case "door-1/unlock.pulse":
+                self.set(**{"door-1/lock.state": "unlocked"})
+            case "door-2/mode" | "door-3/mode" | "lamp-1/test":
+                self.set(**{point: value})
             case "gate-1/hold_open":
                 self.set(**{point: value, "gate-1/lane.state": "open" if value else "closed"})
             case "gate-1/cmd.open":
@@ -166,11 +189,11 @@ class Site:
 
     # what is asked of it
 
-    def rule(self, kind: str, *writes: Write, by: str = FIRE) -> None:
-        self.commander.decided([verdict(kind, *writes, by=by)])
+    def rule(self, kind: str, *writes: Write, by: str = FIRE, **more: Any) -> None:
+        self.commander.decided([verdict(kind, *writes, by=by, **more)])
 
     def ask(self, point: str, value: str, actor: Actor = LEE, **more: Any) -> "asyncio.Future[Result]":
-        asked = {"reason": "test", "lasts": 10 * SECOND, "key": f"k{len(self.rows)}"}
+        asked = {"reason": "test", "lasts": 10 * SECOND, "key": f"k{len(self.rows)}", "in_view": True}
         return self.commander.ask(actor, Asked(point=point, value=value, **{**asked, **more}))
 
     def outcomes(self, point: str | None = None) -> list[tuple[str, str]]:
@@ -182,9 +205,9 @@ class Site:
         ]
 
 
-def verdict(kind: str, *writes: Write, by: str = FIRE) -> Verdict:
+def verdict(kind: str, *writes: Write, by: str = FIRE, **more: Any) -> Verdict:
     device, rule = by.split("/")
-    return Verdict(rule, device, kind, 0, "P1", {}, {}, "", False, "r", "", writes, False)  # type: ignore[arg-type]
+    return Verdict(rule, device, kind, 0, "P1", {}, {}, "", False, "r", "", writes, False, **more)  # type: ignore[arg-type]
 
 
 def _row(record: bytes) -> AuditRow:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drivers.base import Outcome, Scan
+from edge.alarm_moves import facts_of
 from edge.alarms import AlarmBook
 from edge.changes import Changes
 from edge.latest import Latest
@@ -115,7 +116,7 @@ class Rig:
             site="hq", epoch="e1", boot="b1", catalogue="c0", groups=[GROUP], ledger=changes, sequences={}, covered={},
             start=self.moment(), limits=Limits(),
         )  # fmt: skip
-        self.book = AlarmBook("hq", "e1")
+        self.book = AlarmBook("hq", "e1", (), facts_of(self.rules.plans), self.moment())
         self.engine = Engine(self.rules, state={}, as_of=None, now=self.start)
         self.pipeline = Pipeline(
             boot="b1",

@@ -17,6 +17,8 @@ NOW = Moment(mono=3, wall=7, trusted=True)
 OPERATOR = Actor("chan", "operator", "site")
 TECHNICIAN = Actor("lee", "technician", "site")
 OFFICE = Actor("wong", "office", "office")
+AFAR = ("ack", "unack", "shelve", "unshelve", "note")
+ON_SITE = ("clear", "out", "return")
 
 
 class Book:
@@ -45,6 +47,23 @@ class Book:
     ) -> Transition:
         return self._move(Cause.RESET, actor, note, condition_false, reset_allowed)
 
+    def shelve(self, key: str, lasts: int, actor: Actor, reason: str, now: Moment, sequence: int) -> Transition:
+        return self._move(Cause.SHELVE, actor, key, lasts, reason, sequence)
+
+    def unshelve(self, key: str, actor: Actor, note: str, now: Moment) -> Transition:
+        return self._move(Cause.UNSHELVE, actor, key, note)
+
+    def out(
+        self, key: str, permit: str, owner: str, until: int, actor: Actor, note: str, now: Moment, sequence: int
+    ) -> Transition:
+        return self._move(Cause.OUT, actor, key, permit, owner, until, note, sequence)
+
+    def back(self, key: str, actor: Actor, note: str, now: Moment) -> Transition:
+        return self._move(Cause.RETURN, actor, key, note)
+
+    def comment(self, key: str, actor: Actor, note: str, now: Moment) -> Transition:
+        return self._move(Cause.COMMENT, actor, key, note)
+
 
 class Sink:
     """A pipeline that only remembers."""
@@ -70,24 +89,29 @@ def sink() -> Sink:
 
 @pytest.fixture
 def door(book: Book, sink: Sink) -> AlarmDoor:
-    return AlarmDoor(book, sink.record, lambda: NOW, {})
+    return AlarmDoor(book, sink.record, lambda: NOW, {}, lambda: 9)
 
 
 def ask(door: AlarmDoor, operation: str, actor: Actor) -> object:
     if operation == "clear":
         return door.clear(OCCURRENCE, actor, "2 persons released", condition_false=True, reset_allowed=False)
-    return getattr(door, operation)(OCCURRENCE, actor, "seen")
+    if operation == "shelve":
+        return door.shelve(OCCURRENCE, 1_800_000_000, actor, "painting")
+    if operation == "out":
+        return door.out(OCCURRENCE, "PTW-17", "Otis", 99, actor, "ropes")
+    method = {"return": "back", "note": "comment"}.get(operation, operation)
+    return getattr(door, method)(OCCURRENCE, actor, "seen")
 
 
 @pytest.mark.parametrize("role", sorted(ALLOWED))
 @pytest.mark.parametrize("origin", ["site", "office"])
-@pytest.mark.parametrize("operation", ["ack", "unack", "clear"])
+@pytest.mark.parametrize("operation", [*AFAR, *ON_SITE])
 def test_the_role_table(door: AlarmDoor, book: Book, sink: Sink, role: str, origin: str, operation: str) -> None:
     """Every role, origin and operation gives what the table says, and one row either way."""
     actor = Actor("somebody", role, origin)
-    may = {"viewer": (), "operator": ("ack", "unack"), "office": ("ack", "unack")}.get(role, ("ack", "unack", "clear"))
-    reason = "site-only" if (operation, origin) == ("clear", "office") else "not-permitted"
-    if operation in may and not (operation == "clear" and origin == "office"):
+    may = {"viewer": (), "operator": AFAR, "office": AFAR}.get(role, (*AFAR, *ON_SITE))
+    reason = "site-only" if operation in ON_SITE and origin == "office" else "not-permitted"
+    if operation in may and not (operation in ON_SITE and origin == "office"):
         assert ask(door, operation, actor) == sink.moves[0]
         reason = "done"
     else:
@@ -106,6 +130,23 @@ def test_a_clear_tells_the_book_what_stands_and_what_was_entered(door: AlarmDoor
     ask(door, "clear", TECHNICIAN)
     assert book.asked == [(Cause.RESET, "2 persons released", True, False)]
     assert sink.rows[0].note == "2 persons released"
+
+
+def test_what_holds_an_alarm_back_tells_the_book_all_and_the_audit_for_how_long(
+    door: AlarmDoor, book: Book, sink: Sink
+) -> None:
+    """How long, why, the permit and who answers for it; the block that may begin an occurrence is named."""
+    for operation in ("shelve", "out", "return", "note"):
+        ask(door, operation, TECHNICIAN)
+    assert book.asked == [
+        (Cause.SHELVE, OCCURRENCE, 1_800_000_000, "painting", 9),
+        (Cause.OUT, OCCURRENCE, "PTW-17", "Otis", 99, "ropes", 9),
+        (Cause.RETURN, OCCURRENCE, "seen"),
+        (Cause.COMMENT, OCCURRENCE, "seen"),
+    ]
+    assert [(row.operation, row.value, row.note) for row in sink.rows] == [
+        ("shelve", "30min", "painting"), ("out", "PTW-17", "ropes"), ("return", "", "seen"), ("note", "", "seen"),
+    ]  # fmt: skip
 
 
 def test_a_clear_without_an_entry_is_refused(door: AlarmDoor, book: Book, sink: Sink) -> None:
@@ -157,7 +198,7 @@ def test_keys_are_known_after_a_restart(book: Book, sink: Sink, door: AlarmDoor)
         door.ack(OCCURRENCE, OFFICE, ack_id="k2")
     known = outcomes(encode(row) for row in sink.rows)
     assert known == {"k1": "done", "k2": "not-active"}
-    again = AlarmDoor(book, sink.record, lambda: NOW, known)
+    again = AlarmDoor(book, sink.record, lambda: NOW, known, lambda: 9)
     assert again.ack(OCCURRENCE, OFFICE, ack_id="k1") is None
     with pytest.raises(Refused, match="not-active"):
         again.ack(OCCURRENCE, OFFICE, ack_id="k2")

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from edge.commands.claims import (
     Claim,
@@ -189,3 +191,24 @@ def test_nothing_to_remember_is_no_state_and_nonsense_is_refused() -> None:
     assert save(Wishes(), Moment(0, 0)) is None
     with pytest.raises(FormatError):
         restored(b"\xc1", Moment(0, 0))
+
+
+def test_what_an_older_gateway_saved_is_read() -> None:
+    """Its claims knew no `leaving`, its wishes no `spent`: an update in a fire must not forget what was claimed."""
+    claim = ["fire", "c1", "free", 1, 7, None, "linkage", "site", "", False]
+    old = msgspec.msgpack.encode([1, [[claim], [1]], 0, 0])
+    assert restored(old, Moment(0, 0)) == Wishes((Claim("fire", "c1", "free", 1, 7),), (1,))
+
+
+def test_only_a_rule_whose_condition_goes_on_is_spent() -> None:
+    """A person's claim, one that was given up and one that acts once leave nothing to be remembered."""
+    rule = wish("gas", True, 5, 1, until=SECOND)
+    wishes = claimed(Wishes(), rule)
+    left, over = expired(wishes, SECOND)
+    assert (over, left) == ((rule,), Wishes(spent=("gas",)))
+    saved = save(left, Moment(0, 0))
+    assert saved is not None
+    assert restored(saved, Moment(0, 0)).spent == ("gas",)
+    assert claimed(left, rule).spent == ()
+    for other in (replace(rule, role="operator"), replace(rule, pulse=True), replace(rule, leaving=True)):
+        assert expired(claimed(Wishes(), other), SECOND)[0] == Wishes()

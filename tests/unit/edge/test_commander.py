@@ -192,13 +192,14 @@ async def test_a_rule_claims_while_its_condition_holds(site: Site) -> None:
 
 @on_site
 async def test_the_stronger_claim_is_written_and_the_weaker_one_comes_back(site: Site) -> None:
-    """A door freed by hand for an hour, then by fire: the fire's end leaves it as the hand wanted it, then at rest."""
+    """A door freed by hand for an hour, then by a rule: its end leaves it as the hand wanted it, then at rest."""
+    free = Write("door-1", "mode", "free", 3)
     await site.ask("door-1/mode", "free", lasts=HOUR)
-    site.rule("raise", FREE)
+    site.rule("raise", free)
     await asyncio.sleep(1)
-    site.rule("clear", FREE)
+    site.rule("clear", free)
     await asyncio.sleep(1)
-    assert site.writes == [("door-1/mode", "free", 8), ("door-1/mode", "free", 1), ("door-1/mode", "free", 8)]
+    assert site.writes == [("door-1/mode", "free", 8), ("door-1/mode", "free", 3), ("door-1/mode", "free", 8)]
     assert ("released", "") not in site.outcomes()
     await asyncio.sleep(3600)
     assert site.writes[3:] == [("door-1/mode", "controlled", 16)]
@@ -236,7 +237,7 @@ async def test_a_command_that_a_fire_overtakes_is_dropped_for_good(site: Site) -
     await asyncio.sleep(1)
     second = site.ask("door-1/mode", "controlled", Actor("wong", "operator", "site"), lasts=HOUR)
     site.rule("raise", FREE)
-    assert ((await first).outcome, (await second).reason) == ("confirmed", "outranked")
+    assert ((await first).outcome, (await second).reason) == ("confirmed", "life-safety")
     await asyncio.sleep(10)
     site.rule("clear")
     await asyncio.sleep(60)
@@ -245,15 +246,15 @@ async def test_a_command_that_a_fire_overtakes_is_dropped_for_good(site: Site) -
 
 @on_site
 async def test_a_device_with_priorities_is_relinquished_at_each_of_ours(site: Site) -> None:
-    """BACnet keeps sixteen slots: what was written at 8 and at 1 is given up there, and no rest is written."""
+    """BACnet keeps sixteen slots: what was written at 8 and at 3 is given up there, and no rest is written."""
     await site.ask("lamp-1/command", "60", lasts=HOUR)
-    site.rule("raise", Write("lamp-1", "command", 100.0, 1))
+    site.rule("raise", Write("lamp-1", "command", 100.0, 3))
     await asyncio.sleep(1)
     site.rule("clear")
     await asyncio.sleep(3700)
     assert site.writes == [
-        ("lamp-1/command", 60.0, 8), ("lamp-1/command", 100.0, 1), ("lamp-1/command", 60.0, 8),
-        ("lamp-1/command", None, 1), ("lamp-1/command", None, 8),
+        ("lamp-1/command", 60.0, 8), ("lamp-1/command", 100.0, 3), ("lamp-1/command", 60.0, 8),
+        ("lamp-1/command", None, 3), ("lamp-1/command", None, 8),
     ]  # fmt: skip
 
 

@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec.structs import replace
 
 from cloud_sync.signing import signer, verifier
+from edge.alarm_moves import RuleFacts
+from edge.alarms import AlarmBook
 from edge.commands import audit
+from edge.commands.alarm_door import AlarmDoor
 from edge.commands.orders import TOLD_AT_ONCE, Orders
 from sitekeeper.model.clock import HOUR, MINUTE, MS, SECOND, Micros, Moment
 from sitekeeper.model.command import Write
@@ -41,6 +44,9 @@ class Rig:
 
     def __init__(self, site: Site) -> None:
         self.site, self.wall = site, 0
+        self.book = AlarmBook(SITE, "e1", (), {"lift-1/L21": RuleFacts(priority="P3")})
+        self.alarm_rows: list[bytes] = []
+        self.door = AlarmDoor(self.book, lambda _, row: self.alarm_rows.append(row), self.now, {}, lambda: 1)
         self.orders = self.made()
         self.nonce = self.orders.nonce()
         self.heard = site.clock.monotonic()
@@ -50,7 +56,15 @@ class Rig:
         by_two = {id_ for id_ in points if not id_.startswith("lamp-1/")}
         used = audit.commands(map(audit.encode, self.site.rows))
         return Orders(
-            SITE, verify, self.site.commander.ask, self.site.record, self.now, points=points, by_two=by_two, used=used
+            SITE,
+            verify,
+            self.site.commander.ask,
+            self.door,
+            self.site.record,
+            self.now,
+            points=points,
+            by_two=by_two,
+            used=used,
         )
 
     def now(self) -> Moment:
@@ -303,6 +317,7 @@ def test_only_the_two_latest_nonces_are_good() -> None:
         verify,
         lambda *_: None,
         SimpleNamespace(),
+        SimpleNamespace(),
         lambda: Moment(0, 0),
         points=(),
         by_two=(),
@@ -311,6 +326,46 @@ def test_only_the_two_latest_nonces_are_good() -> None:
     said = [orders.nonce() for _ in range(3)]
     assert len(set(said)) == 3
     assert list(orders._nonces) == said[1:]
+
+
+@on_rig
+async def test_an_order_shelves_an_alarm_once_and_takes_it_off_again(rig: Rig) -> None:
+    """Signed, fresh and single like any order; accepted and confirmed are told; nobody has to agree."""
+    shelve = rig.sealed(target="alarms/shelve", value="lift-1/L21", lasts=HOUR, second="", reason="painting")
+    rig.orders.take(shelve, retained=False)
+    rig.orders.take(shelve, retained=False)
+    record = rig.book.record(f"{SITE}/lift-1/L21")
+    assert record is not None
+    assert (record.state, record.shelved.by, record.shelved.note) == ("E", "ann", "painting")
+    assert [(row.target, row.outcome, row.reason) for row in rig.site.rows] == [
+        ("alarms/shelve", "accepted", ""), ("alarms/shelve", "confirmed", ""), ("alarms/shelve", "refused", "replayed"),
+    ]  # fmt: skip
+    assert [audit.decode(row).operation for row in rig.alarm_rows] == ["shelve"]
+    for number, target in enumerate(("alarms/comment", "alarms/unshelve"), 2):
+        rig.orders.take(rig.sealed(target=target, value="lift-1/L21", id=f"{number:032x}"), retained=False)
+    assert rig.book.record(record.key).state == "A"
+    assert audit.commands(map(audit.encode, rig.site.rows)).keys() == {f"{n:032x}" for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"lasts": 9 * HOUR}, "too-long"),
+        ({"role": "viewer"}, "not-permitted"),
+        ({"value": "lift-1/L99"}, "no-such-alarm"),
+        ({"target": "alarms/unshelve"}, "not-active"),
+        ({"target": "alarms/out"}, "no-such-point"),
+        ({"target": "alarms/clear"}, "no-such-point"),
+        ({"nonce": "0" * 16}, "bad-nonce"),
+    ],
+)
+@on_rig
+async def test_an_order_about_an_alarm_is_refused_like_any_other(rig: Rig, fields: dict[str, Any], reason: str) -> None:
+    """By the order's own checks and by the door; what needs somebody on site is no order at all."""
+    wanted = {"target": "alarms/shelve", "value": "lift-1/L21", "lasts": HOUR, "second": ""} | fields
+    rig.orders.take(rig.sealed(**wanted), retained=False)
+    assert rig.refusals() == [(reason, reason)]
+    assert rig.book.records() == ()
 
 
 def test_keys_come_from_files_that_nobody_else_may_read(tmp_path: Path) -> None:

@@ -268,3 +268,12 @@ def test_the_clock_of_events_never_runs_away() -> None:
     rig.passes(0.2)
     [move] = [m for block in rig.store.blocks("alarms") for m in decode(block.payload).transitions]
     assert move.mono == began + 10 * SECOND
+
+
+def test_what_tables_add_is_recorded_and_rules_see_it() -> None:
+    """An event is enriched before anything is done with it, so the record has what the rule decided on."""
+    rig = Rig(rules_on_events("count(on(read.event, granted == false), 60s) >= 1")).settled()
+    rig.pipeline.enrich = lambda source, fields: fields | {"granted": False, "status": source}
+    rig.pipeline.heard([read(rig, 7, granted=True)])
+    assert [event.fields for event in told(rig.store)] == [{"granted": False, "status": "t1/read.event"}]
+    assert [record.rule for record in rig.store.appended[0].alarms] == ["R1"]

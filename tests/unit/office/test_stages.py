@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from office.notify.stages import Case, NotSent, Reason, Send, decide, event_id
-from sitekeeper.model.alarm import Cause
+from sitekeeper.model.alarm import AlarmState, Cause
 
 from .conftest import case, transition
 
@@ -30,9 +30,19 @@ def test_a_finished_channel_is_left_out() -> None:
     assert decide(case(finished=frozenset({"desk"})), ROUTES) == Send(("chat",))
 
 
-@pytest.mark.parametrize("cause", sorted(set(Cause) - {Cause.RAISE, Cause.REANNUNCIATE}))
+def test_what_is_held_back_is_not_pushed_until_it_comes_into_sight() -> None:
+    """A raise under another alarm says so; when that one is over and the condition is true, it is sent."""
+    covered = of(target=AlarmState.SUPPRESSED, base=AlarmState.UNACKED)
+    assert decide(covered, ROUTES) == NotSent(Reason.HELD_BACK)
+    for cause in (Cause.UNSUPPRESS, Cause.SHELF_OVER, Cause.UNSHELVE, Cause.RETURN, Cause.PERMIT_OVER, Cause.LEVEL):
+        assert isinstance(decide(of(cause=cause, source=AlarmState.SUPPRESSED), ROUTES), Send), cause
+        over = of(cause=cause, source=AlarmState.SUPPRESSED, target=AlarmState.NORMAL)
+        assert decide(over, ROUTES) == NotSent(Reason.NOT_ANNUNCIATING)
+
+
+@pytest.mark.parametrize("cause", sorted(set(Cause) - {Cause.RAISE, Cause.REANNUNCIATE, Cause.REALARM}))
 def test_other_moves_are_not_announced(cause: Cause) -> None:
-    """Clear, acknowledge, level down, unack and reset push nothing."""
+    """Clear, acknowledge, level down, unack and reset push nothing, nor does what stays in sight."""
     assert decide(of(cause=cause), ROUTES) == NotSent(Reason.NOT_ANNUNCIATING)
 
 

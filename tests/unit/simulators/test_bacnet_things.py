@@ -3,8 +3,9 @@
 import pytest
 
 from simulators.access import HELD_LIMIT, PULSE, Entrance
-from simulators.bacnet_face import DoorFace, LampFace, LiftFace, real
-from simulators.bacnet_maps import LIFT
+from simulators.bacnet_face import DoorFace, EscalatorFace, LampFace, LiftFace, real
+from simulators.bacnet_maps import ESCALATOR, LIFT
+from simulators.escalator import Escalator
 from simulators.lift import Lift, LiftSettings
 from simulators.lighting import STANDBY, Lamp
 from simulators.scenario import Scenario
@@ -169,3 +170,35 @@ def test_a_lift_and_a_lamp_may_have_one_instance() -> None:
     twice = link | {"devices": [LIFT_THERE, LIFT_THERE | {"id": "other"}]}
     with pytest.raises(ValueError, match="same unit or object"):
         Scenario.model_validate({"title": "t", "links": [twice]})
+
+
+def test_an_escalator_runs_is_turned_round_and_fails() -> None:
+    """Its movement, mode and faults are the properties of the standard; only a person starts it again."""
+    told: list[str] = []
+    escalator = Escalator(tell=lambda _at, fact, _more: told.append(fact))
+    face = EscalatorFace(escalator)
+    assert [face.properties(1)[name] for name in ("operationDirection", "escalatorMode", "faultSignals")] == [2, 2, []]
+    escalator.do("reverse")
+    assert (escalator.direction, escalator.set_to) == ("down", "up")
+    escalator.do("overspeed")
+    escalator.do("comb")
+    escalator.set_mains(False)
+    said = face.properties(2)
+    assert (said["operationDirection"], said["faultSignals"]) == (1, [4, 3, 8])
+    assert ESCALATOR["faultSignals"](said["faultSignals"])["power"] == "failed"
+    escalator.set_mains(True)
+    escalator.do("clear")
+    assert face.properties(3)["operationDirection"] == 1
+    escalator.do("run_down")
+    assert ESCALATOR["operationDirection"](face.properties(4)["operationDirection"]) == {"direction": "down"}
+    assert told[:2] == ["escalator reverse", "escalator overspeed"]
+
+
+def test_a_lift_object_tells_its_faults() -> None:
+    """The standard's list has those it knows; a fire's return is the car's mode."""
+    lift = Lift(LiftSettings(), seed=1)
+    for name in ("door_close", "position_lost", "ebike"):
+        lift.set_fault(name, True)  # type: ignore[arg-type]
+    lift.set_fire_mode(True)
+    said = LiftFace(lift).properties(1)
+    assert (said["faultSignals"], LIFT["carMode"](said["carMode"])) == ([6, 14], {"service_mode": "fire_return"})

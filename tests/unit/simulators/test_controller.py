@@ -176,7 +176,8 @@ def test_the_canon() -> None:
         "v": 1, "device": 4711, "seq": 1, "ts": "2026-06-21T09:00:00.120+08:00", "door": 1, "dir": "in", "kind": "read",
         "granted": True, "reason": 1, "cred": "1008538001", "buffered": False,
     }  # fmt: skip
-    assert controller.door_state(1) == {"state": "closed", "lock": "unlocked", "mode": "controlled"}
+    known = {"state": "closed", "lock": "unlocked", "mode": "controlled", "tamper": False, "pulse": 0.0}
+    assert controller.door_state(1) == known
     assert controller.status(0)["last"] == 0
 
 

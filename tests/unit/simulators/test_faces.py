@@ -9,7 +9,19 @@ import yaml
 
 from simulators.lift import Lift, LiftSettings
 from simulators.lmon import TICK, Firmware, Sensors
-from simulators.maps import DISCRETE, HOLDING, INPUT, LMON, SP_BARRIER_1, SP_IO_16, SP_LIFT_1, Map, decode
+from simulators.maps import (
+    DISCRETE,
+    HOLDING,
+    INPUT,
+    LMON,
+    SP_BARRIER_1,
+    SP_IO_16,
+    SP_IO_16_GAS,
+    SP_IO_16_WATER,
+    SP_LIFT_1,
+    Map,
+    decode,
+)
 from simulators.modbus_face import Echo, LmonFace, Monitor, Refusal, Registers, SpLiftFace, Trace
 from sitekeeper.model.clock import SECOND, Micros
 
@@ -258,7 +270,10 @@ def test_lmon_words_mean_what_the_table_says() -> None:
     assert (points["limit_entrapment_level"], points["limit_entrapment"]) == (90, 15)
 
 
-EVERY = [("sp-lift-1", SP_LIFT_1), ("lift-lmon", LMON), ("sp-barrier-1", SP_BARRIER_1), ("sp-io-16-fire", SP_IO_16)]
+EVERY = [
+    ("sp-lift-1", SP_LIFT_1), ("lift-lmon", LMON), ("sp-barrier-1", SP_BARRIER_1), ("sp-io-16-fire", SP_IO_16),
+    ("sp-io-16-gas", SP_IO_16_GAS), ("sp-io-16-water", SP_IO_16_WATER),
+]  # fmt: skip
 UNSAID = {"car_status", "close_clear"}
 """What follows from no single reply."""
 

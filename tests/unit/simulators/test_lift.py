@@ -216,3 +216,29 @@ def test_reached(position: float, heading: int, floor: int, zone: bool) -> None:
     shaft = Shaft(floors=5, basements=0, storey=3.0)
     assert shaft.reached(position, heading) == floor
     assert shaft.in_zone(position) == zone
+
+
+def test_reported_faults_move_nothing_and_a_fire_takes_no_calls() -> None:
+    """A fault is a flag that comes and goes; a car called back by the panel answers no call until the fire is over."""
+    lift, facts = lift_with_facts()
+    lift.set_fault("ebike", True)
+    lift.set_fire_mode(True)
+    lift.arrive(1, 5)
+    lift.advance(60 * SECOND)
+    assert (lift.faults, lift.floor, lift.running) == ({"ebike"}, 1, False)
+    lift.set_fault("ebike", False)
+    lift.set_fire_mode(False)
+    lift.advance(120 * SECOND)
+    assert (lift.faults, lift.floor) == (set(), 5)
+    assert [(fact, more.get("name")) for _, fact, more in facts][:4] == [
+        ("lift fault", "ebike"), ("fire return on", None), ("lift fault gone", "ebike"), ("fire return off", None),
+    ]  # fmt: skip
+
+
+def test_a_heated_machine_room_stays_hot() -> None:
+    """The temperature that a story sets drifts within a degree of it."""
+    lift, _ = lift_with_facts()
+    lift.heat(45)
+    for minute in range(60):
+        lift.advance(minute * 60 * SECOND)
+        assert 44 <= lift.temperature <= 46

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from cloud_sync.memory import MemoryBroker
+from simulators.acts_connection import FaultPart
 from simulators.estate import Estate
 from simulators.journal import Journal
 from simulators.mqtt_face import STATUS_EVERY
 from simulators.mqtt_link import Connect
-from simulators.scenario import FaultPart, Scenario
+from simulators.scenario import Scenario
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.errors import PeerUnreachable
 from tests import virtual

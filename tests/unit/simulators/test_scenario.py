@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from simulators import scenario
+from simulators.acts_connection import FaultPart
 from simulators.faults import Fault, FaultKind
-from simulators.scenario import FaultPart
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.errors import ConfigError
 
@@ -43,6 +43,7 @@ def test_shipped_scenarios_load(path: Path) -> None:
         ("{id: x, unit: 1, face: sp-barrier-1, story: [{at: 5s, do: {smoke: {zone: 1}}}]}", 5, "smoke"),
         ("{id: x, unit: 1, face: sp-io-16, story: [{at: 5s, do: {smoke: {zone: 9}}}]}", 5, "less than or equal to 8"),
         ("{id: x, unit: 1, face: sp-io-16, story: [{at: 5s, do: {fact: told}}]}", 5, "fact"),
+        ("{id: x, unit: 1, face: lmon, watches: [y]}", 5, "watches nothing"),
         ("{id: x, unit: 1, face: lmon}\n      - {id: x, unit: 1, face: lmon}", 3, "same unit"),
         ("{id: x, unit: 1, face: lmon}\n      - {id: x, unit: 2, face: lmon}", 1, "twice: x"),
     ],
@@ -93,3 +94,25 @@ def test_the_estate_stands_where_its_site_looks_for_it() -> None:
     assert {name: simulated[name].object for name in lamps} == lamps
     doors = {f"door-{name}" for name in ("lobby", "stairs", "office", "store", "roof", "plant")}
     assert simulated.keys() == {name for name, *_ in found} | lamps.keys() | doors
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("{id: cam, controller: '1', door: 1, face: mqtt-lpr, watches: [lane]}", "no lane is called lane"),
+        (
+            (
+                "{id: cam, controller: '1', door: 1, face: mqtt-lpr}\n"
+                "      - {id: door, controller: '1', door: 2, face: mqtt-door}"
+            ),
+            "have the same face",
+        ),
+    ],
+)
+def test_a_camera_watches_a_lane_and_shares_its_controller_with_no_door(tmp_path: Path, more: str, said: str) -> None:
+    """Its lane is one of the scenario, and its words in topics are its own."""
+    path = tmp_path / "s.yaml"
+    path.write_text(f"title: t\nlinks:\n  - id: a\n    kind: mqtt\n    devices:\n      - {more}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        scenario.load(path)
+    assert any(said in fault.message for fault in caught.value.faults), caught.value

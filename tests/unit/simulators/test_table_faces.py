@@ -4,9 +4,10 @@ import pytest
 
 from simulators.barrier import Barrier, LaneSettings
 from simulators.fire import Panel
-from simulators.maps import DISCRETE, HOLDING, INPUT, SP_BARRIER_1, SP_IO_16, decode
+from simulators.maps import DISCRETE, HOLDING, INPUT, SP_BARRIER_1, SP_IO_16, SP_IO_16_GAS, SP_IO_16_WATER, decode
 from simulators.modbus_face import Answer, Echo, Refusal, Registers
-from simulators.table_face import BarrierFace, PanelFace
+from simulators.safety import GasDetector, LeakCable
+from simulators.table_face import BarrierFace, GasFace, LeakFace, PanelFace
 from sitekeeper.model.clock import SECOND
 
 
@@ -179,3 +180,34 @@ def test_the_module_has_no_coils(function: int, address: int, count: int, code: 
     _, face = panel()
     assert face.read(function, address, count, 0) == Refusal(code)
     assert face.writes == frozenset()
+
+
+def test_gas_comes_and_goes_over_both_limits() -> None:
+    """The level rises 5 a second; the contacts close at 20 and 40 and open again; the journal names them."""
+    told: list[str] = []
+    gas = GasDetector(tell=lambda _at, fact, _more: told.append(fact))
+    face = GasFace(gas)
+    gas.leak(45)
+    assert words(face.read(2, 0, 3, 3 * SECOND)) == (0, 0, 0)
+    assert words(face.read(2, 0, 3, 4 * SECOND)) == (1, 0, 0)
+    assert words(face.read(2, 0, 3, 8 * SECOND)) == (1, 1, 0)
+    gas.leak(0)
+    gas.break_down(True)
+    assert words(face.read(2, 0, 3, 20 * SECOND)) == (0, 0, 1)
+    assert told == ["gas", "gas high", "gas", "gas detector fault", "gas high over"]
+    said = decode(SP_IO_16_GAS, DISCRETE, words(face.read(2, 0, 32, 20 * SECOND)))
+    assert {name for name, value in said.items() if value is True} == {"contact.fault", "gas.fault"}
+
+
+def test_a_leak_cable_is_dry_wet_or_broken() -> None:
+    """Water is on input 3 and a broken cable on 4; a broken line leaves its contact and is a broken cable too."""
+    cable = LeakCable()
+    face = LeakFace(cable)
+    cable.become("wet")
+    assert words(face.read(2, 0, 6, SECOND)) == (0, 0, 0, 1, 0, 0)
+    cable.become("cable_break")
+    assert words(face.read(2, 0, 6, 2 * SECOND)) == (0, 0, 0, 0, 1, 0)
+    cable.line(4, broken=True)
+    cable.become("none")
+    said = decode(SP_IO_16_WATER, DISCRETE, words(face.read(2, 0, 32, 3 * SECOND)))
+    assert (said["leak.cable_break"], said["line.cable"], said["leak.present"]) == (True, True, False)

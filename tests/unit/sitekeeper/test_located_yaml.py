@@ -144,10 +144,10 @@ def test_aliases_cannot_multiply(monkeypatch) -> None:
     """A document of a few hundred bytes that stands for a thousand million values is refused, where it grows."""
     monkeypatch.setattr("sitekeeper.located_yaml.MAX_COPIED", 4_000)
     levels = "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9))
-    start = time.perf_counter()
+    start = time.process_time()
     _, faults = parse("a: &a [x, x, x, x, x, x, x, x, x, x]\n" + levels)
     assert faults == ["4:16 too-many-copies"]
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_an_alias_of_itself_ends() -> None:
@@ -158,9 +158,9 @@ def test_an_alias_of_itself_ends() -> None:
 @pytest.mark.parametrize("text", [b"[" * 200_000 + b"]" * 200_000, b"- " * 200_000 + b"x", b"{a: " * 200_000])
 def test_a_wall_of_brackets_is_a_fault(text: bytes) -> None:
     """Two hundred thousand brackets, which exhaust the C stack of a recursive composer, are refused at the 33rd."""
-    start = time.perf_counter()
+    start = time.process_time()
     assert parse(text)[1][0].endswith("too-deep")
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_file_is_bounded_before_it_is_parsed(tmp_path) -> None:

@@ -54,6 +54,14 @@ def test_tags_leave_what_all_of_them_allow(given: dict, tags: list[str], left: t
     assert (found.values, found.range) == left
 
 
+@pytest.mark.parametrize(("tags", "limited"), [([], False), (["other"], False), (["other", "stair"], True)])
+def test_a_limit_of_being_off_is_for_devices_with_its_tags(tags: list[str], limited: bool) -> None:
+    """Lamps that light no way out may be off as long as anything else."""
+    found = writable(off_most={"tags": ["stair", "exit"], "for": "15min"}).narrowed(tags)
+    assert found is not None
+    assert (found.off_most is not None) is limited
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -133,3 +133,32 @@ def test_unknown_things_are_called_by_their_ids() -> None:
 def test_spans_are_short_words(micros: int, words: str) -> None:
     """Seconds below a minute, minutes below an hour, hours above; never negative."""
     assert span(micros, "en") == words
+
+
+def test_what_lies_over_an_alarm_is_told_in_its_own_words() -> None:
+    """By whom and until when it was held back, that a raise was shown to nobody, and when it came into sight."""
+    lee = Actor("lee", "technician", "site")
+    e, f, g = AlarmState.SHELVED, AlarmState.SUPPRESSED, AlarmState.OUT
+    moves = [
+        move(Cause.SHELVE, A, e, 0, actor=lee, note="painting", until=AT + HOUR, base=A),
+        move(Cause.RAISE, e, e, 1, base=B),
+        move(Cause.SUPPRESS, e, f, 2, base=B, by="link-1/GW20"),
+        move(Cause.UNSUPPRESS, f, e, 3, base=B, by="link-1/GW20"),
+        move(Cause.OUT, e, g, 4, actor=lee, base=B, until=AT + HOUR, by="Otis", detail="PTW-17"),
+        move(Cause.RETURN, g, e, 5, actor=lee, base=B),
+        move(Cause.SHELF_OVER, e, B, 6),
+        move(Cause.COMMENT, B, B, 7, actor=lee, note="part ordered"),
+    ]
+    told = [line[27:] for line in story(moves, [], labels(CATALOGUE, KEY, "en"))[1:-1] if not line.startswith(" ")]
+    assert told == [
+        " shelved until 2025-11-22 15:03:00 +08:00 by lee (on site): painting",
+        " raised (held back, announced to nobody)",
+        " not shown while link-1/GW20 stands",
+        " link-1/GW20 no longer hides it",
+        " out of service until 2025-11-22 15:03:00 +08:00 by lee (on site); permit PTW-17, Otis answers for the work",
+        " returned to service by lee (on site)",
+        " the shelf's time is over; the condition is true: announced",
+        " note by lee (on site): part ordered",
+    ]
+    for lang in ("zh-Hant", "zh-Hans"):
+        assert len(story(moves, [], labels(CATALOGUE, KEY, lang))) == len(moves) + 2

@@ -16,6 +16,7 @@ from sitekeeper.model.quality import Quality, Reason
 from sitekeeper.texts import LANGUAGES, pick, text
 
 ROOMS = sorted({file.name for lang in LANGUAGES for file in data_path("lang", lang).glob("*.yaml")})
+"""The names of all files; `office-lift.yaml` is a part of the room `office`."""
 TRADITIONAL = set(
     "訊號關門開電層備裝際間閘斷復確認設級別動時報況無應連線維數讀鐘標圍觸發總處過還進"
     "來車庫區單擊對錯誤選檔盤壓載輸運轎廂異樓條個從裡會資錄記節點質該說請於與為據樣參"
@@ -34,6 +35,10 @@ def read(lang: str, room: str) -> dict[str, str]:
     found = yaml.load(data_path("lang", lang, room).read_bytes(), Loader=yaml.BaseLoader)
     assert isinstance(found, dict)
     return found
+
+
+def _room(file: str) -> str:
+    return file.removesuffix(".yaml").partition("-")[0]
 
 
 def fields(template: str) -> set[str]:
@@ -60,8 +65,16 @@ def test_no_key_stands_twice_in_a_file(room: str) -> None:
     for lang in LANGUAGES:
         node = yaml.compose(data_path("lang", lang, room).read_text("utf-8"), Loader=yaml.BaseLoader)
         assert isinstance(node, yaml.MappingNode)
-        keys = [key.value.removeprefix(room.removesuffix("yaml")) for key, _ in node.value]
+        keys = [key.value.removeprefix(f"{_room(room)}.") for key, _ in node.value]
         assert len(keys) == len(set(keys)), lang
+
+
+def test_no_key_stands_in_two_files_of_a_room() -> None:
+    """The later file would silently hide the text of the earlier one."""
+    for room in {_room(file) for file in ROOMS}:
+        files = [file for file in ROOMS if _room(file) == room]
+        keys = [key.removeprefix(f"{room}.") for file in files for key in read("en", file)]
+        assert sorted(keys) == sorted(set(keys)), room
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -87,9 +100,19 @@ def test_every_word_of_the_model_has_its_text_and_no_text_is_left_over() -> None
 
 def test_a_key_may_be_written_with_its_room_or_without() -> None:
     """Both ways of writing a room's file give the same name of the text."""
-    for room in ROOMS:
-        name = room.removesuffix(".yaml")
-        assert set(texts._texts(name, "en")) == {key.removeprefix(f"{name}.") for key in read("en", room)}
+    for name in {_room(file) for file in ROOMS}:
+        keys = [key for file in ROOMS if _room(file) == name for key in read("en", file)]
+        assert set(texts._texts(name, "en")) == {key.removeprefix(f"{name}.") for key in keys}
+
+
+def test_a_room_may_be_several_files(tmp_path, monkeypatch) -> None:
+    """`shop.yaml` and `shop-bread.yaml` are one room; `shopping.yaml` is another."""
+    folder = tmp_path / "en"
+    folder.mkdir()
+    for name, key in (("shop", "open"), ("shop-bread", "shop.price"), ("shopping", "list")):
+        (folder / f"{name}.yaml").write_text(f"{key}: {name}", encoding="utf-8")
+    monkeypatch.setattr(texts, "data_path", lambda _, lang: tmp_path / lang)
+    assert texts._texts.__wrapped__("shop", "en") == {"open": "shop", "price": "shop-bread"}
 
 
 def test_a_text_is_found_in_its_language_and_else_in_english() -> None:

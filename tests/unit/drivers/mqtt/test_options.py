@@ -7,7 +7,6 @@ from drivers.base import EventField
 from drivers.mqtt import KIND
 from drivers.mqtt.options import MqttEvent, MqttLink, MqttPoint, fill
 from edge.settings import load
-from sitekeeper.data import data_path
 from tests.fixtures import mqtt
 
 WITH = {"site": "harbour", "controller": "405", "door": 1}
@@ -148,8 +147,3 @@ def test_the_shipped_profile_in_a_site(tmp_path):
     assert {event.name for event in device.read.events} == set(mqtt.FIELDS)
     assert all(event.address.event.topic == mqtt.EVENT for event in device.read.events)
     assert device.read.options.max_silence == 30_000_000
-
-
-def test_every_profile_on_mqtt_is_looked_at():
-    """No MQTT profile is shipped that these tests do not know."""
-    assert [path.stem for path in data_path("profiles").glob("mqtt-*.yaml")] == ["mqtt-door"]

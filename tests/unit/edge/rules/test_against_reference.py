@@ -70,7 +70,8 @@ def play(
 def expected(
     rules: Rules, device: DeviceSpec, steps: list[Step], tick: int, end: int, *others: DeviceSpec
 ) -> list[tuple[str, int, str, str]]:
-    site = {spec.id: _member(spec) for spec in (device, *others)}
+    far = {point.id for spec in others if spec.cls == "gateway" for point in spec.points.values()}
+    site = {spec.id: _member(spec, far) for spec in (device, *others)}
     history = moments([step.change for step in steps], tick, end)
     kinds = {name: point.kind for name, point in device.points.items()}
     out: list[tuple[str, int, str, str]] = []
@@ -79,15 +80,16 @@ def expected(
             continue
         given_params = {name: setting.value for name, setting in device.settings.get(plan.rule.id, {}).items()}
         reference = Reference(
-            dict(plan.rule.text.mapping), set(device.points), kinds, given_params, set(device.events), site, device.id
-        )
+            dict(plan.rule.text.mapping), set(plan.device.points), kinds, given_params, set(device.events), site,
+            device.id, dict(device.asset),
+        )  # fmt: skip
         out += [(plan.rule.id, at, kind, priority) for at, kind, priority in reference.verdicts(history)]
     return sorted(out)
 
 
-def _member(spec: DeviceSpec) -> Member:
+def _member(spec: DeviceSpec, far: set[str]) -> Member:
     groups = tuple(name for name, ids in GROUPS.items() if spec.id in ids)
-    return Member(set(spec.points), set(spec.events), spec.zone, spec.link, spec.tags, groups)
+    return Member({*spec.points, *far}, set(spec.events), spec.zone, spec.link, spec.tags, groups, spec.via)
 
 
 # --- any expression, on a small device, one tick a millisecond

@@ -154,3 +154,20 @@ def test_a_number_must_lie_within_the_range_of_the_class():
     assert [f.code for f in found_in(linked(do), *site(n=Writable(by=["linkage"], range=[0, 100])))] == [
         "rule-write-value"
     ]
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("a and not tagged('own')", False),
+        ("(tagged('other') or tagged('far')) and a", False),
+        ("a or not tagged('own')", True),
+        ("a and tagged('own')", True),
+        ("not a", True),
+    ],
+)
+def test_what_the_tags_of_a_device_rule_out_is_never_written_and_so_no_mistake(when, told):
+    """A rule about its own device may write what the class keeps from devices that its condition leaves out."""
+    [device, *_] = site(m=Writable(by=["linkage"], values=["y"]))
+    found = found_in(linked(DO.replace("zone", "self")).replace('"a"', f'"{when}"'), replace(device, tags=("own",)))
+    assert [fault.code for fault in found] == ["rule-write-value"] * told

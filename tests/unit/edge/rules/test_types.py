@@ -100,7 +100,7 @@ def test_settings_must_name_a_parameter_and_fit_it():
         ({"wen": "a"}, "unknown-key"),
         ({"priority": "P5"}, "bad-priority"),
         ({"latch": "perhaps"}, "bad-flag"),
-        ({"mode": "off"}, "bad-word"),
+        ({"mode": "quiet"}, "bad-word"),
         ({"params": "{a: 3s}"}, "name-taken"),
         ({"let": "{held: a, and: b}"}, "bad-name"),
         ({"let": "{p: q, q: a}"}, "unknown-name"),

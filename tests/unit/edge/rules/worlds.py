@@ -6,7 +6,7 @@ from typing import Any
 from edge.rules.compiling import Rules, compile_rules
 from edge.rules.packs import rules_of, shipped_classes, shipped_events
 from edge.rules.rule import DeviceSpec, RuleText, Setting
-from edge.rules.types import Type
+from edge.rules.types import BOOL, COUNT, Type
 from sitekeeper.faults import Faults, Place
 from sitekeeper.located_yaml import parse_document
 from sitekeeper.model.errors import Fault
@@ -28,7 +28,7 @@ THING: dict[str, Type] = {
 }
 """A class for tests; the device of `thing` lacks the point `gone`."""
 
-THING_EVENTS = {"ev": {"f": Type("bool"), "g": Type("number", "")}, "gone.ev": {"f": Type("bool")}}
+THING_EVENTS = {"ev": {"f": Type("bool"), "g": Type("number", "")}, "gone.ev": {"f": Type("bool"), "h": COUNT}}
 """Its events; the device of `thing` lacks `gone.ev`."""
 
 _KIND_OF_POINT = {"bool": "bool", "number": "float", "enum": "enum", "text": "text"}
@@ -71,8 +71,16 @@ def thing(**settings: Any) -> DeviceSpec:
         events={"ev": THING_EVENTS["ev"]},
         zone="z1",
         link="l1",
+        via="c1",
         tags=("own",),
+        asset={"floors": 2.0},
     )
+
+
+def gateway() -> DeviceSpec:
+    """Return the gateway's own device with two schedules and the sun."""
+    names = ("schedule.night", "schedule.day", "sun.up", "holiday")
+    return DeviceSpec(id="gateway", cls="gateway", points=points(dict.fromkeys(names, BOOL), "gateway", first=900))
 
 
 def things() -> list[DeviceSpec]:
@@ -81,7 +89,7 @@ def things() -> list[DeviceSpec]:
     return [
         thing(),
         DeviceSpec(id="t2", cls="thing", points=points(THING, "t2", without=("gone",), first=100), events=events,
-                   zone="z1", link="l2", tags=("x",)),
+                   zone="z1", link="l2", via="c1", tags=("x",)),
         DeviceSpec(id="t3", cls="thing", points=points(THING, "t3", without=("gone", "b"), first=200), events=events,
                    zone="z1", link="l1"),
         DeviceSpec(id="t4", cls="thing", points=points(THING, "t4", without=("gone",), first=300), link="l1",
@@ -100,9 +108,9 @@ def lift(kind: str = "presence", *, without: tuple[str, ...] = (), **params: Any
     return DeviceSpec(id="lift-1", cls="lift", points=every, settings=given)
 
 
-def texts(yaml: str, faults: Faults) -> tuple[RuleText, ...]:
+def texts(yaml: str, faults: Faults, file: str = "rules.yaml") -> tuple[RuleText, ...]:
     """Return the rules of a rule file with this text."""
-    document = parse_document(yaml.encode(), "rules.yaml", faults)
+    document = parse_document(yaml.encode(), file, faults)
     assert document is not None, faults.found
     return rules_of(document, faults)
 
@@ -123,12 +131,12 @@ def compiled(yaml: str, *devices: DeviceSpec) -> Rules:
     return rules
 
 
-def found_in(yaml: str, *devices: DeviceSpec) -> list[Fault]:
+def found_in(yaml: str, *devices: DeviceSpec, file: str = "rules.yaml") -> list[Fault]:
     """Return the faults of a text."""
     faults = Faults()
     events = {"thing": THING_EVENTS, **shipped_events()}
     classes = {"thing": THING, **shipped_classes()}
-    compile_rules(texts(yaml, faults), classes, devices, {}, faults, events=events, groups=GROUPS)
+    compile_rules(texts(yaml, faults, file), classes, devices, {}, faults, events=events, groups=GROUPS)
     return faults.found
 
 

@@ -86,6 +86,11 @@ def test_sound_writes(tmp_path: Path, point: str, writable: str) -> None:
         ("float", "{by: [operator], confirm: {point: ^flow}}", "confirm-values say which of its readings"),
         (
             "bool",
+            "{by: [operator], pulse: true, confirm: {point: state, readings: [^runing]}}",
+            'unknown-member did you mean "running"?',
+        ),
+        (
+            "bool",
             "{by: [operator], confirm: {point: state, values: {true: [^runing]}}}",
             'unknown-member did you mean "running"?',
         ),

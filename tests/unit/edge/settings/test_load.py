@@ -30,7 +30,9 @@ def test_the_demo_site_loads() -> None:
         ("lift-a1", "sp-lift-1", "lift-a1", "lift"),
         ("lift-a2", "lift-lmon", "lift-a2", "lift"),
     ]
-    assert [group.id for group in site.groups] == ["lift-a1@1s", "lift-a2@1s"]
+    own = [device.group for device in site.own]
+    assert [group.id for group in site.groups if group.id not in own] == ["lift-a1@1s", "lift-a2@1s"]
+    assert own == ["gateway@10s", "link-lift-a1@10s", "link-lift-a2@10s"]
     assert site.office is not None
     assert (site.office.host, site.office.port, site.office.tls) == ("127.0.0.1", 1883, False)
     assert site.outbox.path == ONE_LIFT / "state" / "outbox.db"
@@ -76,7 +78,8 @@ def test_every_device_is_online_or_not() -> None:
     site = load(ONE_LIFT, environment={})
     unread = {point.id for point in site.points if not point.group}
     derived = {derivation.point.id for derivation in site.derivations}
-    assert unread == derived | {"lift-a1/online", "lift-a2/online"}
+    devices = [*site.devices, *(own.id for own in site.own)]
+    assert unread == derived | {f"{device}/online" for device in devices}
     assert "lift-a2/car_status" in derived
 
 
@@ -283,7 +286,7 @@ def test_a_device_tells_the_events_of_its_class(site, tmp_path: Path) -> None:
     read = {field.name: field for field in door.events["read.event"]}
     assert (read["granted"].type, read["dir"].members, read["cred"].personal) == ("bool", ("in", "out"), "card")
     assert [event.address.event.topic for event in door.read.events] == ["sp/here/access/4054/event"] * 4
-    assert set(door.writables) == {"mode"}
+    assert set(door.writables) == {"mode", "unlock.pulse"}
 
 
 def test_rules_see_zone_tags_link_events_and_writes(site, tmp_path: Path, monkeypatch) -> None:
@@ -300,7 +303,7 @@ def test_rules_see_zone_tags_link_events_and_writes(site, tmp_path: Path, monkey
     loaded = load(tmp_path, environment={})
     spec = seen["door-1"]
     assert (spec.zone, spec.tags, spec.link) == ("lobby", ("perimeter",), "doors")
-    assert spec.events["read.event"].keys() == {"granted", "reason", "dir", "cred"}
+    assert spec.events["read.event"].keys() == {"granted", "reason", "dir", "cred", "status"}
     assert spec.events["door.event"]["state"].members == ("open", "closed")
     assert spec.writables == loaded.devices["door-1"].writables
     assert seen["groups"] == loaded.groups_by_name == {"ways-out": ("door-1",)}

@@ -41,6 +41,8 @@ def of_profile(tmp_path: Path, name: str) -> Site:
             "device: 7, address: 10.0.0.7, object: 1",
         ),
         "topic:": ("{driver: mqtt, host: 10.0.0.1}", "with: {site: s, controller: c, door: 1}"),
+        "short_address": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1, with: {channel: 0, short_address: 5}"),
+        "coil: channel": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1, with: {channel: 0}"),
         "input:": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1"),
         "holding:": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1"),
     }
@@ -54,7 +56,12 @@ def test_this_is_all_that_may_ever_be_written() -> None:
     """Whoever makes another point writable changes this list, and says in the brief's terms why it may be."""
     assert {key for key, allowed in WRITABLE.items() if allowed} == {
         ("access", "mode"),
+        ("access", "unlock.pulse"),  # unlocking is a pulse only
         ("lighting", "command"),
+        ("lighting", "on_command"),
+        ("emergency", "test.function"),  # by the gateway's own tests only, which keep apart what stands side by side
+        ("emergency", "test.duration"),
+        ("emergency", "test.stop"),
         ("parking", "hold_open"),
         ("parking", "cmd.open"),
         ("parking", "cmd.stop"),
@@ -82,8 +89,11 @@ def test_a_shipped_profile_writes_nothing_else(profile: str, tmp_path: Path) -> 
     device = of_profile(tmp_path, profile).devices["it"]
     expected = {
         "bacnet-access-door": {"mode"},
-        "mqtt-door": {"mode"},
+        "mqtt-door": {"mode", "unlock.pulse"},
         "bacnet-lighting-output": {"command"},
+        "dali-emergency": {"test.function", "test.duration", "test.stop"},
+        "dali-gear": {"command"},
+        "sp-relay-8": {"on_command"},
         "sp-barrier-1": {"cmd.open", "cmd.stop", "cmd.close", "hold_open"},
     }
     assert set(device.writables) == expected.get(profile, set())
@@ -138,9 +148,20 @@ def test_escape_luminaires_are_never_switched_off() -> None:
     assert {"escape" in lamp.tags for lamp in lamps} == {True, False}
 
 
-def test_no_test_of_emergency_gear_and_no_group_is_commanded() -> None:
-    """The level of one luminaire is all that lighting takes: no duration test, no broadcast, no scene."""
-    assert [name for (cls, name), allowed in WRITABLE.items() if cls == "lighting" and allowed] == ["command"]
+def test_no_group_is_commanded() -> None:
+    """The level of one luminaire, or its contactor, is all that lighting takes: no broadcast, no scene."""
+    assert [name for (cls, name), allowed in WRITABLE.items() if cls == "lighting" and allowed] == [
+        "command",
+        "on_command",
+    ]
+
+
+def test_nobody_starts_a_test_of_emergency_gear_by_hand() -> None:
+    """Tests are pulses of the gateway itself: no person starts one, and no rule can hold one."""
+    tests = [allowed for (cls, _), allowed in WRITABLE.items() if cls == "emergency" and allowed]
+    assert len(tests) == 3
+    for allowed in tests:
+        assert (allowed.by, allowed.pulse, allowed.values) == (["linkage"], True, [True])
 
 
 # --- 4.2 access
@@ -228,14 +249,34 @@ def test_a_fire_panel_is_only_watched(tmp_path: Path) -> None:
     assert tables == {"discrete", "input"}
 
 
+@pytest.mark.parametrize(("cls", "profile"), [("gas", "sp-io-16-gas"), ("water", "sp-io-16-water")])
+def test_gas_and_leak_detectors_are_only_watched(tmp_path: Path, cls: str, profile: str) -> None:
+    """No muting, resetting or disabling: nothing is writable, and no coil is even read."""
+    allowed = [allowed for (family, _), allowed in WRITABLE.items() if family == cls]
+    assert allowed == [None] * len(allowed) != []
+    groups = of_profile(tmp_path, profile).devices["it"].read.groups
+    tables = {point.address.table for group in groups for point in group.points}  # type: ignore[attr-defined]
+    assert tables == {"discrete", "input"}
+
+
 # --- rules
 
 
 def test_shipped_rules_open_and_light_but_never_shut_or_darken() -> None:
-    """A shipped linkage writes only what helps people out: doors free, barriers held open, full light."""
+    """A shipped linkage writes only what helps people out: doors free, barriers held open, full light.
+
+    Lighting control also says what is off by default: with the lowest priority of all, and no escape luminaire.
+    """
     files = sorted(data_path("rules").glob("*.yaml"))
     rules = [rule for file in files for rule in yaml.safe_load(file.read_text(encoding="utf-8"))]
-    writes = [write for rule in rules for write in rule.get("do", {}).get("write", {}).items()]
-    allowed = [("mode", "free"), ("hold_open", True), ("command", 100)]
+    linkages = [(rule, write) for rule in rules for write in rule.get("do", {}).get("write", {}).items()]
+    dark = [rule for rule, write in linkages if write in [("command", 0), ("on_command", False)]]
+    assert [rule["id"] for rule in dark] == ["LIGHT-DEFAULT", "CIRCUIT-DEFAULT"]
+    for rule in dark:
+        assert rule["do"]["each"] == ["self", "lighting"]
+        assert rule["do"]["priority"] == 16
+        assert rule["when"].endswith("and not tagged('escape')")
+    writes = [write for rule, write in linkages if rule not in dark]
+    allowed = [("mode", "free"), ("hold_open", True), ("command", 100), ("on_command", True)]
     assert all(write in allowed for write in writes), writes
     assert all(write in writes for write in allowed), "a fire opens the doors and the barriers and lights the ways out"

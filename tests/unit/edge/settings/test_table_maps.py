@@ -16,7 +16,7 @@ from sitekeeper.model.quality import GOOD, Reason, bad, is_good
 from sitekeeper.model.sample import Sample, Value
 
 MAPS = Path(__file__).parents[3] / "fixtures" / "maps"
-PROFILES = ("sp-barrier-1", "sp-io-16-fire")
+PROFILES = ("sp-barrier-1", "sp-io-16-fire", "sp-io-16-gas", "sp-io-16-water")
 GOLDEN = {name: json.loads((MAPS / f"{name}.json").read_text(encoding="utf-8")) for name in PROFILES}
 VECTORS = [
     pytest.param(name, each, id=f"{name}: {each['name']}") for name in GOLDEN for each in GOLDEN[name]["vectors"]
@@ -150,4 +150,6 @@ def test_each_profile_costs_few_requests(site: Site) -> None:
     assert asked == {
         "sp-barrier-1": [("coil", 0, 3), ("discrete", 0, 16), ("holding", 0, 2), ("input", 0, 9)],
         "sp-io-16-fire": [("discrete", 0, 32), ("input", 16, 2)],
+        "sp-io-16-gas": [("discrete", 0, 19), ("input", 16, 1)],
+        "sp-io-16-water": [("discrete", 3, 18), ("input", 16, 1)],
     }

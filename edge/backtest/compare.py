@@ -1,0 +1,198 @@
+"""Alarms that were against alarms that would have been: added, removed, longer, shorter, earlier, later.
+
+An alarm is the stretch of time in which its condition held: from the raise to the clear, whatever people did meanwhile.
+Two of one key are the same alarm if they overlap, else if they begin within a minute.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from edge.rules.instance import Verdict
+from sitekeeper.model.alarm import ACTIVE, Cause, Priority, Transition, split_key
+from sitekeeper.model.clock import DAY, MINUTE, SECOND, Micros
+
+Kind = Literal["added", "removed", "longer", "shorter", "earlier", "later", "priority"]
+KINDS: Final[tuple[Kind, ...]] = ("added", "removed", "longer", "shorter", "earlier", "later", "priority")
+NEAR: Final = MINUTE
+"""Two that do not overlap are the same if their beginnings are no further apart."""
+LENGTH: Final = 10 * SECOND
+SHARE: Final = 0.1
+"""A length is another one if it differs by more than both."""
+MOVED: Final = SECOND
+FLEETING: Final = MINUTE
+CHATTER: Final = (3, MINUTE)
+"""So many raises in so long are chatter (ISA-18.2, 16.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One alarm: from `start` to `end` (None: it still stood), at its worst priority. Wall times."""
+
+    start: Micros
+    end: Micros | None
+    priority: Priority
+    acked: bool = False
+
+    def until(self, end: Micros) -> Micros:
+        return end if self.end is None else min(self.end, end)
+
+
+Spans = Mapping[str, Sequence[Span]]
+"""By `<device>/<rule>`, in order of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is otherwise than it was; `old` or `new` is None where there is none."""
+
+    kind: Kind
+    key: str
+    old: Span | None
+    new: Span | None
+
+    @property
+    def at(self) -> Micros:
+        return (self.new or self.old or Span(0, None, "P4")).start
+
+
+@dataclass(frozen=True, slots=True)
+class OfRule:
+    """What one rule did: raises then and now, differences by kind, nuisances a day then and now."""
+
+    old: int
+    new: int
+    kinds: Mapping[Kind, int]
+    nuisance_old: float
+    nuisance_new: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A comparison. `carried`: alarms that stood already when it began, which are not judged."""
+
+    rules: Mapping[str, OfRule]
+    differences: Sequence[Difference]
+    days: float
+    records: int
+    carried: int = 0
+
+
+def of_transitions(transitions: Iterable[Transition]) -> dict[str, list[Span]]:
+    """Return the alarms of a record: of rules that were only watched too, and whatever held them back."""
+    found: dict[str, list[Span]] = {}
+    for move in sorted(transitions, key=lambda move: move.at):
+        _, device, rule = split_key(move.key)
+        spans = found.setdefault(f"{device}/{rule}", [])
+        active = move.standing in ACTIVE
+        standing = bool(spans) and spans[-1].end is None
+        if active and not standing:
+            spans.append(Span(move.at, None, move.priority))
+        elif active:
+            acked = spans[-1].acked or move.cause is Cause.ACK
+            spans[-1] = replace(spans[-1], priority=min(spans[-1].priority, move.priority), acked=acked)
+        elif standing:
+            spans[-1] = replace(spans[-1], end=move.at)
+    return found
+
+
+def of_verdicts(verdicts: Iterable[tuple[Micros, Verdict]]) -> dict[str, list[Span]]:
+    """Return the alarms that rules decide; each verdict comes with its wall time."""
+    found: dict[str, list[Span]] = {}
+    for at, verdict in verdicts:
+        if not verdict.alarm:
+            continue
+        spans = found.setdefault(f"{verdict.device}/{verdict.rule}", [])
+        standing = bool(spans) and spans[-1].end is None
+        if verdict.kind == "raise" and not standing:
+            spans.append(Span(at, None, verdict.priority))
+        elif verdict.kind == "level" and standing:
+            spans[-1] = replace(spans[-1], priority=min(spans[-1].priority, verdict.priority))
+        elif verdict.kind == "clear" and standing:
+            spans[-1] = replace(spans[-1], end=at)
+    return found
+
+
+def compare(old: Spans, new: Spans, since: Micros, until: Micros, records: int) -> Result:
+    """Compare all alarms between two wall times.
+
+    Args:
+        old: as recorded. new: as the rules of today decide.
+        since: those that stood before are carried and not judged.
+        until: those that still stand end here.
+        records: how many samples and events were gone through.
+    """
+    days = max(1, until - since) / DAY
+    differences: list[Difference] = []
+    carried = 0
+    for key in sorted({*old, *new}):
+        before, now = _judged(old.get(key, ()), since, until), _judged(new.get(key, ()), since, until)
+        carried += sum(span.start < since < span.until(until) for span in new.get(key, ()))
+        for one, other in _pairs(before, now, until):
+            differences += _differences(key, one, other, until)
+    rules = {key.rpartition("/")[2] for key in (*old, *new)}
+    table = {rule: _of_rule(rule, old, new, differences, (since, until), days) for rule in sorted(rules)}
+    differences.sort(key=lambda difference: (difference.at, difference.key))
+    return Result(table, differences, days, records, carried)
+
+
+def _judged(spans: Sequence[Span], since: Micros, until: Micros) -> list[Span]:
+    return [span for span in spans if since <= span.start < until]
+
+
+def _pairs(old: Sequence[Span], new: Sequence[Span], until: Micros) -> list[tuple[Span | None, Span | None]]:
+    """Return who belongs to whom: overlapping ones first, then those that begin close to each other."""
+    left, pairs = list(old), []
+    single: list[Span] = []
+    for span in new:
+        other = next((o for o in left if o.start < span.until(until) and span.start < o.until(until)), None)
+        if other is None:
+            single.append(span)
+        else:
+            left.remove(other)
+            pairs.append((other, span))
+    found: list[tuple[Span | None, Span | None]] = [*pairs]
+    for span in single:
+        other = next((o for o in left if abs(o.start - span.start) <= NEAR), None)
+        if other is not None:
+            left.remove(other)
+        found.append((other, span))
+    return [*found, *((span, None) for span in left)]
+
+
+def _differences(key: str, old: Span | None, new: Span | None, until: Micros) -> list[Difference]:
+    if old is None or new is None:
+        return [Difference("added" if old is None else "removed", key, old, new)]
+    kinds: list[Kind] = []
+    before, now = old.until(until) - old.start, new.until(until) - new.start
+    if abs(now - before) > LENGTH and abs(now - before) > SHARE * before:
+        kinds.append("longer" if now > before else "shorter")
+    if abs(new.start - old.start) > MOVED:
+        kinds.append("later" if new.start > old.start else "earlier")
+    if new.priority != old.priority:
+        kinds.append("priority")
+    return [Difference(kind, key, old, new) for kind in kinds]
+
+
+def _of_rule(
+    rule: str, old: Spans, new: Spans, differences: Sequence[Difference], window: tuple[Micros, Micros], days: float
+) -> OfRule:
+    mine = [[_judged(spans, *window) for key, spans in all_.items() if key.endswith(f"/{rule}")] for all_ in (old, new)]
+    counts = [sum(map(len, each)) for each in mine]
+    nuisances = [sum(map(_nuisances, each)) / days for each in mine]
+    of_it = [difference.kind for difference in differences if difference.key.endswith(f"/{rule}")]
+    kinds = {kind: of_it.count(kind) for kind in KINDS if kind in of_it}
+    return OfRule(counts[0], counts[1], kinds, nuisances[0], nuisances[1])
+
+
+def _nuisances(spans: Sequence[Span]) -> int:
+    """Count the alarms that were over within a minute and unacknowledged, or that belong to chatter."""
+    many, within = CHATTER
+    chattering: set[int] = set()
+    for place in range(len(spans) - many + 1):
+        if spans[place + many - 1].start - spans[place].start <= within:
+            chattering |= set(range(place, place + many))
+    return sum(
+        place in chattering or (span.end is not None and span.end - span.start < FLEETING and not span.acked)
+        for place, span in enumerate(spans)
+    )

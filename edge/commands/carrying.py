@@ -1,0 +1,113 @@
+"""One write to a device and the look for its effect: what is the same for whatever is written, and for whom."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final
+
+from edge.commands import guard
+from edge.commands.claims import Claim, Step
+from edge.commands.desk import Desk, Result
+from edge.commands.guard import Target
+from sitekeeper.model.clock import MS, SECOND, Micros
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, NotFound, StorageError
+
+WRITE_WITHIN: Final[Micros] = 10 * SECOND
+"""How long a device may take to accept a write, waiting for its turn on the link included."""
+
+GUARDED_WITHIN: Final[Micros] = SECOND
+"""The same for a write with an interlock: what was seen to be clear must not be long ago."""
+
+DURABLE_WITHIN: Final[Micros] = 2 * SECOND
+"""How long a command waits for its row in the audit; without one it is not carried out. Life safety does not wait."""
+
+FORBIDDEN: Final = Result("refused", "forbidden")
+"""A rule forbids that anything is written to the device; whoever asks, and whatever claims it."""
+
+LOOK: Final[Micros] = 100 * MS
+"""How often it is looked whether a write has shown its effect."""
+
+
+class Carrier:
+    """Carries out the steps of one point.
+
+    Args:
+        holds: tells whether a claim holds the point; of None, whether nobody's does.
+        changed: set when the point's line has something new to look at.
+    """
+
+    def __init__(
+        self, target: Target, desk: Desk, holds: Callable[[Claim | None], bool], changed: asyncio.Event
+    ) -> None:
+        self._target = target
+        self._desk = desk
+        self._holds = holds
+        self._changed = changed
+        self._limit: asyncio.Timeout | None = None
+
+    def interrupt(self) -> None:
+        """End a write that is under way: what waits for its turn on the link does not get it any more."""
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def write(self, step: Step) -> Result | None:
+        """Write once; return what went wrong, if something did."""
+        if self._desk.forbidden(self._target.device):
+            return FORBIDDEN
+        within = WRITE_WITHIN if self._target.writable.interlock is None else GUARDED_WITHIN
+        if step.claim is not None and step.claim.until is not None:
+            within = min(within, step.claim.until - self._desk.clock.monotonic())
+        if within <= 0:
+            return Result("timed_out", "expired")
+        try:
+            async with asyncio.timeout(within / SECOND) as self._limit:
+                await self._desk.write(self._target.device, self._target.point.name, step.value, step.priority)
+        except (TimeoutError, LinkDown, DeviceSilent) as error:
+            forbidden = self._desk.forbidden(self._target.device)
+            return Result("timed_out", FORBIDDEN.reason if forbidden else "no-answer", str(error))
+        except DeviceRefused as error:
+            return Result("refused", "device-refused", str(error))
+        except (NotFound, ValueError) as error:
+            return Result("refused", "cannot-hold", str(error))
+        except FieldError as error:  # the rest of them: an answer that is not one to this write
+            return Result("unconfirmed", "mismatch", str(error))
+        finally:
+            self._limit = None
+        return None
+
+    async def read_back(self, step: Step) -> Result:
+        """Look until the effect of a write is seen, its time is over, or somebody stronger comes."""
+        if step.value is None:
+            return Result("confirmed")  # given up; which other value holds now is not ours to know
+        since = self._desk.clock.monotonic()
+        until = since + self._target.writable.within
+        if step.claim is not None and step.claim.until is not None:
+            until = min(until, step.claim.until)
+        while True:
+            shown = guard.shows(self._target, step.value, self._desk.present(since))
+            if shown is None:
+                return Result("unconfirmed", "no-feedback")
+            if shown:
+                return Result("confirmed")
+            if not self._holds(step.claim):
+                return Result("unconfirmed", "replaced")
+            if self._desk.clock.monotonic() >= until:
+                return Result("unconfirmed", "not-seen")
+            await self.changed_within(LOOK)
+            self._changed.clear()
+
+    async def changed_within(self, wait: Micros) -> None:
+        """Return when the line has something new to look at, or after `wait`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0, wait) / SECOND):
+                await self._changed.wait()
+
+
+async def durably(future: "Future[None]") -> bool:
+    """Wait for a row of the audit; tell whether it became durable in time."""
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(future), DURABLE_WITHIN / SECOND)
+    except (TimeoutError, StorageError):
+        return False
+    return True

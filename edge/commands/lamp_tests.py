@@ -1,0 +1,308 @@
+"""Tests of emergency lighting: which lamp is tested when, and what came of it. Pure; not connected to devices here.
+
+    waiting ─▶ first half ─▶ between (after a duration test: until the batteries are charged) ─▶ second half ─▶ waiting
+
+The lamps of a plan are listed as they hang. Every second one is a half, so that of two neighbours one always gives its
+light. A test begins in its window, while nobody is there, and only if it can end in it. When the mains fail, a danger
+to life comes, or none of a half is heard, the run is lost and begun anew in the next window. One lamp that is not heard
+spoils its own test only, and is overdue (G08, G09). Sources: EN 50172 (monthly function test, yearly duration test,
+log), domain brief 3.3.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from sitekeeper.model.clock import MINUTE, Micros, Moment
+from sitekeeper.model.errors import FormatError, Refused
+from sitekeeper.model.sample import Value
+
+PREFIX: Final = "~tests/"
+"""Where the tests are among the saved states."""
+
+BEGINS_WITHIN: Final[Micros] = 3 * MINUTE
+"""How long a lamp may take to show that its test runs, with a scan a minute."""
+
+SILENT_MOST: Final[Micros] = 5 * MINUTE
+"""For so long it may be unknown whether a lamp is under test."""
+
+FUNCTION_MOST: Final[Micros] = 10 * MINUTE
+"""The longest that a function test takes."""
+
+OVERTIME: Final[Micros] = 10 * MINUTE
+"""What a duration test may take beyond its rated time."""
+
+CHARGED: Final = 80.0
+"""Percent that the batteries of the first half must be above before those of the second are emptied."""
+
+CHARGING_MOST: Final[Micros] = 7 * 24 * 60 * MINUTE
+"""For so long a run waits between its halves; then it is given up, and begun anew when it is due."""
+
+LOOK: Final[Micros] = MINUTE
+"""How often a run that is under way is looked at without anything having changed."""
+
+Kind = Literal["function", "duration"]
+KINDS: Final[tuple[Kind, ...]] = ("duration", "function")
+Outcome = Literal["passed", "failed", "aborted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is tested together.
+
+    Attributes:
+        lamps: as they hang. every: how often each kind is due. minutes: a duration test's, where a lamp does not say.
+    """
+
+    id: str
+    lamps: tuple[str, ...]
+    every: Mapping[Kind, Micros]
+    minutes: float = 180.0
+
+    def half(self, number: int) -> tuple[str, ...]:
+        """Return every second lamp: 0 for the first, the third and so on."""
+        return self.lamps[number::2]
+
+
+class Around(NamedTuple):
+    """The moment's surroundings of a plan.
+
+    Attributes:
+        open: whether its window is open. closes: monotonic time at which it closes. Unknown is no.
+        occupied: whether people are there. danger: devices that a danger to life holds or forbids to write.
+    """
+
+    open: bool | None
+    closes: Micros | None
+    occupied: bool | None
+    danger: frozenset[str] = frozenset()
+
+
+class Act(NamedTuple):
+    """A pulse to be given: `test.function`, `test.duration` or `test.stop` of a lamp."""
+
+    lamp: str
+    point: str
+
+
+class Found(NamedTuple):
+    """What came of one lamp's test: an event of the lamp and a line of the log."""
+
+    lamp: str
+    kind: Kind
+    result: Outcome
+    minutes: float
+    battery: float | None
+    who: str
+
+
+@dataclass(slots=True)
+class Deeds:
+    """What is to be done now; `state` is to be saved together with what was found."""
+
+    acts: list[Act] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
+    state: dict[str, bytes] = field(default_factory=dict)
+
+
+class _Run(msgspec.Struct):
+    kind: Kind
+    who: str
+    half: int = 0
+    between: bool = False
+    began: Micros = 0  # wall time at which this half, or the waiting after the first, began
+    left: list[str] = []
+    known: bool = False  # something is known of a lamp of this half
+    lost: bool = False
+
+
+class _State(msgspec.Struct):
+    done: dict[Kind, Micros] = {}  # wall time of the last run of which nothing was lost
+    run: _Run | None = None
+    next_window: bool = False  # what was lost in this window is not tried again in it
+
+
+class LampTests:
+    """One plan at work.
+
+    Args:
+        saved: what `Deeds.state` had last, None at the very first start.
+
+    Raises:
+        FormatError: the saved state cannot be read.
+    """
+
+    def __init__(self, plan: Plan, saved: bytes | None, now: Moment) -> None:
+        self.plan = plan
+        self._values: dict[tuple[str, str], Value] = {}
+        self._now = now
+        try:
+            self._state = _State() if saved is None else msgspec.msgpack.decode(saved, type=_State)
+        except msgspec.MsgspecError as error:
+            raise FormatError(f"tests of {plan.id}: {error}") from error
+        run = self._state.run
+        self._began = now.mono if run is None else now.mono - max(0, now.wall - run.began)
+        self._seen: set[str] = set() if run is None else set(run.left)  # they were started before the restart
+        self._silent: dict[str, Micros] = dict.fromkeys(plan.lamps, now.mono)
+
+    @property
+    def running(self) -> Kind | None:
+        """The kind of the run that is under way."""
+        return None if self._state.run is None else self._state.run.kind
+
+    def feed(self, readings: Iterable[tuple[str, str, Value]], now: Moment) -> None:
+        """Take (lamp, point, value) of the points of class `emergency`; None is unknown."""
+        run = self._state.run
+        for lamp, point, value in readings:
+            before = self._values.get((lamp, point))
+            self._values[lamp, point] = value
+            if point == "testing" and value is not None:
+                self._silent.pop(lamp, None)
+            elif point == "testing":
+                self._silent.setdefault(lamp, now.mono)
+            rose = run is not None and point == f"{run.kind}_done" and value is True and before is False
+            if rose or (point == "testing" and value is True):
+                self._seen.add(lamp)
+
+    def start(self, kind: Kind, who: str, around: Around, now: Moment) -> Deeds:
+        """Begin a run because a person wants it.
+
+        Raises:
+            Refused: `occupied`, `outside-window`, `life-safety`, `half-in-test` or `interlock`.
+        """
+        if self._state.run is not None:
+            raise Refused("half-in-test", f"{self.plan.id}: a {self._state.run.kind} test is under way")
+        if why := self._refusal(kind, 0, around, now):
+            raise Refused(why, f"{self.plan.id}: no {kind} test now")
+        deeds = Deeds()
+        self._begin(_Run(kind, who), now, deeds)
+        return self._saved(deeds)
+
+    def advance(self, around: Around, now: Moment) -> Deeds:
+        """Do what is due: to be called when something was fed, when the surroundings change, and at the deadline."""
+        self._now, state, deeds = now, self._state, Deeds()
+        before = msgspec.msgpack.encode(state)
+        if around.open is False:
+            state.next_window = False
+        if state.run is None:
+            may = (kind for kind in KINDS if self._due(kind, now) and not self._refusal(kind, 0, around, now))
+            if not state.next_window and (kind := next(may, None)) is not None:
+                self._begin(_Run(kind, ""), now, deeds)
+        elif state.run.between:
+            self._wait(state.run, around, now, deeds)
+        else:
+            self._look(state.run, around, now, deeds)
+        return deeds if msgspec.msgpack.encode(state) == before else self._saved(deeds)
+
+    def next_deadline(self) -> Micros | None:
+        """Return the monotonic time at which `advance` has something to look at; None if nothing is ever due."""
+        if self._state.run is not None:
+            return self._now.mono + LOOK
+        waits = [max(0, self._state.done.get(kind, 0) + every - self._now.wall) for kind, every in self._every()]
+        return self._now.mono + max(LOOK, min(waits)) if waits else None
+
+    def _every(self) -> Sequence[tuple[Kind, Micros]]:
+        return tuple(self.plan.every.items())
+
+    def _due(self, kind: Kind, now: Moment) -> bool:
+        every = self.plan.every.get(kind)
+        return every is not None and now.trusted and now.wall >= self._state.done.get(kind, 0) + every
+
+    def _refusal(self, kind: Kind, half: int, around: Around, now: Moment) -> str:
+        """Return why this half may not be tested now; empty if it may."""
+        if around.occupied is not False:
+            return "occupied"
+        if around.open is not True or around.closes is None or around.closes - now.mono < self._longest(kind, half):
+            return "outside-window"
+        if not around.danger.isdisjoint(self.plan.lamps):
+            return "life-safety"
+        if any(self._values.get((lamp, "testing")) is True for lamp in self.plan.lamps):
+            return "half-in-test"
+        return "interlock" if self._dark() else ""
+
+    def _dark(self) -> bool:
+        return any(self._values.get((lamp, "power")) == "failed" for lamp in self.plan.lamps)
+
+    def _longest(self, kind: Kind, half: int) -> Micros:
+        if kind == "function":
+            return FUNCTION_MOST
+        rated = [self._number(lamp, "rated_minutes") or self.plan.minutes for lamp in self.plan.half(half)]
+        return int(max(rated, default=0) * MINUTE) + OVERTIME
+
+    def _begin(self, run: _Run, now: Moment, deeds: Deeds) -> None:
+        """Start the tests of the run's half."""
+        run.left, run.began, run.between, run.known = list(self.plan.half(run.half)), now.wall, False, False
+        self._state.run, self._began, self._seen = run, now.mono, set()
+        deeds.acts += [Act(lamp, f"test.{run.kind}") for lamp in run.left]
+
+    def _look(self, run: _Run, around: Around, now: Moment, deeds: Deeds) -> None:
+        """See what has become of the half that is under test."""
+        if self._dark() or not around.danger.isdisjoint(self.plan.lamps):
+            for lamp in run.left:
+                self._end(run, lamp, "aborted", now, deeds)
+            run.left, run.lost = [], True
+        for lamp in tuple(run.left):
+            result = self._result(run, lamp, now)
+            if result is not None:
+                self._end(run, lamp, result, now, deeds)
+                run.left.remove(lamp)
+        if run.left:
+            return
+        run.lost = run.lost or not run.known
+        if run.lost or run.half == 1 or len(self.plan.lamps) == 1:
+            self._finish(run, now)
+        else:
+            run.between, run.began, self._began = True, now.wall, now.mono
+            self._wait(run, around, now, deeds)
+
+    def _result(self, run: _Run, lamp: str, now: Moment) -> Outcome | None:
+        """Return what came of a lamp's test; None while it is not known."""
+        passed = now.mono - self._began
+        silent = now.mono - self._silent.get(lamp, now.mono)
+        if silent > SILENT_MOST or passed > self._longest(run.kind, run.half):
+            return "aborted"
+        if lamp not in self._seen:
+            return "aborted" if passed > BEGINS_WITHIN else None
+        failed = self._values.get((lamp, f"status_{run.kind}_failed"))
+        if self._values.get((lamp, "testing")) is not False or failed is None:
+            return None
+        minutes, rated = self._number(lamp, "result_minutes"), self._number(lamp, "rated_minutes")
+        short = run.kind == "duration" and minutes is not None and rated is not None and minutes < rated
+        return "failed" if failed is True or short else "passed"
+
+    def _end(self, run: _Run, lamp: str, result: Outcome, now: Moment, deeds: Deeds) -> None:
+        minutes = self._number(lamp, "result_minutes") if run.kind == "duration" and result != "aborted" else None
+        took = round((now.mono - self._began) / MINUTE, 1) if minutes is None else minutes
+        deeds.found.append(Found(lamp, run.kind, result, took, self._number(lamp, "battery"), run.who))
+        run.known = run.known or result != "aborted"
+        if result == "aborted":
+            deeds.acts.append(Act(lamp, "test.stop"))
+
+    def _wait(self, run: _Run, around: Around, now: Moment, deeds: Deeds) -> None:
+        """Begin the second half when the first would give its light again, and it may be."""
+        charged = run.kind == "function" or all(
+            (self._number(lamp, "battery") or 0.0) > CHARGED for lamp in self.plan.half(0)
+        )
+        if charged and not self._refusal(run.kind, 1, around, now):
+            run.half = 1
+            self._begin(run, now, deeds)
+        elif now.mono - self._began > CHARGING_MOST:
+            run.lost = True
+            self._finish(run, now)
+
+    def _finish(self, run: _Run, now: Moment) -> None:
+        self._state.run = None
+        if run.lost:
+            self._state.next_window = True
+        else:
+            self._state.done[run.kind] = now.wall
+
+    def _number(self, lamp: str, point: str) -> float | None:
+        value = self._values.get((lamp, point))
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def _saved(self, deeds: Deeds) -> Deeds:
+        deeds.state[PREFIX + self.plan.id] = msgspec.msgpack.encode(self._state)
+        return deeds

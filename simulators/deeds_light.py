@@ -1,0 +1,31 @@
+"""From an act of a scenario to what is called when its time has come: luminaires, circuits, light sensors."""
+
+from functools import partial
+
+from simulators.acts_light import LightActs
+from simulators.dali import Gear
+from simulators.daylight import Daylight
+from simulators.lighting import Lamp
+from simulators.parts import Deed
+from simulators.relays import Circuit
+
+
+def lamp_deed(lamp: Lamp, act: LightActs) -> Deed:
+    """Return what an act does to a luminaire."""
+    if act.supply is not None and isinstance(lamp, Gear):
+        return lamp.cycle
+    if act.lamp is not None:
+        return partial(lamp.fail, act.lamp)
+    return partial(lamp.command, act.level or 0.0)
+
+
+def circuit_deed(circuit: Circuit, act: LightActs) -> Deed:
+    """Return what an act does to a circuit of a relay panel."""
+    if act.hand is not None:
+        return partial(circuit.switch, act.hand)
+    return partial(circuit.contactor, act.contactor or "works")
+
+
+def daylight_deed(sensor: Daylight, act: LightActs) -> Deed:
+    """Return what an act does to the light at a sensor."""
+    return partial(sensor.shine, act.lux or 0)

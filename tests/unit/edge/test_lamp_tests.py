@@ -1,0 +1,295 @@
+"""Tests of emergency lighting as a machine: halves, windows, batteries, what is lost and when it is tried again."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from edge.commands.lamp_tests import Act, Around, LampTests, Plan
+from sitekeeper.model.clock import DAY, HOUR, MINUTE, Micros, Moment
+from sitekeeper.model.errors import FormatError, Refused
+from sitekeeper.model.sample import Value
+
+LAMPS = tuple(f"em-{n}" for n in range(1, 6))
+ODD, EVEN = LAMPS[0::2], LAMPS[1::2]
+NIGHT = 8 * HOUR
+
+
+class Cellar:
+    """Five emergency lamps that obey, a clock that only moves when it is told, and a window that is open at first."""
+
+    def __init__(self, **every: Micros) -> None:
+        self.plan = Plan(id="cellar", lamps=LAMPS, every=every or {"function": 31 * DAY})
+        self.mono, self.wall = HOUR, 400 * DAY
+        self.open: bool | None = True
+        self.closes: Micros | None = self.mono + NIGHT
+        self.occupied: bool | None = False
+        self.danger: frozenset[str] = frozenset()
+        self.acts: list[Act] = []
+        self.found: list[tuple[str, str, str]] = []
+        self.state: dict[str, bytes] = {}
+        self.deaf: set[str] = set()
+        self.machine = LampTests(self.plan, None, self.now)
+        self.all(LAMPS, testing=False, battery=100.0, power="mains", rated_minutes=180.0)
+        self.all(LAMPS, status_function_failed=False, status_duration_failed=False)
+
+    @property
+    def now(self) -> Moment:
+        return Moment(wall=self.wall, mono=self.mono, trusted=True)
+
+    @property
+    def around(self) -> Around:
+        return Around(self.open, self.closes, self.occupied, self.danger)
+
+    def says(self, values: Mapping[str, Mapping[str, Value]]) -> None:
+        readings = [(lamp, point, value) for lamp, points in values.items() for point, value in points.items()]
+        self.machine.feed(readings, self.now)
+
+    def all(self, lamps: tuple[str, ...], **points: Value) -> None:
+        self.says(dict.fromkeys(lamps, points))
+
+    def go(self) -> list[Act]:
+        """Let the machine look, do what it says, and return that."""
+        deeds = self.machine.advance(self.around, self.now)
+        return self.take(deeds.acts, [(f.lamp, f.kind, f.result) for f in deeds.found], deeds.state)
+
+    def take(self, acts: list[Act], found: list[tuple[str, str, str]], state: dict[str, bytes]) -> list[Act]:
+        self.acts += acts
+        self.found += found
+        self.state |= state
+        for lamp, point in acts:
+            if lamp not in self.deaf:
+                self.says({lamp: {"testing": point != "test.stop"}})
+        return acts
+
+    def passes(self, time: Micros) -> None:
+        self.mono, self.wall = self.mono + time, self.wall + time
+
+    def nights(self) -> None:
+        """Let the window close, a day pass, and the next one open."""
+        self.open = False
+        self.go()
+        self.passes(DAY)
+        self.open, self.closes = True, self.mono + NIGHT
+
+
+def starts(acts: list[Act]) -> tuple[str, ...]:
+    return tuple(act.lamp for act in acts if act.point != "test.stop")
+
+
+def test_two_neighbours_are_never_tested_together() -> None:
+    """Every second lamp, then, when all of them have ended, the others; each result once."""
+    cellar = Cellar()
+    assert starts(cellar.go()) == ODD
+    cellar.passes(MINUTE)
+    assert cellar.go() == []
+    cellar.all(ODD[1:], testing=False)
+    assert cellar.go() == [], "one of the first half is still dark"
+    cellar.all(ODD[:1], testing=False)
+    assert starts(cellar.go()) == EVEN
+    cellar.all(EVEN, testing=False)
+    cellar.go()
+    assert sorted(cellar.found) == [(lamp, "function", "passed") for lamp in LAMPS]
+    assert cellar.machine.running is None
+    cellar.passes(30 * DAY)
+    cellar.closes = cellar.mono + NIGHT
+    assert cellar.go() == [], "not due again before its month is over"
+    cellar.passes(DAY)
+    cellar.closes = cellar.mono + NIGHT
+    assert starts(cellar.go()) == ODD
+
+
+def test_a_lamp_that_fails_is_told_and_the_others_go_on() -> None:
+    """The gear's own word, or a duration test that was shorter than rated."""
+    cellar = Cellar(duration=365 * DAY)
+    cellar.go()
+    cellar.passes(180 * MINUTE)
+    cellar.all(ODD, testing=False, result_minutes=180.0)
+    cellar.says({ODD[0]: {"status_duration_failed": True}, ODD[1]: {"result_minutes": 121.0}})
+    cellar.go()
+    assert cellar.found == [
+        (ODD[0], "duration", "failed"), (ODD[1], "duration", "failed"), (ODD[2], "duration", "passed"),
+    ]  # fmt: skip
+    assert starts(cellar.acts[3:]) == EVEN
+
+
+def test_after_a_duration_test_the_other_half_waits_for_the_batteries() -> None:
+    """Until each is above 80 percent, over days and a restart; then its own window has to be long enough."""
+    cellar = Cellar(duration=365 * DAY)
+    cellar.go()
+    cellar.passes(180 * MINUTE)
+    cellar.all(ODD, testing=False, result_minutes=180.0, battery=5.0)
+    assert cellar.go() == []
+    cellar.nights()
+    cellar.all(ODD, battery=100.0)
+    cellar.says({ODD[2]: {"battery": 80.0}})
+    assert cellar.go() == []
+    saved = cellar.state["~tests/cellar"]
+    values = cellar.machine._values
+    cellar.machine = LampTests(cellar.plan, saved, cellar.now)
+    cellar.says({lamp: {p: v for (who, p), v in values.items() if who == lamp} for lamp in LAMPS})
+    cellar.says({ODD[2]: {"battery": 81.0}})
+    cellar.closes = cellar.mono + 3 * HOUR
+    assert cellar.go() == [], "the window closes before the test could end"
+    cellar.closes = cellar.mono + 4 * HOUR
+    assert starts(cellar.go()) == EVEN
+
+
+def test_a_half_that_is_never_charged_ends_the_run() -> None:
+    """A battery that stays at 60 percent is an alarm of its own (G10); after a week the run is given up, untold."""
+    cellar = Cellar(duration=365 * DAY)
+    cellar.go()
+    cellar.all(ODD, testing=False, result_minutes=180.0, battery=60.0)
+    cellar.go()
+    for _ in range(8):
+        cellar.nights()
+        assert starts(cellar.go()) == ()
+    assert cellar.machine.running is None
+    assert len(cellar.found) == 3
+
+
+REFUSALS = [
+    ({"occupied": True}, "occupied"),
+    ({"occupied": None}, "occupied"),
+    ({"open": False}, "outside-window"),
+    ({"open": None}, "outside-window"),
+    ({"closes": None}, "outside-window"),
+    ({"closes": HOUR + 9 * MINUTE}, "outside-window"),
+    ({"danger": frozenset({LAMPS[3]})}, "life-safety"),
+]
+
+
+@pytest.mark.parametrize(("around", "why"), REFUSALS)
+def test_a_test_does_not_begin_where_it_may_not(around: dict[str, object], why: str) -> None:
+    """Neither by itself nor for a person; what is not known is no."""
+    cellar = Cellar()
+    for name, value in around.items():
+        setattr(cellar, name, value)
+    assert cellar.go() == []
+    with pytest.raises(Refused) as refused:
+        cellar.machine.start("function", "chan", cellar.around, cellar.now)
+    assert refused.value.reason == why
+
+
+def test_a_test_does_not_begin_beside_another_or_without_mains() -> None:
+    """Somebody tests a lamp by hand, or a circuit is dead: none of the others is darkened."""
+    cellar = Cellar()
+    for point, value, before, why in (
+        ("testing", True, False, "half-in-test"),
+        ("power", "failed", "mains", "interlock"),
+    ):
+        cellar.says({LAMPS[1]: {point: value}})
+        assert cellar.go() == []
+        with pytest.raises(Refused) as refused:
+            cellar.machine.start("function", "chan", cellar.around, cellar.now)
+        assert refused.value.reason == why
+        cellar.says({LAMPS[1]: {point: before}})
+    assert starts(cellar.go()) == ODD
+
+
+def test_a_person_starts_a_test_that_is_not_due() -> None:
+    """It is the same run, his name is in each result, and there are not two at once."""
+    cellar = Cellar(function=31 * DAY, duration=365 * DAY)
+    deeds = cellar.machine.start("function", "chan", cellar.around, cellar.now)
+    cellar.take(deeds.acts, [], deeds.state)
+    with pytest.raises(Refused, match="under way"):
+        cellar.machine.start("duration", "chan", cellar.around, cellar.now)
+    cellar.all(ODD, testing=False)
+    found = cellar.machine.advance(cellar.around, cellar.now).found
+    assert {each.who for each in found} == {"chan"}
+
+
+@pytest.mark.parametrize("how", ["power", "danger"])
+def test_a_run_that_is_lost_is_stopped_and_tried_in_the_next_window(how: str) -> None:
+    """The mains fail or a fire begins: what runs is stopped and told as aborted, and not begun again this night."""
+    cellar = Cellar()
+    cellar.go()
+    if how == "power":
+        cellar.says({LAMPS[0]: {"power": "failed"}})
+    else:
+        cellar.danger = frozenset({LAMPS[1]})
+    assert cellar.go() == [Act(lamp, "test.stop") for lamp in ODD]
+    assert cellar.found == [(lamp, "function", "aborted") for lamp in ODD]
+    cellar.says({LAMPS[0]: {"power": "mains"}})
+    cellar.danger = frozenset()
+    cellar.passes(HOUR)
+    assert cellar.go() == []
+    cellar.nights()
+    assert starts(cellar.go()) == ODD
+
+
+def test_a_lamp_that_does_nothing_spoils_its_own_test_only() -> None:
+    """It never says that it is under test: aborted after three minutes, and the second half follows."""
+    cellar = Cellar()
+    cellar.deaf = {ODD[1]}
+    cellar.go()
+    cellar.all((ODD[0], ODD[2]), testing=False)
+    cellar.go()
+    cellar.passes(3 * MINUTE)
+    assert cellar.go() == []
+    cellar.passes(1)
+    assert cellar.go() == [Act(ODD[1], "test.stop"), *(Act(lamp, "test.function") for lamp in EVEN)]
+    assert cellar.found[-1] == (ODD[1], "function", "aborted")
+
+
+def test_a_quick_test_that_no_scan_saw_running_is_known_by_its_flag() -> None:
+    """The gear was done between two scans: its done flag rose."""
+    cellar = Cellar()
+    cellar.deaf = set(LAMPS)
+    cellar.all(LAMPS, function_done=False)
+    cellar.go()
+    cellar.all(ODD, function_done=True)
+    assert starts(cellar.go()) == EVEN
+    assert cellar.found == [(lamp, "function", "passed") for lamp in ODD]
+
+
+def test_lamps_that_fall_silent_are_given_five_minutes() -> None:
+    """Less is nothing; longer, and if it is all of them the run is lost."""
+    cellar = Cellar(duration=365 * DAY)
+    cellar.go()
+    cellar.passes(HOUR)
+    cellar.all(ODD, testing=None)
+    cellar.passes(5 * MINUTE)
+    assert cellar.go() == []
+    cellar.all(ODD, testing=True)
+    cellar.passes(HOUR)
+    assert cellar.go() == [], "a value that stands is no silence"
+    cellar.all(ODD, testing=None)
+    cellar.passes(5 * MINUTE + 1)
+    assert {act.point for act in cellar.go()} == {"test.stop"}
+    assert cellar.machine.running is None
+    assert [result for *_, result in cellar.found] == ["aborted"] * 3
+
+
+def test_a_restart_goes_on_with_what_runs() -> None:
+    """The lamps are asked how they stand; nothing is started twice."""
+    cellar = Cellar(duration=365 * DAY)
+    cellar.go()
+    cellar.passes(HOUR)
+    cellar.machine = LampTests(cellar.plan, cellar.state["~tests/cellar"], cellar.now)
+    assert (cellar.go(), cellar.machine.running) == ([], "duration")
+    cellar.passes(2 * HOUR)
+    cellar.all(LAMPS, testing=False, battery=100.0, power="mains", rated_minutes=180.0, status_duration_failed=False)
+    cellar.all(ODD, result_minutes=180.0)
+    cellar.closes = cellar.mono + NIGHT
+    assert starts(cellar.go()) == EVEN
+    assert [result for *_, result in cellar.found] == ["passed"] * 3
+
+
+def test_what_was_saved_must_be_read() -> None:
+    """A state that is none is said to be, and not taken for a site that was never tested."""
+    cellar = Cellar()
+    with pytest.raises(FormatError):
+        LampTests(cellar.plan, b"nonsense", cellar.now)
+
+
+def test_the_deadline_is_a_minute_in_a_run_and_else_the_day_it_is_due() -> None:
+    """So nothing has to look every second for a test that comes once a month."""
+    cellar = Cellar()
+    cellar.go()
+    assert cellar.machine.next_deadline() == cellar.mono + MINUTE
+    cellar.all(ODD, testing=False)
+    cellar.go()
+    cellar.all(EVEN, testing=False)
+    cellar.go()
+    assert cellar.machine.next_deadline() == cellar.mono + 31 * DAY
+    assert LampTests(Plan(id="x", lamps=LAMPS, every={}), None, cellar.now).next_deadline() is None
