@@ -9,9 +9,11 @@ is something to judge. What is printed are the figures of the run.
 import asyncio
 import json
 import os
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ async def test_a_line_that_was_gone_brings_alarms_first_and_then_the_rest(tmp_pa
             for _ in range(10):
                 await asyncio.sleep(OUTAGE_S / 10)
                 memory.append(run.gateway_memory())
+            await run.until(lambda: _kept(run, "alarms", gone + 2 * SECOND) >= 2, 30, PROVED_NOTHING)
             run.site.plug(up=True)
             up = run.healed()
             await run.until(lambda: not _waiting(run), 60 + OUTAGE_S / 5, "the backlog is not drained")
@@ -168,6 +171,13 @@ async def _bad_time(run: NetRun, bad_enough: Callable[[list[float]], bool]) -> d
         "alarms": len(alarms), "p50_s": round(at_most(0.5, alarms), 2), "p99_s": round(at_most(0.99, alarms), 2),
         "reconnections": _said(run, "uplink connected") - before,
     }  # fmt: skip
+
+
+def _kept(run: NetRun, stream: str, since: int) -> int:
+    """Return how many blocks made after that the gateway holds for the office."""
+    sql = "SELECT COUNT(*) FROM blocks WHERE stream = ? AND t0 > ? AND NOT released"
+    with closing(sqlite3.connect(f"file:{run.outbox}?mode=ro", uri=True)) as outbox:
+        return int(outbox.execute(sql, (stream, since)).fetchone()[0])
 
 
 def _waiting(run: NetRun) -> bool:
