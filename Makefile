@@ -49,7 +49,7 @@ SITES := $(filter tests/integration/test_b% tests/integration/test_c% tests/inte
 FAULTS := $(filter-out tests/faults/test_net_%,$(sort $(wildcard tests/faults/test_*.py)))
 KILLS := $(filter %_kills.py %_forgets.py %_ways.py %_death.py,$(FAULTS))
 REAL := tests/acceptance/test_demo.py tests/acceptance/test_s1_real_time.py
-LONG := tests/acceptance/test_s5_virtual.py tests/simulation
+LONG := tests/acceptance/test_s5_virtual.py tests/simulation tests/month
 
 test-virtual:
 	$(PYTEST) tests/acceptance $(addprefix --ignore=,$(REAL) $(LONG))
@@ -79,7 +79,7 @@ test-demo:
 	$(PYTEST) $(REAL)
 
 faults: $(STAMP) debian  ## the fault tests and the simulation with their full counts
-	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults tests/simulation
+	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults tests/simulation tests/month tests/integration/test_modbus_serial_lies.py
 
 bench: $(STAMP)  ## one table of all promises, and build/bench.json
 	$(BIN)/python -m benchmarks

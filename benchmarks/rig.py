@@ -168,8 +168,9 @@ socket: {{path: {self.folder / "office.sock"}}}
         socket_ = self.folder / "gateway.sock"
         socket_.unlink(missing_ok=True)
         await self.stage.start(
-            "gateway", *sk("run", "--site", str(self.folder / "site"), "--socket", str(socket_)), file=socket_
-        )
+            "gateway", *program("benchmarks.as_installed"), "run", "--site", str(self.folder / "site"),
+            "--socket", str(socket_), file=socket_,
+        )  # fmt: skip
 
     async def start_baseline(self, name: str, ports: Sequence[int], estate: Estate, period: float, commit: str) -> None:
         """Start the bare poller; see `baseline_poller.py` for `commit`."""

@@ -16,6 +16,8 @@ ENTRY_POINTS: Final = "sitekeeper.drivers"
 
 BUILT_IN: Final[dict[str, str]] = {
     "bacnet-ip": "drivers.bacnet:IP",
+    "modbus-rtu": "drivers.modbus:RTU",
+    "modbus-rtu-over-tcp": "drivers.modbus:RTU_OVER_TCP",
     "modbus-tcp": "drivers.modbus:TCP",
     "mqtt": "drivers.mqtt:KIND",
 }

@@ -7,9 +7,10 @@ by the wall clock, and is never more than may be asked for at once.
 from collections.abc import Mapping
 from typing import Final
 
-from edge.alarm_moves import PERMIT, SHELF, RuleFacts
+from edge.alarm_moves import PERMIT, RuleFacts
 from sitekeeper.model.alarm import AlarmRecord, AlarmState, Cause, Transition
 from sitekeeper.model.clock import Micros, Moment
+from sitekeeper.model.veil import SHELF
 
 _UNKNOWN: Final = RuleFacts(priority="P4")
 """Of a rule that is gone: nothing of it is life safety, and nothing is annunciated again."""

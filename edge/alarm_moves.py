@@ -1,6 +1,6 @@
 """Which move of an alarm a verdict is, how long alarms may be held back, and the transition that a move makes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,11 +17,9 @@ from sitekeeper.model.alarm import (
     Transition,
     split_key,
 )
-from sitekeeper.model.clock import DAY, HOUR, Micros, Moment
+from sitekeeper.model.clock import DAY, Micros, Moment
 from sitekeeper.model.veil import after, layers
 
-SHELF: Final[Mapping[Priority, Micros]] = {"P1": HOUR, "P2": HOUR, "P3": 8 * HOUR, "P4": 8 * HOUR}
-"""How long an alarm may be shelved at once, by its priority."""
 PERMIT: Final[Micros] = 30 * DAY
 """How long an alarm may be out of service under one permit."""
 
@@ -34,7 +32,7 @@ class RuleFacts:
     """What the book must know of a rule on a device, whether or not its alarm was ever raised.
 
     Attributes:
-        priority: its first. realarm: 0 for never.
+        priority: its first. realarm: 0 for never. audience: who alone may know of it: no drill of others hides it.
     """
 
     priority: Priority
@@ -43,22 +41,29 @@ class RuleFacts:
     life_safety: bool = False
     realarm: Micros = 0
     parent: str = ""
+    audience: str = ""
 
 
 def facts_of(plans: Iterable[Plan]) -> dict[str, RuleFacts]:
     """Return the facts of all rules that have alarms, by `<device>/<rule>`."""
-    return {
-        plan.key: RuleFacts(
-            priority=plan.levels[0][0],
-            latched=plan.rule.latch,
-            mode="watch" if plan.mode == "watch" else "",
-            life_safety=plan.rule.life_safety,
-            realarm=plan.rule.realarm,
-            parent=plan.rule.parent,
-        )
-        for plan in plans
-        if plan.rule.alarm and plan.levels
-    }
+    shared: dict[RuleFacts, RuleFacts] = {}  # thousands of plans have the same few
+    found: dict[str, RuleFacts] = {}
+    for plan in plans:
+        if plan.rule.alarm and plan.levels:
+            facts = _facts(plan)
+            found[plan.key] = shared.setdefault(facts, facts)
+    return found
+
+
+def _facts(plan: Plan) -> RuleFacts:
+    return RuleFacts(
+        priority=plan.levels[0][0],
+        latched=plan.rule.latch,
+        mode="watch" if plan.mode == "watch" else "",
+        life_safety=plan.rule.life_safety,
+        realarm=plan.rule.realarm,
+        parent=plan.rule.parent,
+    )
 
 
 def cause_of(verdict: Verdict, record: AlarmRecord | None) -> Cause | None:
@@ -75,6 +80,19 @@ def cause_of(verdict: Verdict, record: AlarmRecord | None) -> Cause | None:
     if verdict.kind == "level":
         return None
     return Cause.REANNUNCIATE if state in LATCHED else Cause.RAISE
+
+
+def mode_of(verdict: Verdict, record: AlarmRecord | None, cause: Cause, *, drill: bool) -> Mode:
+    """Return how a move that a verdict makes counts; `drill`: one runs on its device.
+
+    What is raised in a drill stays part of it, and what was real before it stays real; but a latched alarm whose
+    condition comes back is judged anew.
+    """
+    if verdict.mode == "watch":
+        return "watch"
+    if record is None or cause is Cause.RAISE or (cause is Cause.REANNUNCIATE and record.standing in LATCHED):
+        return "drill" if drill else ""
+    return "drill" if record.mode == "drill" else ""
 
 
 def begins(record: AlarmRecord | None, cause: Cause) -> bool:

@@ -6,9 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from edge.alarm_deadlines import Deadlines
-from edge.alarm_moves import PERMIT, SHELF, RuleFacts, begins, cause_of, moved
+from edge.alarm_moves import PERMIT, RuleFacts, begins, cause_of, mode_of, moved
 from edge.rules.instance import Verdict
 from sitekeeper.model.alarm import (
+    ACTIVE,
     LATCHED,
     AlarmRecord,
     Cause,
@@ -21,7 +22,7 @@ from sitekeeper.model.alarm import (
 from sitekeeper.model.clock import DAY, HOUR, Micros, Moment
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import NotFound, Refused
-from sitekeeper.model.veil import after, layers
+from sitekeeper.model.veil import SHELF, after, layers
 
 _START: Final = Moment(mono=0, wall=0)
 
@@ -50,6 +51,8 @@ class AlarmBook:
         self._epoch = epoch
         self._records = {record.key: record for record in records}
         self._rules = rules or {}
+        self.drilled: frozenset[str] = frozenset()
+        """Devices on which a drill runs: what is raised there is part of it."""
         self._deadlines = Deadlines(self._rules)
         for record in self._records.values():
             self._deadlines.resume(record, start)
@@ -106,7 +109,7 @@ class AlarmBook:
                 values=verdict.values,
                 limits=verdict.limits,
                 revision=verdict.revision,
-                mode="watch" if verdict.mode == "watch" else "",
+                mode=mode_of(verdict, record, cause, drill=self._practised(verdict.device, key)),
                 parent=verdict.parent,
             ),
         )
@@ -138,6 +141,14 @@ class AlarmBook:
     def cover(self, key: str, cause: Cause, by: str, now: Moment, sequence: int) -> Transition:
         """Suppress an alarm in the name of another one, or no longer: a move of `veils`."""
         return self._act(key, cause, now, sequence, by=by)
+
+    def drills(self) -> list[str]:
+        """Return the alarms that were raised in a drill and whose condition is still true."""
+        return [record.key for record in self.records() if record.mode == "drill" and record.standing in ACTIVE]
+
+    def serious(self, key: str, now: Moment) -> Transition:
+        """Let an alarm of a drill be real from now on: it is announced again."""
+        return self._act(key, Cause.REANNUNCIATE, now, 0, mode="")
 
     # what time does
 
@@ -301,7 +312,7 @@ class AlarmBook:
             "mode": mode,
             "parent": parent,
         }
-        return self._took(record, moved(record, cause, now, key=key, **given, **fields))
+        return self._took(record, moved(record, cause, now, key=key, **(given | fields)))
 
     def _took(self, before: AlarmRecord | None, transition: Transition) -> Transition:
         record = self._records[transition.key] = fold(before, transition)
@@ -317,6 +328,11 @@ class AlarmBook:
 
     def _facts(self, key: str) -> RuleFacts | None:
         return self._rules.get(key.partition("/")[2])
+
+    def _practised(self, device: str, key: str) -> bool:
+        """Tell whether a drill runs for an alarm: duress is never practised by the way."""
+        facts = self._facts(key)
+        return device in self.drilled and not (facts is not None and facts.audience)
 
     def _life_safety(self, key: str) -> bool:
         facts = self._facts(key)

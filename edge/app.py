@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,33 +14,30 @@ import structlog
 from cloud_sync.session import Connect
 from cloud_sync.uplink import Uplink
 from drivers.base import Services
-from edge import fieldside, officeside, operations, own_reading, salt, socket_api
-from edge.alarm_moves import facts_of
-from edge.alarms import AlarmBook
+from edge import drill, fieldside, flowside, localside, officeside, operations, own_reading, salt, socket_api
 from edge.brokers import real_brokers
-from edge.changes import Changes
 from edge.commands import audit
 from edge.commands.alarm_door import AlarmDoor
 from edge.commands.commander import Commander
-from edge.latest import Latest
-from edge.occurrences import Occurrences
+from edge.commands.lamp_shell import LampShell
+from edge.drill import DrillDesk
+from edge.local import webhook
+from edge.local.shell import Posting
+from edge.muster_call import MusterCall
 from edge.operations import Gateway
 from edge.outbox import Limits, Outbox, space
 from edge.own_reading import OwnReader
-from edge.pipeline import Pipeline
 from edge.poller import Poller
-from edge.recorder import Recorder
-from edge.rules.derives import Derives
-from edge.rules.engine import Engine
+from edge.rules.instance import Verdict
 from edge.service import Service
 from edge.settings.values import Site
 from edge.socket_api import SocketApi
 from edge.tables import Tables
 from edge.trust import keeping
-from edge.watches import watches
 from sitekeeper import catalogue
 from sitekeeper.block import STREAMS
 from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
+from sitekeeper.model.event import pseudonym
 
 if TYPE_CHECKING:  # at run time they are loaded only by a link that uses them
     from drivers.broker import Brokers
@@ -62,6 +60,7 @@ class Wiring:
         service: the service manager that started the gateway; by default none did.
         brokers: makes connections to the brokers of devices.
         room: the bytes that are free for a file.
+        post: posts to somebody on site.
     """
 
     connect: Connect | None = None
@@ -71,6 +70,7 @@ class Wiring:
     service: Service = field(default_factory=lambda: Service({}))
     brokers: "Brokers" = real_brokers
     room: Callable[[Path], int] = space.room
+    post: Posting = webhook.post
 
 
 class App:
@@ -119,21 +119,35 @@ class App:
     async def _open_parts(self) -> None:
         payload = catalogue.encode(self.site.catalogue)
         self.outbox.put_catalogue(payload)
-        self.pipeline = self._pipeline(catalogue.catalogue_hash(payload))
+        flow = flowside.flow(
+            self.site, self.outbox, self.clock, catalogue.catalogue_hash(payload),
+            boot=self.wiring.boot, tell=self._tell_directly, wake=self._flowed,
+        )  # fmt: skip
+        self.pipeline, self._engine, self.watches, self.keeper = flow
         rows = self.outbox.audit_tail()
         self.door = AlarmDoor(
             self.pipeline.book, self.pipeline.moved, self._now, audit.outcomes(rows), self.pipeline.sequence
         )
-        services = Services(brokers=self.wiring.brokers, salt=salt.load(self.site.outbox.path.parent))
+        self._salt = salt.load(self.site.outbox.path.parent)
+        self.drill = DrillDesk(
+            self.pipeline.book, self.pipeline, self._now, self.outbox.state().rule_state.get(drill.KEY)
+        )
+        self.pipeline.moved_watchers.add(self.drill.moved)
+        services = Services(brokers=self.wiring.brokers, salt=self._salt)
         self.drivers = fieldside.drivers(self.site, self.clock, services)
         self.commander = self._commander(audit.commands(rows))
+        self.lamp_tests = self._lamp_tests()
         self.pollers = self._pollers()
         self.audit_watch = officeside.audit_watch(self.site, self.outbox, self.clock, inline=self.wiring.inline)
         self.uplink = self._uplink(catalogue.catalogue_hash(payload), audit.commands(rows))
+        self.local = localside.shell(
+            self.site, self.outbox, self.pipeline, self.commander, self._connected, self.wiring.post, self.clock
+        )
         self.tables = Tables(self.site.lookups, self.site.tables)
         self.tables.look()
         self.pipeline.enrich = self.tables.enrich
         self.own = self._own_points()
+        self.muster = MusterCall(self.site, self.pipeline, self.clock)
         self._api: SocketApi | None = None
         if self.wiring.socket is not None:
             self._api = SocketApi(self.wiring.socket, operations.table(self._gateway()), socket_api.ROLES)
@@ -146,11 +160,18 @@ class App:
             self.commander.start(tasks)
             self._field = [tasks.create_task(self._tick(), name="ticker")]
             self._field.append(tasks.create_task(self.own.run(), name="own points"))
+            if self.site.lamp_tests:
+                self._field.append(tasks.create_task(self.lamp_tests.run(), name="lamp tests"))
+            if self.site.local.fits:
+                self._field.append(tasks.create_task(self.local.run(), name="local targets"))
+            if self.muster.doors:
+                self._field.append(tasks.create_task(self.muster.run(), name="muster"))
             if self.site.tables:
                 looking = own_reading.keep_tables(self.tables, inline=self.wiring.inline)
                 self._field.append(tasks.create_task(looking, name="tables"))
             for link, poller in self.pollers.items():
                 self._field.append(tasks.create_task(poller.run(), name=f"poller {link}"))
+            self._field.append(tasks.create_task(self.drill.run(), name="drill"))
             tasks.create_task(self.audit_watch.run(), name="audit watch")
             if self.uplink is not None:
                 tasks.create_task(self.uplink.run(), name="uplink")
@@ -172,9 +193,11 @@ class App:
 
     def _waiting(self) -> bool:
         """Tell whether a connected office still lacks something."""
-        connected = self.uplink is not None and self.uplink.report().state == "connected"
         pending = not self.pipeline.last_append.done()
-        return connected and (pending or any(self.outbox.unsent(stream).blocks for stream in STREAMS))
+        return self._connected() and (pending or any(self.outbox.unsent(stream).blocks for stream in STREAMS))
+
+    def _connected(self) -> bool:
+        return self.uplink is not None and self.uplink.report().state == "connected"
 
     async def close(self) -> None:
         """Make durable what the outbox was given, and let go of everything. `drain` comes before, if all is well."""
@@ -182,45 +205,6 @@ class App:
             await self._api.close()
         await asyncio.to_thread(self.outbox.close) if not self.wiring.inline else self.outbox.close()
         log.info("gateway closed", site=self.site.id)
-
-    def _pipeline(self, catalogue_hash: str) -> Pipeline:
-        site, now = self.site, self._now()
-        state = self.outbox.state()
-        as_of = state.as_of.mono if state.as_of is not None else None
-        unknown = {group.id: now.wall for group in site.groups if group.id not in state.group_until}
-        if unknown:  # a group's account begins with the first start that knows it, even if this one dies at once
-            self.outbox.append([], until=unknown)
-            self.outbox.flush()
-        changes = Changes(site.points, site.groups, site.heartbeats, now=now.mono)
-        recorder = Recorder(
-            site=site.id,
-            epoch=self.outbox.epoch,
-            boot=self.wiring.boot,
-            catalogue=catalogue_hash,
-            groups=[group.id for group in site.groups],
-            ledger=changes,
-            sequences={stream: self.outbox.next_sequence(stream) for stream in STREAMS},
-            covered=state.group_until,
-            start=now,
-        )
-        self._engine = Engine(site.rules, state=_rules_only(state.rule_state), as_of=as_of, now=now.mono)
-        book = AlarmBook(site.id, self.outbox.epoch, state.alarms, facts_of(site.rules.plans), now)
-        self.watches = watches(site.id, book, self.wiring.boot, now, tell=self._tell_directly, outbox=self.outbox)
-        self.keeper = keeping.keeper(site, book, self.clock)
-        return Pipeline(
-            boot=self.wiring.boot,
-            changes=changes,
-            derives=Derives(site.derivations, state=state.rule_state, as_of=as_of, now=now.mono),
-            latest=Latest(site.points),
-            engine=self._engine,
-            occurrences=Occurrences(state.rule_state),
-            book=book,
-            recorder=recorder,
-            store=self.outbox,
-            clock=self.clock,
-            watches=(self.watches.disk, self.watches.clock, self.watches.losses, *keeping.watches(self.keeper)),
-            wake=self._flowed,
-        )
 
     def _commander(self, known: Mapping[str, audit.AuditRow]) -> Commander:
         pipeline = self.pipeline
@@ -237,6 +221,18 @@ class App:
         pipeline.commands = commander.decided
         pipeline.watchers.add(commander.seen)
         return commander
+
+    def _lamp_tests(self) -> LampShell:
+        pipeline, saved, decided = self.pipeline, self.outbox.state().rule_state, self.commander.decided
+        lamps = LampShell(self.site, self.commander, pipeline, saved=saved, clock=self.clock)
+        pipeline.watchers.add(lamps.seen)
+
+        def commands(verdicts: Sequence[Verdict]) -> None:
+            decided(verdicts)
+            lamps.decided()
+
+        pipeline.commands = commands
+        return lamps
 
     def _pollers(self) -> dict[str, Poller]:
         pollers = {}
@@ -270,7 +266,7 @@ class App:
         """Return what reads the gateway's own devices; only now, because they tell of all the other parts."""
         facts = own_reading.Facts(
             room=lambda: self.wiring.room(self.site.outbox.path),
-            connected=lambda: self.uplink is not None and self.uplink.report().state == "connected",
+            connected=self._connected,
             audit=lambda: self.audit_watch.facts()["stands"],
             certificate_ends=lambda: None if self.keeper is None else self.keeper.standing.life.ends,
             tables=self.tables,
@@ -291,8 +287,13 @@ class App:
             uplink=self._uplink_facts,
             retry=None if self.uplink is None else self.uplink.retry,
             door=self.door,
+            drill=self.drill,
+            local=self.local,
             commander=self.commander,
+            lamp_tests=self.lamp_tests,
             watches=self.watches,
+            tables=self.tables,
+            pseudonym=partial(pseudonym, self._salt),
             audit=self.audit_watch.facts,
             clock=self.clock,
             boot=self.wiring.boot,
@@ -343,11 +344,6 @@ class App:
 
     def _now(self) -> Moment:
         return Moment(wall=self.clock.wall(), mono=self.clock.monotonic(), trusted=self.clock.trusted())
-
-
-def _rules_only(state: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Leave out what derived points remember, `.../=<point>`, and what is no rule's: claims and counters of events."""
-    return {key: value for key, value in state.items() if "/=" not in key and not key.startswith("~")}
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,8 @@ from typing import Final
 from drivers import registry
 from drivers.base import Driver, Services
 from edge.changes import Changes
-from edge.commands.guard import Present, Target
+from edge.commands import warning
+from edge.commands.guard import WITH_PRIORITIES, Present, Target
 from edge.latest import Latest
 from edge.settings.values import Site
 from sitekeeper.model.clock import Clock, Micros
@@ -14,8 +15,8 @@ from sitekeeper.model.errors import NotFound
 from sitekeeper.model.point import ONLINE, Point, stale_after
 from sitekeeper.model.sample import Sample, Value
 
-WITH_PRIORITIES: Final = "bacnet"
-"""The family of drivers whose devices keep sixteen priorities themselves, and take None to give one up."""
+POWER_CYCLED: Final = "power_cycled"
+"""The point by which a device tells that its supply was interrupted."""
 
 
 def drivers(site: Site, clock: Clock, services: Services) -> dict[str, Driver]:
@@ -54,6 +55,9 @@ def targets(site: Site) -> dict[str, Target]:
                 interlock=points.get(f"{device.id}/{writable.interlock}"),
                 confirm=confirm,
                 relinquishes=registry.kind(site.links[device.link].kind).family == WITH_PRIORITIES,
+                cycled=points.get(f"{device.id}/{POWER_CYCLED}"),
+                presence=points.get(f"{device.id}/{warning.PRESENCE}"),
+                occupied=warning.OCCUPIED in device.tags,
             )
     return found
 

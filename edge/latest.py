@@ -1,12 +1,27 @@
 """The present state of every point: the last sample of each, measured or derived."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Protocol
 
-from sitekeeper.model.clock import Micros
+from sitekeeper.model.clock import Micros, Moment
 from sitekeeper.model.errors import NotFound
 from sitekeeper.model.point import Point
-from sitekeeper.model.sample import Sample
+from sitekeeper.model.quality import Q
+from sitekeeper.model.sample import Sample, Value
+
+
+class Stood(Protocol):
+    """What a point was at a wall time."""
+
+    @property
+    def at(self) -> Micros: ...
+    @property
+    def value(self) -> Value: ...
+    @property
+    def q(self) -> Q: ...
+    @property
+    def source(self) -> Micros | None: ...
 
 
 class Latest:
@@ -46,3 +61,20 @@ class Latest:
     def resend(self, now: Micros) -> list[Sample]:
         """Return the present state of every point as samples of now, for a record that has missed changes."""
         return [Sample(s.handle, now, s.value, s.q, s.source) for s in self._samples if s is not None]
+
+    def past(self, states: Mapping[str, Sequence[Stood]], now: Moment) -> list[Sample]:
+        """Return what points were when samples of them were dropped, for those there still are.
+
+        What has moved since follows as it is now: in the record the sample that comes last is the present one.
+
+        Args:
+            states: by point id, at wall times.
+        """
+        offset = now.wall - now.mono
+        past, present = [], []
+        for point, sample in self.all():
+            if stood := states.get(point.id):
+                past += [Sample(point.handle, s.at - offset, s.value, s.q, s.source) for s in stood]
+                if sample is not None and sample.at > past[-1].at:
+                    present.append(Sample(point.handle, now.mono, sample.value, sample.q, sample.source))
+        return sorted(past, key=lambda each: each.at) + present

@@ -68,7 +68,7 @@ class Losses:
     def _dropped(self, note: Note, n: int) -> dict[str, Any]:
         """Return the fields of the event about the n-th range of a note."""
         each = note.dropped[n]
-        ends = {"from": _rfc3339(each.t0), "to": _rfc3339(each.t1)}
+        ends = {"from": rfc3339(each.t0), "to": rfc3339(each.t1)}
         counts = {"first": each.first, "last": each.last, "blocks": each.blocks, "records": each.records}
         return {"stream": "samples", "epoch": self._epoch, **counts, **ends}
 
@@ -84,5 +84,6 @@ class Losses:
         return [verdict(rule, "clear", now, _PRIORITY[rule]) for rule in over]
 
 
-def _rfc3339(wall: Micros) -> str:
+def rfc3339(wall: Micros) -> str:
+    """Return a wall time as events of the gateway have it: in UTC, to the millisecond."""
     return datetime.fromtimestamp(wall / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

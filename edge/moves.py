@@ -45,6 +45,14 @@ class Moves:
             batch.take(self._book.expire(key, cause, now))
         return batch.end()
 
+    def serious(self, now: Moment) -> tuple[list[SealedBlock], list[AlarmRecord]]:
+        """Return what the end of a drill moves: what is still true."""
+        batch = _Batch(self._book, self._recorder, now)
+        for key in self._book.drills():
+            batch.room(key)
+            batch.take(self._book.serious(key, now))
+        return batch.end()
+
     def released(self, reset: Transition, now: Moment) -> tuple[list[SealedBlock], list[AlarmRecord]]:
         """Return what a reset moves besides itself: it suppresses nothing any more."""
         by = reset.key.partition("/")[2]

@@ -16,30 +16,23 @@ from msgspec.structs import replace
 from drivers.base import Heard, Scan
 from edge.alarms import AlarmBook
 from edge.changes import Changes
+from edge.event_records import Enrich, recorded
 from edge.latest import Latest
 from edge.moves import Moves
-from edge.occurrences import AuditGap, Occurrences
+from edge.occurrences import Occurrences
 from edge.outbox import AsOf, Note
 from edge.own import DEVICE, Watch
 from edge.recorder import Recorder, SealedBlock
 from edge.rules.derives import Derives
 from edge.rules.engine import Engine, in_order
-from edge.rules.instance import Verdict
+from edge.rules.instance import Instance, Verdict
 from sitekeeper.block import GapCause, Stream
 from sitekeeper.model.alarm import AlarmRecord, Cause, Transition
-from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
+from sitekeeper.model.clock import Clock, Micros, Moment
 from sitekeeper.model.errors import LinkDown, StorageError
 from sitekeeper.model.event import Event
 from sitekeeper.model.quality import Reason
 from sitekeeper.model.sample import Sample, Value
-
-LATE: Final[Micros] = 5 * SECOND
-"""An event that is older than this on receipt is late: it feeds event rules and starts no delay. Its age is by its
-teller's clock, less what that clock is known to be behind."""
-
-TEXT: Final = 1_000
-"""Characters of one text of an event that are kept; any block can hold so much."""
-
 
 State = Mapping[str, bytes | None]
 """States to be saved by key; None forgets one."""
@@ -66,6 +59,9 @@ class Store(Protocol):
 
 
 Watcher = Callable[[Sequence[Sample]], None]
+
+MovedWatcher = Callable[[Sequence[AlarmRecord], int], None]
+"""Takes alarms as they stand after a move, and the newest block of the alarms stream. It only takes note."""
 
 Commands = Callable[[Sequence[Verdict]], None]
 """Takes the verdicts that have been handed to the store, and sees to what they want written: never at once."""
@@ -94,8 +90,9 @@ class Pipeline:
         self.book = book
         self.changes = changes
         self.watchers: set[Watcher] = set()
+        self.moved_watchers: set[MovedWatcher] = set()
         self.commands: Commands = lambda _: None
-        self.enrich: Callable[[str, dict[str, Value]], dict[str, Value]] = lambda _, fields: fields
+        self.enrich: Enrich = lambda _, fields: fields
         self.occurrences = occurrences or Occurrences({})
         self.last_flow: Micros = clock.monotonic()
         self.dropped = 0
@@ -130,7 +127,7 @@ class Pipeline:
             return _failed(StorageError("events cannot be stored at present"))
         now = self._now()
         result = self.occurrences.sort(heard, now.wall)
-        events = self._events(result.told, now)
+        events = recorded(result.told, now, self._engine.now, enrich=self.enrich, behind=self.occurrences.behind)
         if events or result.state:
             try:
                 self._heard = self._tell(events, now, state=result.state)
@@ -139,7 +136,9 @@ class Pipeline:
             self.occurrences.keep(result)  # only now: what the store did not take will be told again
         return self._heard
 
-    def told(self, source_id: str, fields: Mapping[str, Value], *, audit: bytes, state: State) -> "Future[None]":
+    def told(
+        self, source_id: str, fields: Mapping[str, Value], *, audit: bytes | None = None, state: State = _NOTHING
+    ) -> "Future[None]":
         """Record what the gateway itself did, with its row in the audit and what must be known with it; rules see it.
 
         Raises:
@@ -149,7 +148,17 @@ class Pipeline:
             raise StorageError("events cannot be stored at present")
         now = self._now()
         event = Event(source_id, max(self._engine.now + 1, now.mono), dict(fields))
-        return self._tell([event], now, audit=(audit,), state=state)
+        return self._tell([event], now, audit=() if audit is None else (audit,), state=state)
+
+    def noted(self, audit: Sequence[bytes] = (), state: State = _NOTHING) -> "Future[None]":
+        """Make durable what is no event: rows of the audit, and what must be known after a restart.
+
+        Raises:
+            StorageError: as `told`.
+        """
+        if self._store.behind("events"):
+            raise StorageError("nothing can be stored at present")
+        return self._append([], self._now(), audit=audit, state=state)
 
     def link_failed(self, groups: tuple[str, ...], error: LinkDown) -> None:  # noqa: ARG002 - the poller logs it
         """Take note that none of `groups` can be read: their points turn bad, which is a change like any other."""
@@ -178,6 +187,20 @@ class Pipeline:
         """Return (the rule's condition is known to be false, its alarm may be reset) as things stand."""
         return self._engine.resettable(rule, device)
 
+    def instance(self, rule: str, device: str) -> Instance | None:
+        """Return a rule at work on a device, to be looked at only."""
+        return self._engine.instance(rule, device)
+
+    def forget(self, rule: str, device: str, audit: bytes) -> "Future[None] | None":
+        """Let a rule forget what it has learned of a device; None if it learns nothing there.
+
+        Raises:
+            StorageError: as `told`; then nothing is forgotten.
+        """
+        if self._store.behind("events"):
+            raise StorageError("nothing can be stored at present")
+        return self.noted(audit=(audit,)) if self._engine.forget(rule, device) else None
+
     def moved(self, transition: Transition | None, audit: bytes) -> "Future[None]":
         """Make durable what a person did: the move, if it was allowed, and the row in the audit chain."""
         now = self._now()
@@ -194,6 +217,13 @@ class Pipeline:
         if released:
             self.commands(released)  # after the append of what gives them up
         return future
+
+    def serious(self) -> None:
+        """Take note that a drill is over: what is still true was none, and rings."""
+        now = self._now()
+        blocks, records = self._moves.serious(now)
+        if blocks:
+            self._append([*self._recorder.seal(now), *blocks], now, alarms=records)
 
     def sequence(self) -> int:
         """Return the sequence of the alarms block that the next move will be in."""
@@ -280,7 +310,7 @@ class Pipeline:
         if verdicts and blocks:
             blocks = [*self._recorder.seal(now), *blocks]
         if lost is not None:
-            blocks += self._recorder.past(lost.gaps, self._past(lost, now), now)
+            blocks += self._recorder.past(lost.gaps, self.latest.past(lost.states, now), now)
         if not (blocks or state or audit):
             return self.last_append
         return self._append(blocks, now, alarms=records, audit=audit, state=state, told=lost)
@@ -304,38 +334,6 @@ class Pipeline:
         own = move.key.partition("/")[2]
         stood = (v for v in self._engine.standing({own}) if f"{v.device}/{v.rule}" == own and v.until == "reset")
         return [replace(verdict, kind="clear", at=now.mono, until="clear") for verdict in stood]
-
-    def _past(self, lost: Note, now: Moment) -> list[Sample]:
-        """Return what points were when samples were dropped, for those there still are: what follows stands on it.
-
-        What has moved since follows as it is now: in the record the sample that comes last is the present one.
-        """
-        offset = now.wall - now.mono
-        past, present = [], []
-        for point, sample in self.latest.all():
-            if states := lost.states.get(point.id):
-                past += [Sample(point.handle, s.at - offset, s.value, s.q, s.source) for s in states]
-                if sample is not None and sample.at > past[-1].at:
-                    present.append(Sample(point.handle, now.mono, sample.value, sample.q, sample.source))
-        return sorted(past, key=_time) + present
-
-    def _events(self, told: Sequence[Heard | AuditGap], now: Moment) -> list[Event]:
-        """Return events as they are recorded, each with a microsecond of its own; of no device, none."""
-        events: list[Event] = []
-        for each in told:
-            at = events[-1].at + 1 if events else self._engine.now + 1
-            if isinstance(each, AuditGap):
-                fields: dict[str, Value] = {"counter": each.counter, "from": each.first, "to": each.last}
-                events.append(
-                    Event(f"{each.device}/audit_gap", max(at, now.mono), fields | {"restarted": each.restarted})
-                )
-            elif each.device:
-                age = 0 if each.source is None else now.wall - each.source - self.occurrences.behind(each)
-                fields = {k: v[:TEXT] if isinstance(v, str) else v for k, v in each.fields.items()}
-                name, late = f"{each.device}/{each.name}", each.buffered or (now.trusted and age > LATE)
-                fields = self.enrich(name, fields)
-                events.append(Event(name, max(at, each.received), fields, each.sequence, each.source, late))
-        return events
 
     def _seal(self, now: Moment) -> None:
         """Pack what is due. While the disk cannot keep up, samples become a gap and the present state is sent anew."""
@@ -376,6 +374,8 @@ class Pipeline:
         self._state = {}  # only now: what the store did not take goes with the next append
         for watch in self._watches:
             watch.given(blocks, self.last_append, now.mono)
+        for watcher in self.moved_watchers if alarms else ():
+            watcher(alarms, self.sequence() - 1)
         return self.last_append
 
     def _now(self) -> Moment:

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from sitekeeper import control
+from sitekeeper.audience import SECURITY_FLAG, SECURITY_GROUP
 from sitekeeper.model.command import Actor, Role
 from sitekeeper.model.errors import SitekeeperError
 
@@ -112,7 +113,10 @@ class SocketApi:
             request = await _request(reader)
             op = request.op
             operation = control.operation_of(op, self._operations)
-            await _stream(operation(self._actor(writer), request.args), reader, writer)
+            uid, gid = _peer(writer)
+            args = {name: value for name, value in request.args.items() if not name.startswith("~")}
+            args[SECURITY_FLAG] = sees_security(uid, gid)
+            await _stream(operation(actor_of(uid, gid, self._roles), args), reader, writer)
         except _GoneError:
             raise
         except SitekeeperError as error:
@@ -123,21 +127,33 @@ class SocketApi:
         else:
             await _send(writer, control.encode_end())
 
-    def _actor(self, writer: asyncio.StreamWriter) -> Actor:
-        peer: socket.socket = writer.get_extra_info("socket")
-        _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return actor_of(uid, gid, self._roles)
+
+def _peer(writer: asyncio.StreamWriter) -> tuple[int, int]:
+    """Return user and group of the caller, as the kernel knows them."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    _, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return uid, gid
 
 
 def actor_of(uid: int, gid: int, roles: Mapping[str, Role]) -> Actor:
     """Return who a Unix user is to us: the highest role of his groups; root and our own user are engineers."""
-    try:
-        user = pwd.getpwuid(uid).pw_name
-        groups = _names(os.getgrouplist(user, gid))
-    except KeyError:  # a user without a name, as containers have them
-        user, groups = f"uid {uid}", _names([gid])
+    user, groups = _known(uid, gid)
     role: Role = "engineer" if uid in (0, os.getuid()) else control.role_of(groups, roles)
     return Actor(name=user, role=role, origin="site")
+
+
+def sees_security(uid: int, gid: int) -> bool:
+    """Tell whether a Unix user is told of duress: root, and who is in `SECURITY_GROUP`; our own user is not."""
+    return uid == 0 or SECURITY_GROUP in _known(uid, gid)[1]
+
+
+def _known(uid: int, gid: int) -> tuple[str, set[str]]:
+    """Return the name of a Unix user and of his groups."""
+    try:
+        user = pwd.getpwuid(uid).pw_name
+        return user, _names(os.getgrouplist(user, gid))
+    except KeyError:  # a user without a name, as containers have them
+        return f"uid {uid}", _names([gid])
 
 
 def _names(groups: Iterable[int]) -> set[str]:

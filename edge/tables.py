@@ -143,6 +143,11 @@ class Tables:
         rows = self._rows.get(name)
         return None if rows is None else len(rows)
 
+    def names(self) -> dict[str, str]:
+        """Return what the tables call people: the cells of columns named `name`, by key."""
+        tables = list(self._rows.values())  # `look` may add to it meanwhile
+        return {key: row["name"] for rows in tables for key, row in rows.items() if row.get("name")}
+
     def bad(self, wall: Micros) -> int:
         """Return how many tables cannot be read, or are older than they may be."""
         changed = list(self._changed.items())  # `look` may add to it meanwhile

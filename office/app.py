@@ -371,7 +371,7 @@ class Office:
             self.store,
             self.own,
             self._channels or {},
-            self._settings.routing(),
+            self._settings.routing().routes,
             self._words.compose,
             self._clock,
             retry=self._settings.retry.build(),

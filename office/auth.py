@@ -55,24 +55,29 @@ TOKEN_MARK: Final = "sitekeeper_"  # noqa: S105 - by which scanners for leaked s
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """One account as the file has it; `salt` and `key` in hex. `sites`: those it may see; None for all."""
+    """One account as the file has it; `salt` and `key` in hex. `sites`: those it may see; None for all.
+
+    `security`: whether it may know of what only security may: alarms of duress.
+    """
 
     role: ConsoleRole
     salt: str
     key: str
     cost: tuple[int, int, int]
     sites: tuple[str, ...] | None = None
+    security: bool = False
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A bearer token as the file has it. `digest` is its SHA-256: 256 random bits need no slow hash.
 
-    `sites`: those it may see; None for all.
+    `sites`: those it may see; None for all. `security`: as of an account.
     """
 
     role: ConsoleRole
     digest: str
     sites: tuple[str, ...] | None = None
+    security: bool = False
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +94,7 @@ class Users:
         self._stamp: tuple[int, int] | None = None
         self._file = _File()
 
-    def put(self, name: str, role: ConsoleRole, sites: Sequence[str] | None = None) -> str:
+    def put(self, name: str, role: ConsoleRole, sites: Sequence[str] | None = None, *, security: bool = False) -> str:
         """Make or change an account, which sees these sites, or without `sites` all; return its new password.
 
         Raises:
@@ -99,7 +104,7 @@ class Users:
         password = new_password()
         salt = secrets.token_bytes(16)
         key = _derive(password, salt, COST)
-        account = Account(role=role, salt=salt.hex(), key=key.hex(), cost=COST, sites=_sites(sites))
+        account = Account(role=role, salt=salt.hex(), key=key.hex(), cost=COST, sites=_sites(sites), security=security)
         with self._held():
             self._write(self._file.users | {name: account}, self._file.tokens)
         return password
@@ -126,7 +131,9 @@ class Users:
         self._refresh()
         return self._file.users.get(name)
 
-    def add_token(self, name: str, role: ConsoleRole, sites: Sequence[str] | None = None) -> str:
+    def add_token(
+        self, name: str, role: ConsoleRole, sites: Sequence[str] | None = None, *, security: bool = False
+    ) -> str:
         """Make a bearer token for a program, which sees these sites, or without `sites` all; it is returned only here.
 
         Raises:
@@ -134,7 +141,7 @@ class Users:
         """
         _check_name(name)
         token = TOKEN_MARK + secrets.token_urlsafe(32)
-        made = Token(role=role, digest=_digest(token), sites=_sites(sites))
+        made = Token(role=role, digest=_digest(token), sites=_sites(sites), security=security)
         with self._held():
             if name in self._file.tokens:
                 reason = "exists"
@@ -166,10 +173,10 @@ class Users:
         for name, known in self._file.tokens.items():
             if hmac.compare_digest(known.digest, digest):
                 sites = None if known.sites is None else frozenset(known.sites)
-                user = f"token {name}"
                 return Session(
-                    user=user, role=known.role, csrf="", key=digest, begun=0, used=0, bearer=True, sites=sites
-                )
+                    user=f"token {name}", role=known.role, csrf="", key=digest, begun=0, used=0, bearer=True,
+                    sites=sites, security=known.security,
+                )  # fmt: skip
         return None
 
     @contextmanager
@@ -233,7 +240,7 @@ class Session:
     Attributes:
         csrf: what its forms must carry. key: the account's at login, so that a changed password ends the session.
         begun, used: monotonic. bearer: no browser sends the token by itself, so nothing needs `csrf`.
-        sites: those it may see; None for all.
+        sites: those it may see; None for all. security: whether it may know of what only security may.
     """
 
     user: str
@@ -244,6 +251,7 @@ class Session:
     used: Micros
     bearer: bool = False
     sites: frozenset[str] | None = None
+    security: bool = False
 
     def sees(self, site: str) -> bool:
         """Tell whether it may know that this site exists."""
@@ -270,11 +278,12 @@ class Sessions:
             begun=now,
             used=now,
             sites=None if account.sites is None else frozenset(account.sites),
+            security=account.security,
         )
         return token
 
     def find(self, token: str, now: Micros) -> Session | None:
-        """Return the session if it still stands: with another role, or other sites, whoever it is logs in again."""
+        """Return the session if it still stands: with other rights whoever it is logs in again."""
         digest = _digest(token)
         session = self._sessions.get(digest)
         if session is None:
@@ -295,7 +304,7 @@ class Sessions:
 
 def _same_rights(account: Account, session: Session) -> bool:
     sites = None if account.sites is None else frozenset(account.sites)
-    return (account.role, sites) == (session.role, session.sites)
+    return (account.role, sites, account.security) == (session.role, session.sites, session.security)
 
 
 def _digest(token: str) -> str:

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,10 +16,11 @@ from office.cli_commands import command, confirm, list_, status
 from office.cli_store import backup, restore, store
 from office.cli_words import complain, told
 from office.enrol.cli import ca, site
+from office.export import export
 from sitekeeper.model.errors import ConfigError, NotFound, Refused, StorageError
 
 if TYPE_CHECKING:
-    from office.auth import ConsoleRole, Users
+    from office.auth import Account, ConsoleRole, Token, Users
 
 EXIT_FAILED, EXIT_CONFIG = 1, 6
 
@@ -31,7 +32,7 @@ def office() -> None:
 
 office.add_command(ca)
 office.add_command(site)
-for _other in (status, command, confirm, list_, store, backup, restore):
+for _other in (status, command, confirm, list_, store, backup, restore, export):
     office.add_command(_other)
 
 
@@ -118,6 +119,8 @@ with_role = click.option("--role", type=click.Choice(["viewer", "operator", "adm
 
 with_sites = click.option("--sites", metavar="A,B", help="Only these sites may be seen; without it all.")
 
+with_security = click.option("--security", is_flag=True, help="May know of what only security may: alarms of duress.")
+
 
 @office.group()
 def user() -> None:
@@ -128,11 +131,12 @@ def user() -> None:
 @click.argument("name")
 @with_role
 @with_sites
+@with_security
 @of_console
-def set_user(*, name: str, role: "ConsoleRole", sites: str | None, config: str) -> None:
+def set_user(*, name: str, role: "ConsoleRole", sites: str | None, security: bool, config: str) -> None:
     """Make an account, or give it another role or other sites; print its new password."""
     with _accounts(config) as users:
-        click.echo(users.put(name, role, _listed(sites)))
+        click.echo(users.put(name, role, _listed(sites), security=security))
 
 
 @user.command("remove")
@@ -150,7 +154,7 @@ def list_users(*, config: str) -> None:
     """Print the accounts and their roles."""
     with _accounts(config) as users:
         for name, account in sorted(users.all().items()):
-            click.echo(_row(name, account.role, account.sites))
+            click.echo(_row(name, account))
 
 
 @user.group()
@@ -162,11 +166,12 @@ def token() -> None:
 @click.argument("name")
 @with_role
 @with_sites
+@with_security
 @of_console
-def add_token(*, name: str, role: "ConsoleRole", sites: str | None, config: str) -> None:
+def add_token(*, name: str, role: "ConsoleRole", sites: str | None, security: bool, config: str) -> None:
     """Make a token and print it; it is not kept, so this is the only time."""
     with _accounts(config) as users:
-        click.echo(users.add_token(name, role, _listed(sites)))
+        click.echo(users.add_token(name, role, _listed(sites), security=security))
 
 
 @token.command("list")
@@ -175,7 +180,7 @@ def list_tokens(*, config: str) -> None:
     """Print the names of the tokens and their roles."""
     with _accounts(config) as users:
         for name, known in sorted(users.tokens().items()):
-            click.echo(_row(name, known.role, known.sites))
+            click.echo(_row(name, known))
 
 
 @token.command("revoke")
@@ -191,8 +196,9 @@ def _listed(sites: str | None) -> list[str] | None:
     return None if sites is None else [site for site in sites.split(",") if site]
 
 
-def _row(name: str, role: str, sites: Sequence[str] | None) -> str:
-    return "\t".join((name, role, *([",".join(sites)] if sites is not None else [])))
+def _row(name: str, known: "Account | Token") -> str:
+    sites = [] if known.sites is None else [",".join(known.sites)]
+    return "\t".join((name, known.role, *sites, *(["security"] if known.security else [])))
 
 
 @contextmanager

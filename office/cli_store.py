@@ -27,8 +27,8 @@ _of_office = click.option("--config", required=True, metavar="FILE", help="offic
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def store(*, config: str, as_json: bool) -> None:
     """Print the store's size by table, how it grows, what it will come to, and when its disk is full."""
-    with _reported():
-        settings = _load(config)
+    with reported():
+        settings = settings_of(config)
         item = _described(settings)
     if as_json:
         click.echo(json.dumps(item))
@@ -52,8 +52,8 @@ def backup(*, target: str, config: str) -> None:
     """Copy an SQLite store to FILE while the office runs, and check the copy."""
     from cloud_sync.store import backup as copies
 
-    with _reported():
-        settings = _load(config)
+    with reported():
+        settings = settings_of(config)
         if settings.store.url is not None:
             _point_to_postgres(settings.store.url, target)
         copied = copies.backup(Path(settings.store.path), Path(target))
@@ -67,8 +67,8 @@ def restore(*, copy: str, config: str) -> None:
     """Put a copy back while the office is stopped; what was there is moved aside. The sites send what it lacks."""
     from cloud_sync.store import backup as copies
 
-    with _reported():
-        settings = _load(config)
+    with reported():
+        settings = settings_of(config)
         if settings.store.url is not None:
             reason = "postgres"
             raise Refused(reason, "the store is a PostgreSQL database: restore it with pg_restore, the office stopped")
@@ -84,7 +84,7 @@ def _described(settings: "OfficeSettings") -> dict[str, Any]:
     from sitekeeper.model.clock import DAY
 
     place = settings.store
-    with _reader(settings) as reader:
+    with reader_of(settings) as reader:
         tables = sizes.by_table(reader.ask, reader.engine)
         found = sizes.forecast(
             reader.ask,
@@ -107,7 +107,12 @@ def _described(settings: "OfficeSettings") -> dict[str, Any]:
 
 
 @contextmanager
-def _reader(settings: "OfficeSettings") -> Iterator["StoreReader"]:
+def reader_of(settings: "OfficeSettings") -> Iterator["StoreReader"]:
+    """Open the store that the settings name.
+
+    Raises:
+        NotFound: there is none.
+    """
     from cloud_sync.store.reader import StoreReader
 
     if settings.store.url is None:
@@ -138,14 +143,19 @@ def _point_to_postgres(url: str, target: str) -> None:
     )
 
 
-def _load(config: str) -> "OfficeSettings":
+def settings_of(config: str) -> "OfficeSettings":
+    """Read office.yaml.
+
+    Raises:
+        ConfigError: it has faults.
+    """
     from office.settings import load
 
     return load(Path(config))
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """End with an exit code and the reason where something fails."""
     try:
         yield

@@ -3,7 +3,7 @@
 import asyncio
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -11,14 +11,16 @@ import msgspec
 
 from cloud_sync.store.orders import OrderRow
 from cloud_sync.store.reader import StoreReader
+from office.audience import Audiences
 from office.commands import Caller, Orders, Wanted
 from office.local_api import Operation
 from office.operations import rfc3339
+from sitekeeper.audience import SECURITY_FLAG
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import NotFound, Refused
-from sitekeeper.order import VALID_FOR
+from sitekeeper.order import ALARM_TARGETS, VALID_FOR
 
 Item = dict[str, Any]
 LOOK_EVERY_S: Final = 0.1
@@ -39,6 +41,7 @@ class CommandOperations:
     orders: Orders
     reader: StoreReader
     open_reader: Callable[[], StoreReader]
+    audiences: Audiences = field(default_factory=Audiences)
 
     def table(self) -> dict[str, Operation]:
         """Return the operations by name."""
@@ -75,7 +78,13 @@ class CommandOperations:
 
     async def _list(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
         for row in self.reader.orders(LATEST):
-            yield order_item(row)
+            if args.get(SECURITY_FLAG) is True or not self._secret(row):
+                yield order_item(row)
+
+    def _secret(self, row: OrderRow) -> bool:
+        """Tell whether an order is about an alarm that only security may know of."""
+        rule = row.value.rpartition("/")[2]
+        return row.target in ALARM_TARGETS and rule in self.audiences.of(self.reader, row.site)
 
     async def _heads(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
         site, known = _text(args, "site"), [row.site for row in self.reader.sites()]

@@ -129,6 +129,25 @@ class Orders:
             Refused: `permission`, `usage`, `not-a-person`, `commands-off`, `site-unreachable`, `busy`; they are in the
                 audit, of an account that is refused again and again some of them (`office.refusals`).
         """
+        return await self._give(caller, wanted, lambda: self._class_of(wanted) in TWO_PERSONS)
+
+    async def ask_of_alarm(self, caller: Caller, wanted: Wanted, check: Callable[[], None]) -> OrderRow:
+        """Give an order about an alarm (`sitekeeper.order.ALARM_TARGETS`); one person does. Return how it stands.
+
+        Args:
+            check: raises Refused if the site would refuse it anyway.
+
+        Raises:
+            StorageError, Refused: as `ask`, and what `check` raises.
+        """
+
+        def by_two() -> bool:
+            check()
+            return False
+
+        return await self._give(caller, wanted, by_two)
+
+    async def _give(self, caller: Caller, wanted: Wanted, needs_two: Callable[[], bool]) -> OrderRow:
         now = self._clock.wall()
         row = OrderRow(
             id=secrets.token_hex(16), site=wanted.site, target=wanted.target, value=wanted.value, lasts=wanted.lasts,
@@ -139,7 +158,7 @@ class Orders:
             if self._open >= MOST_OPEN:
                 raise Refused("busy", f"{MOST_OPEN} commands are under way")
             _check(wanted)
-            by_two = self._class_of(wanted) in TWO_PERSONS
+            by_two = needs_two()
             if by_two and not caller.person:
                 raise Refused("not-a-person", "two people open this, and a program is none of them")
             sign, word = self._way(wanted.site)

@@ -2,8 +2,9 @@
 
 from cloud_sync.store.base import Push
 from cloud_sync.store.reader import StoreReader
+from office.notify import roundup_text
 from office.notify.channels import Message
-from office.notify.stages import Case
+from office.notify.stages import Roundup, Told
 from office.notify.text import message
 from office.own_alarms import OFFICE
 from office.settings import OfficeSettings
@@ -19,16 +20,19 @@ class Composer:
     def __init__(self, reader: StoreReader, settings: OfficeSettings, clock: Clock) -> None:
         self._reader, self._clock, self._language = reader, clock, settings.language
         self._languages = {channel.id: channel.language for channel in settings.channels}
+        self._routing = settings.routing()
         self._catalogues: dict[str, tuple[str, Catalogue | None]] = {}  # by site: hash and content
 
-    async def compose(self, case: Case, channel: str, row: Push) -> Message:
+    async def compose(self, case: Told, channel: str, row: Push) -> Message:
         """Return the message of one attempt; with ids for names, if the store cannot be asked for them."""
-        site = split_key(case.transition.key)[0]
+        site = split_key(case.occurrence)[0]
         try:
             catalogue = None if site == OFFICE else self.catalogue(site)
         except StorageError:
             catalogue = self._catalogues.get(site, ("", None))[1]
         language = self._languages.get(channel) or self._language
+        if isinstance(case, Roundup):
+            return roundup_text.message(case, row, catalogue, language, self._routing.priorities(channel))
         return message(case, row, catalogue, language, self._clock.wall())
 
     def catalogue(self, site: str) -> Catalogue | None:

@@ -4,22 +4,27 @@ The functions read and may block: they are run in a reading thread. A thing is `
 it is recent; what is not known to be live is shown as stale, never the other way round.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Final, NamedTuple
 
+from msgspec import structs
+
+from cloud_sync.store import bundles
 from cloud_sync.store.base import Push, StoredTransition
 from cloud_sync.store.heads import Word
-from cloud_sync.store.history import HistoryReader
+from cloud_sync.store.history import EventRow, HistoryReader
+from cloud_sync.store.orders import OrderRow
 from cloud_sync.store.reader import LatestRow, SiteRow
+from office.known import Catalogues, Known, indexed
 from office.own_alarms import OFFICE, own_names
-from sitekeeper.catalogue import Catalogue, CatalogueDevice, CataloguePoint, CatalogueRule
+from sitekeeper.catalogue import Catalogue, CataloguePoint
 from sitekeeper.model.alarm import HELD_BACK, AlarmRecord, AlarmState, split_key
 from sitekeeper.model.clock import HOUR, SECOND, Micros
 from sitekeeper.model.command import Ack
 from sitekeeper.model.errors import NotFound
 from sitekeeper.model.quality import is_good
+from sitekeeper.order import ALARM_TARGETS
 
 HEARD_WITHIN: Final[Micros] = 15 * SECOND
 """A site says something every 10 s; one that has missed that is not live."""
@@ -30,66 +35,10 @@ HELD: Final = tuple(sorted(state.value for state in HELD_BACK))
 PRIORITIES: Final = ("P1", "P2", "P3", "P4")
 PAGE: Final = 200
 """Alarms on one page."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """A site's newest catalogue, indexed."""
-
-    hash: str | None
-    catalogue: Catalogue
-    zone: ZoneInfo
-    devices: dict[str, CatalogueDevice]
-    rules: dict[str, CatalogueRule]
-    points: dict[str, list[CataloguePoint]]
-    groups: dict[str, list[str]]
-
-
-class Catalogues:
-    """What stands beside the store: catalogues by site, decoded once each, and who is revoked.
-
-    Args:
-        revoked: the sites that the office has revoked, with the wall time since when.
-        unknown: since when the office cannot know how any site is (GW15 stands); None while it can.
-    """
-
-    def __init__(
-        self, revoked: Callable[[], Mapping[str, Micros]] = dict, unknown: Callable[[], Micros | None] = lambda: None
-    ) -> None:
-        self._known: dict[str, Known] = {}  # one entry a site; a large one takes tens of milliseconds to decode
-        self.revoked = revoked
-        self.unknown = unknown
-
-    def get(self, reader: HistoryReader, row: SiteRow) -> Known:
-        """Return what is known of the site; without a catalogue only its id."""
-        known = self._known.get(row.site)
-        if known is None or known.hash != row.catalogue:
-            found = reader.catalogue(row.site) if row.catalogue is not None else None
-            known = _indexed(found or Catalogue(site=row.site), row.catalogue)
-            self._known[row.site] = known
-        return known
-
-
-def _indexed(catalogue: Catalogue, digest: str | None) -> Known:
-    points: dict[str, list[CataloguePoint]] = {device.id: [] for device in catalogue.devices}
-    for point in catalogue.points:
-        points[point.device].append(point)
-    groups: dict[str, list[str]] = {device.id: [] for device in catalogue.devices}
-    for group in catalogue.groups:
-        groups[group.device].append(group.id)
-    try:
-        zone = ZoneInfo(catalogue.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        zone = ZoneInfo("UTC")
-    return Known(
-        hash=digest,
-        catalogue=catalogue,
-        zone=zone,
-        devices={device.id: device for device in catalogue.devices},
-        rules={rule.id: rule for rule in catalogue.rules},
-        points=points,
-        groups=groups,
-    )
+DRILL_LASTS: Final[Micros] = 2 * HOUR
+"""The longest drill."""
+LOOKED_THROUGH: Final = 200
+"""Events of a gateway among which the newest word about a drill is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +63,8 @@ class SiteFacts:
     """A site and how it stands.
 
     Attributes:
-        counts: open alarms by (priority, state). room: of its buffer; None if it does not tell.
+        counts: open alarms by (priority, state). held: how many are held back.
+        room: of its buffer; None if it does not tell.
         revoked: since when the office takes nothing of it any more; None if it does.
         unknown: since when the office, without its broker, cannot know how it is; None if it can.
     """
@@ -123,6 +73,7 @@ class SiteFacts:
     known: Known
     live: bool
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    held: int = 0
     room: Room | None = None
     revoked: Micros | None = None
     unknown: Micros | None = None
@@ -157,7 +108,7 @@ def all_sites(
 ) -> list[SiteFacts]:
     """Return all sites, or those in `only`, the worst first."""
     counts: dict[str, dict[tuple[str, str], int]] = {}
-    for (site, priority, state), number in reader.alarm_counts().items():
+    for (site, priority, state), number in reader.alarm_counts(hidden=catalogues.hidden(reader)).items():
         counts.setdefault(site, {})[priority, state] = number
     words = {word.site: word for word in reader.words()}
     found = [
@@ -182,7 +133,8 @@ def _facts(
         row=row,
         known=known,
         live=is_live(row, now) and revoked is None and unknown is None,
-        counts=counts,
+        counts={each: number for each, number in counts.items() if each[1] not in HELD},
+        held=sum(number for (_, state), number in counts.items() if state in HELD),
         room=room,
         revoked=revoked,
         unknown=unknown,
@@ -198,7 +150,8 @@ def one_site(reader: HistoryReader, catalogues: Catalogues, now: Micros, site: s
     row = next((row for row in reader.sites() if row.site == site), None)
     if row is None:
         raise NotFound(f"no site {site!r} at the office")
-    counts = {(priority, state): number for (_, priority, state), number in reader.alarm_counts(site).items()}
+    of_site = reader.alarm_counts(site, [each for each in catalogues.hidden(reader) if each.startswith(f"{site}/")])
+    counts = {(priority, state): number for (_, priority, state), number in of_site.items()}
     return _facts(row, catalogues.get(reader, row), now, counts, reader.word(site), catalogues)
 
 
@@ -255,18 +208,77 @@ def alarms(reader: HistoryReader, catalogues: Catalogues, now: Micros, wanted: A
         priority=wanted.priority,
         device=wanted.device,
         sites=wanted.sites,
+        hidden=catalogues.hidden(reader),
     )
     return _filled(reader, catalogues, now, records)
+
+
+def last_alarm(
+    reader: HistoryReader, catalogues: Catalogues, _now: Micros, sites: Collection[str] | None
+) -> Micros | None:
+    """Return when the newest alarm of all sites, or of some, was raised."""
+    return reader.last_alarm_at(sites, catalogues.hidden(reader))
+
+
+def events(
+    reader: HistoryReader, known: Known, *, limit: int, device: str = "", after: int | None = None
+) -> tuple[list[EventRow], int]:
+    """Return events of a site as whoever asks may see them, and the id of the newest that was looked at, or 0."""
+    rows = reader.events(known.catalogue.site, device=device, after=after, limit=limit)
+    shown = (known.shown(row.source_id, row.fields) for row in rows)
+    kept = [structs.replace(row, fields=fields) for row, fields in zip(rows, shown, strict=True) if fields is not None]
+    return kept, rows[-1].id if rows else 0
+
+
+class Drill(NamedTuple):
+    """A drill that is under way: who began it, and the devices that it is about, in the site's words."""
+
+    who: str
+    devices: str
+
+
+def drill(reader: HistoryReader, site: str, now: Micros) -> Drill | None:
+    """Return the drill that is under way at a site, by the newest word of its gateway about one."""
+    told = (row for row in reversed(reader.events(site, device="gateway", limit=LOOKED_THROUGH)))
+    newest = next((row for row in told if row.source_id == "gateway/drill"), None)
+    if newest is None or newest.fields.get("on") is not True or now - newest.at > DRILL_LASTS:
+        return None
+    return Drill(str(newest.fields.get("who") or ""), str(newest.fields.get("devices") or ""))
+
+
+def floods(reader: HistoryReader) -> frozenset[str]:
+    """Return the sites of which more alarms come at present than people can take in."""
+    return frozenset(digest.site for digest in bundles.lasting(reader.ask))
+
+
+def orders(
+    reader: HistoryReader, catalogues: Catalogues, _now: Micros, limit: int, sites: Sequence[str] | None
+) -> list[OrderRow]:
+    """Return the newest orders, the newest first, without those about alarms of which whoever asks is told nothing."""
+    hidden = catalogues.hidden(reader)
+    return [row for row in reader.orders(limit, sites) if not about(row, hidden)]
+
+
+def one_order(reader: HistoryReader, catalogues: Catalogues, _now: Micros, id_: str) -> OrderRow | None:
+    """Return an order, None if there is none that whoever asks may know of."""
+    row = reader.order(id_)
+    return None if row is None or about(row, catalogues.hidden(reader)) else row
+
+
+def about(row: OrderRow, hidden: Collection[str]) -> bool:
+    """Tell whether an order concerns an alarm of one of these rules, `<site>/<rule>` each."""
+    return row.target in ALARM_TARGETS and f"{row.site}/{row.value.rpartition('/')[2]}" in hidden
 
 
 def one_alarm(reader: HistoryReader, catalogues: Catalogues, now: Micros, occurrence: str) -> AlarmFacts:
     """Return the alarm of an occurrence, as it stands if it is the newest of its key.
 
     Raises:
-        NotFound: there is no such occurrence.
+        NotFound: there is no such occurrence, or whoever asks is not to know of it.
     """
     record = reader.alarm(occurrence)
-    if record is None or (record.occurrence != occurrence and not reader.story(occurrence)):
+    never = record is None or (record.occurrence != occurrence and not reader.story(occurrence))
+    if record is None or never or catalogues.hides(reader, record.key):
         raise NotFound(f"no alarm {occurrence!r} at the office")
     return _filled(reader, catalogues, now, [record])[0]
 
@@ -288,7 +300,7 @@ def _filled(
                 record=record,
                 known=catalogues.get(reader, row)
                 if row
-                else _indexed(Catalogue(site=site, names=own_names(site)), None),
+                else indexed(Catalogue(site=site, names=own_names(site)), None),
                 live=site == OFFICE or (row is not None and is_live(row, now) and site not in revoked),
                 cause=cause,
                 corrected=None if cause is None else corrected.get(cause.id),

@@ -6,8 +6,8 @@ acknowledging is possible from here; what needs eyes on the equipment is refused
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
@@ -16,14 +16,17 @@ import msgspec
 
 from cloud_sync.store.base import OfficeStore
 from cloud_sync.store.reader import StoreReader
+from office.audience import Audiences
 from office.commands import Orders
 from office.local_api import Operation
 from office.notify.stages import OFFICE_EPOCH
 from sitekeeper import story
-from sitekeeper.model.alarm import AlarmRecord, AlarmState, Cause, Transition, next_state, split_key
+from sitekeeper.audience import SECURITY_FLAG
+from sitekeeper.model.alarm import HELD_BACK, AlarmRecord, AlarmState, Cause, Transition, next_state, split_key
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.command import ROLE_RANK, Ack, Actor
 from sitekeeper.model.errors import NotFound, Refused
+from sitekeeper.model.veil import held_by
 
 Item = dict[str, Any]
 AckHere = Callable[[AlarmRecord, Actor, str], Awaitable[Transition]]
@@ -42,6 +45,7 @@ class Operations:
     ack_here: AckHere
     ack_sent: AckSent
     commands: Orders | None = None
+    audiences: Audiences = field(default_factory=Audiences)
 
     def table(self) -> dict[str, Operation]:
         """Return the operations by name."""
@@ -54,13 +58,16 @@ class Operations:
         }
 
     async def _list(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
+        """Tell the open alarms, with `all` those too that are over; `held` those that are held back, and no others."""
         pending = {one.ack.occurrence: one.ack for one in self.store.pending_acks()}
-        for record in self.reader.alarms(open_only=not args.get("all")):
-            yield _alarm(record, pending.get(record.occurrence))
+        every, held = bool(args.get("all")), bool(args.get("held"))
+        for record in self._shown(args, self.reader.alarms(open_only=not every)):
+            if every or (record.state in HELD_BACK) is held:
+                yield _alarm(record, pending.get(record.occurrence))
 
     async def _show(self, actor: Actor, args: Mapping[str, Any]) -> AsyncIterator[Item]:  # noqa: ARG002
         wanted = _argument(args, "id")
-        record = self._find(wanted)
+        record = self._find(wanted, args)
         occurrence = wanted if "@" in wanted else record.occurrence
         moves = self.reader.story(occurrence)
         if not moves:
@@ -85,7 +92,7 @@ class Operations:
             reason = "permission"
             raise Refused(reason, f"{actor.name} may look but not acknowledge; ask to join the operators' group")
         wanted, note = _argument(args, "id"), str(args.get("note") or "")[:500]
-        record = self._find(wanted)
+        record = self._find(wanted, args)
         if "@" in wanted and wanted != record.occurrence:
             reason = "older-occurrence"
             raise Refused(reason, f"the alarm has been raised again since: {record.occurrence}")
@@ -106,14 +113,28 @@ class Operations:
         reason = "site-only"
         raise Refused(reason, "only somebody at the equipment can do that; ask the site")
 
-    def _find(self, wanted: str) -> AlarmRecord:
+    def _shown(self, args: Mapping[str, Any], records: Iterable[AlarmRecord]) -> list[AlarmRecord]:
+        """Return those of the alarms that the caller may know of."""
+        if args.get(SECURITY_FLAG) is True:
+            return list(records)
+        hidden: dict[str, frozenset[str]] = {}
+        shown = []
+        for record in records:
+            site = split_key(record.key)[0]
+            if site not in hidden:
+                hidden[site] = self.audiences.of(self.reader, site)
+            shown += [record] if record.rule not in hidden[site] else []
+        return shown
+
+    def _find(self, wanted: str, args: Mapping[str, Any]) -> AlarmRecord:
         """Return the alarm that a person means: occurrence, key, its end, or the rule alone if that is clear."""
-        if (exact := self.reader.alarm(wanted)) is not None:
+        if (exact := self.reader.alarm(wanted)) is not None and self._shown(args, [exact]):
             return exact
-        open_ones = self.reader.alarms()
+        open_ones = self._shown(args, self.reader.alarms())
         found = [r for r in open_ones if r.key.endswith(f"/{wanted}") or r.rule == wanted]
         if not found:
-            near = get_close_matches(wanted, [record.key for record in self.reader.alarms(open_only=False)], n=3)
+            every = self._shown(args, self.reader.alarms(open_only=False))
+            near = get_close_matches(wanted, [record.key for record in every], n=3)
             raise NotFound(f"no alarm {wanted!r} at the office", near=tuple(near))
         if len(found) > 1:
             reason = "ambiguous"
@@ -123,6 +144,8 @@ class Operations:
 
 def _alarm(record: AlarmRecord, pending: Ack | None) -> Item:
     item: Item = msgspec.to_builtins(record)
+    by, until, why = held_by(record)
+    item |= {"held_by": by, "until": rfc3339(until) if until else "", "why": why}
     times = {"raised": rfc3339(record.raised), "changed": rfc3339(record.changed)}
     if pending is None or record.state is AlarmState.NORMAL:
         return item | times | {"ack": ""}

@@ -23,11 +23,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from cloud_sync.store.retention import WHATS, What
 from office.notify.lane import Retry
-from office.notify.stages import Routes
+from office.notify.stages import Routing
 from office.secret_values import Secrets, named_in, resolve, say
+from office.settings_routes import LadderSettings, RouteSettings, StepSettings, check, routing
 from sitekeeper.faults import Faults, Place, nearest
 from sitekeeper.located_yaml import Document, Plain, read_document
-from sitekeeper.model.alarm import Priority
 from sitekeeper.model.clock import DAY, SECOND, Micros
 from sitekeeper.model.errors import Fault, Refused
 from sitekeeper.profile import Id, Period, Written
@@ -35,7 +35,6 @@ from sitekeeper.texts import text
 
 Language = Literal["en", "zh-Hant", "zh-Hans"]
 Secret = Annotated[str, Field(min_length=16, max_length=512)]
-PUSHED_BY_DEFAULT: Final[tuple[Priority, ...]] = ("P1", "P2", "P3")
 OFFICE_FOLDER: Final = "/var/lib/sitekeeper-office"
 _ENCODE: Final = "a password in it percent-encoded: % as %25, @ as %40, / as %2F, # as %23"
 _BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
@@ -257,7 +256,8 @@ class OfficeSettings(Written):
     socket: Local = Local()
     language: Language = "en"
     channels: Annotated[list[Annotated[ChannelSettings, Field(discriminator="kind")]], Field(max_length=64)] = []
-    routes: dict[Priority, list[str]] | None = None
+    routes: RouteSettings | None = None
+    ladder: LadderSettings = {}
     retry: RetrySettings = RetrySettings()
     silence: SilenceSettings = SilenceSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -274,16 +274,15 @@ class OfficeSettings(Written):
         files = {"ca_file": str(folder / "ca.pem"), "cert_file": own, "key_file": own}
         return self.broker.model_copy(update=files)
 
-    def routing(self) -> Routes:
-        """Return channel ids by priority: as written, else P1 to P3 to every channel."""
-        if self.routes is not None:
-            return {priority: tuple(dict.fromkeys(ids)) for priority, ids in self.routes.items()}
-        return dict.fromkeys(PUSHED_BY_DEFAULT, tuple(channel.id for channel in self.channels))
+    def routing(self) -> Routing:
+        """Return who is pushed what."""
+        return routing(self.routes, self.ladder, (channel.id for channel in self.channels))
 
 
 _NESTED: Final[dict[str, type[BaseModel]]] = {
     "store": Store, "broker": Broker, "socket": Local, "retry": RetrySettings, "silence": SilenceSettings,
-    "retention": RetentionSettings, "console": ConsoleSettings, "enrol": EnrolSettings,
+    "retention": RetentionSettings, "console": ConsoleSettings, "enrol": EnrolSettings, "routes": RouteSettings,
+    "ladder": StepSettings,
 }  # fmt: skip
 """Keys of office.yaml that have keys of their own."""
 
@@ -319,11 +318,7 @@ def _validate(document: Document, data: Plain, faults: Faults) -> OfficeSettings
         if channel.id in seen:
             say(faults, document.place(("channels", index, "id")), "duplicate-channel", id=channel.id)
         seen.add(channel.id)
-    for priority, ids in (settings.routes or {}).items():
-        for index, name in enumerate(ids):
-            if name not in seen:
-                place = document.place(("routes", priority, index))
-                say(faults, place, "unknown-channel", near=nearest(name, seen), id=name)
+    check(document, settings.routes, settings.ladder, seen, faults)
     return settings
 
 

@@ -116,7 +116,11 @@ def read(
         means=_means(reader, name, point, steps, asked, blind, by_rollup) if means else [],
         holes=holes,
         bad=bad,
-        alarms=reader.alarm_spans(name, point.device, asked.start, asked.end),
+        alarms=[
+            span
+            for span in reader.alarm_spans(name, point.device, asked.start, asked.end)
+            if span.rule not in site.known.hidden
+        ],
     )
 
 

@@ -6,8 +6,9 @@ access, controller, doors                a door; the controller of several; both
 barrier, lane_camera, carpark            a parking lane, its plate camera, a car park
 fire, safety                             a fire panel, gas and leak detectors
 lighting, dali, relays, daylight         a luminaire, gear on DALI, a circuit of a relay panel, a light sensor
+emergency                                an emergency luminaire with its battery and its tests
 modbus_face, table_face, light_face, maps how they look over Modbus, and what its words mean for the journal
-frame_server                             a Modbus server that can be wrong
+frame_server, serial_line                a Modbus server that can be wrong; a serial adapter before it
 bacnet_face, bacnet_maps                 how they look over BACnet, and what it means for the journal
 bacnet_server, bacnet_stack              a BACnet device; the door to bacpypes3
 mqtt_face, mqtt_faults, mqtt_link        a controller on MQTT, what it says when it is wrong; the door to aiomqtt

@@ -10,10 +10,15 @@ from simulators.parts import Faces, Part
 
 
 class LanePart(Part):
-    """How a parking lane is built: which way cars go, and after what time the boom closes by itself (0: never)."""
+    """How a parking lane is built.
+
+    Attributes:
+        way: cars go. auto_close: seconds until the boom closes by itself, 0: never. operations: of the boom so far.
+    """
 
     way: Literal["in", "out"] = "in"
     auto_close: int = Field(default=5, ge=0, le=600)
+    operations: int = Field(default=48_310, ge=0, lt=2**32)
 
 
 class SensorPart(Part):

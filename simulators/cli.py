@@ -42,6 +42,7 @@ def _list_faults(context: click.Context, _option: click.Parameter, wanted: bool)
 )
 @click.option("--free-ports", is_flag=True, help="Take free ports, whatever the scenario says.")
 @click.option("--broker", metavar="HOST:PORT", help="Where MQTT devices connect, whatever the scenario says.")
+@click.option("--wait", is_flag=True, help="Until SIGUSR1 the devices just live; then their stories begin.")
 def sim(
     scenario: Path,
     speed: float,
@@ -50,6 +51,7 @@ def sim(
     *,
     free_ports: bool,
     broker: str | None,
+    wait: bool,
 ) -> int:
     """Run the simulated devices of a SCENARIO file until Ctrl-C or SIGTERM.
 
@@ -59,7 +61,9 @@ def sim(
         plan = load(scenario)
         plan = plan if broker is None else plan.at_broker(*_address(broker))
         _need_a_broker(plan)
-        return asyncio.run(_run(plan, journal, ports_file, speed=speed, free_ports=free_ports))
+        with contextlib.closing(Journal.open(journal)) as kept:
+            estate = Estate(plan, clock=SystemClock(), journal=kept, speed=speed, free_ports=free_ports, waits=wait)
+            return asyncio.run(_live(estate, ports_file, {link.id: link.host for link in plan.links}, waits=wait))
     except ConfigError as error:
         click.echo(str(error), err=True)
         return 6
@@ -81,13 +85,7 @@ def _need_a_broker(plan: Scenario) -> None:
             raise click.UsageError(f"link {link.id} is MQTT and names no port: --broker HOST:PORT")
 
 
-async def _run(plan: Scenario, journal: Path | None, ports_file: Path | None, *, speed: float, free_ports: bool) -> int:
-    with contextlib.closing(Journal.open(journal)) as kept:
-        estate = Estate(plan, clock=SystemClock(), journal=kept, speed=speed, free_ports=free_ports)
-        return await _live(estate, ports_file, {link.id: link.host for link in plan.links})
-
-
-async def _live(estate: Estate, ports_file: Path | None, hosts: Mapping[str, str]) -> int:
+async def _live(estate: Estate, ports_file: Path | None, hosts: Mapping[str, str], *, waits: bool) -> int:
     stopped = asyncio.Event()
     code = 0
 
@@ -98,6 +96,8 @@ async def _live(estate: Estate, ports_file: Path | None, hosts: Mapping[str, str
 
     for number, with_code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
         asyncio.get_running_loop().add_signal_handler(number, stop, with_code)
+    if waits:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, estate.begin)
     ports = await estate.start()
     try:
         if ports_file is not None:

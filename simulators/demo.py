@@ -108,12 +108,14 @@ async def _set_the_stage(stage: Stage, folder: Path, teller: Teller, console: in
     password = await _account(folder)
     await story.start_office()
     await stage.start(
-        "devices", *sk("sim", scenario, "--free-ports", "--broker", f"127.0.0.1:{doors}"), "--journal",
+        "devices", *sk("sim", scenario, "--free-ports", "--wait", "--broker", f"127.0.0.1:{doors}"), "--journal",
         str(folder / "devices.jsonl"), "--ports-file", str(ports), file=ports,
     )  # fmt: skip
-    story.begin()
     _write_site(folder / "site", json.loads(ports.read_text(encoding="utf-8")), doors, line.port)
     await story.start_gateway()
+    await story.all_heard()
+    stage.signal("devices", signal.SIGUSR1)
+    story.begin()
     teller.say("ready", folder=folder)
     teller.say("console", url=f"http://127.0.0.1:{console}/", user=USER, password=password)
     return story

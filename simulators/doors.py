@@ -86,6 +86,8 @@ class DoorBuilder:
         self.doors: dict[str, Entrance] = {}
         self.watching: dict[str, Callable[[Micros, str], None]] = {}
         """By device: what is told of the lanes that it watches."""
+        self.deeds: list[tuple[Callable[[Micros, str, Action], None], Micros, str, Action]] = []
+        """What is to be planned: with what, when from the beginning of the story, under which name, what."""
         self._family: dict[str, tuple[str, str]] = {}
         for device in link.devices:
             self._add(device)
@@ -130,7 +132,7 @@ class DoorBuilder:
         controller.doors[device.door] = thing
         for number, step in enumerate(device.story):
             if step.do.fault is None:
-                thing.plan(step.at, f"story {number}", deed(step.do))
+                self.deeds.append((thing.plan, step.at, f"story {number}", deed(step.do)))
 
     def _made(self, device: Device, controller: Controller) -> tuple[Thing, Callable[[Act], Action]]:
         """Make what stands behind the controller, and what acts do to it."""

@@ -16,16 +16,17 @@ from simulators.dali import Gear
 from simulators.daylight import Daylight
 from simulators.deeds_lane import lane_deed
 from simulators.deeds_lift import escalator_deed, lift_deed
-from simulators.deeds_light import circuit_deed, daylight_deed, lamp_deed
+from simulators.deeds_light import circuit_deed, daylight_deed, emergency_deed, lamp_deed
 from simulators.deeds_safety import gas_deed, leak_deed, panel_deed
 from simulators.doors import DoorBuilder, door_deed
+from simulators.emergency import Emergency
 from simulators.escalator import Escalator
 from simulators.faults import SWITCHES, Fault
 from simulators.fire import Panel
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
 from simulators.lift import Lift
-from simulators.light_face import GearFace, LuxFace, RelayFace
+from simulators.light_face import EmergencyFace, GearFace, LuxFace, RelayFace
 from simulators.lighting import Lamp
 from simulators.modbus_face import Face, LmonFace, Monitor, SpLiftFace, Trace
 from simulators.mqtt_face import ControllerLink
@@ -40,6 +41,11 @@ from sitekeeper.model.clock import SECOND, Clock, Micros
 PULSE: Final[Micros] = SECOND
 """Devices that nobody asks live on in steps of this much real time, so that the journal's facts are never older."""
 
+Plan = Callable[[Micros, str, Callable[[], None]], None]
+"""Puts a deed at a time of the story, under a name."""
+Planned = tuple[Plan, Micros, str, Callable[[], None]]
+"""A deed that is to be planned: with what, when from the beginning of the stories, under which name."""
+
 _IN_TIMES: Final = frozenset({"since"})
 """Particulars of facts that are times of the story; the journal has them as wall times."""
 
@@ -50,6 +56,7 @@ class Estate:
     Args:
         speed: seconds of story per second of real time.
         free_ports: take free ports, whatever the scenario says.
+        waits: devices live, but nothing of their stories happens before `begin`.
         mqtt: makes connections to the broker of MQTT links; by default a real one, where the scenario says.
     """
 
@@ -61,10 +68,12 @@ class Estate:
         journal: Journal,
         speed: float = 1.0,
         free_ports: bool = False,
+        waits: bool = False,
         mqtt: Brokers | None = None,
     ) -> None:
         self._plan = plan
         self._clock = clock
+        self._deeds: list[Planned] = []
         self._journal = journal
         self._speed = speed
         self._free_ports = free_ports
@@ -83,10 +92,20 @@ class Estate:
         self._switches: list[tuple[Micros, int, str, str, FaultPart]] = []
         self._order = count()
         self._in_the_way: set[str] = set()
-        for link in plan.links:
-            self._plan_switches(link.id, "", link.story)
+        if not waits:
+            self._take_up(0)
+
+    def begin(self) -> None:
+        """Let the stories begin now, of an estate that waits."""
+        self._take_up(self.story_time())
+
+    def _take_up(self, start: Micros) -> None:
+        for plan, at, name, deed in self._deeds:
+            plan(start + at, name, deed)
+        for link in self._plan.links:
+            self._plan_switches(start, link.id, "", link.story)
             for device in link.devices:
-                self._plan_switches(link.id, device.id, device.story)
+                self._plan_switches(start, link.id, device.id, device.story)
 
     async def start(self) -> dict[str, int]:
         """Let the story begin now, listen on every link, and return the ports by link.
@@ -185,6 +204,7 @@ class Estate:
             wall=self._wall, journal=self._journal, teller=self._teller,
         )  # fmt: skip
         self.doors |= builder.doors
+        self._deeds += builder.deeds
         for device in link.devices:
             for lane in device.watches:
                 self._watchers.setdefault(lane, []).append(builder.watching[device.id])
@@ -197,16 +217,16 @@ class Estate:
         if device.face == "lighting-output":
             lamp = self.lamps[device.id] = Lamp(tell=self._teller(device.id))
             face = LampFace(lamp)
-            _live_out(lamp.plan, device.story, lambda act: lamp_deed(lamp, act))
+            self._live_out(lamp.plan, device.story, lambda act: lamp_deed(lamp, act))
         elif device.face == "access-door":
             seed = f"{self._plan.seed}/{device.id}"
             door = self.doors[device.id] = Entrance(seed=seed, traffic=device.traffic, tell=self._teller(device.id))
             face = DoorFace(door)
-            _live_out(door.plan, device.story, lambda act: door_deed(door, act))
+            self._live_out(door.plan, device.story, lambda act: door_deed(door, act))
         elif device.face == "bacnet-escalator":
             escalator = Escalator(tell=self._teller(device.id))
             face = EscalatorFace(escalator)
-            _live_out(escalator.plan, device.story, lambda act: escalator_deed(escalator, act))
+            self._live_out(escalator.plan, device.story, lambda act: escalator_deed(escalator, act))
         else:
             face = LiftFace(self._lift(device))
         self._faces[device.id] = face
@@ -216,47 +236,56 @@ class Estate:
         make = {"words": self._words_face, "sp-barrier-1": self._lane_face, "sp-io-16": self._panel_face}
         make |= {"sp-io-16-gas": self._gas_face, "sp-io-16-water": self._leak_face}
         make |= {"sp-relay-8": self._circuit_face, "sp-lux-1": self._lux_face, "dali-gear": self._gear_face}
+        make |= {"dali-emergency": self._emergency_face}
         face = make.get(device.face, self._lift_face)(device)
         self._faces[device.id] = face
         return face
 
     def _lane_face(self, device: Device) -> Face:
-        settings = LaneSettings(way=device.lane.way, auto_close=device.lane.auto_close, traffic=device.traffic)
+        built = device.lane
+        settings = LaneSettings(
+            way=built.way, auto_close=built.auto_close, traffic=device.traffic, operations=built.operations
+        )
         lane = Barrier(settings, seed=f"{self._plan.seed}/{device.id}", tell=self._teller(device.id))
-        _live_out(lane.plan, device.story, lambda act: lane_deed(lane, act))
+        self._live_out(lane.plan, device.story, lambda act: lane_deed(lane, act))
         self.lanes[device.id] = lane
         return BarrierFace(lane)
 
     def _panel_face(self, device: Device) -> Face:
         panel = self.panels[device.id] = Panel(tell=self._teller(device.id))
-        _live_out(panel.plan, device.story, lambda act: panel_deed(panel, act))
+        self._live_out(panel.plan, device.story, lambda act: panel_deed(panel, act))
         return PanelFace(panel)
 
     def _gas_face(self, device: Device) -> Face:
         gas = GasDetector(tell=self._teller(device.id))
-        _live_out(gas.plan, device.story, lambda act: gas_deed(gas, act))
+        self._live_out(gas.plan, device.story, lambda act: gas_deed(gas, act))
         return GasFace(gas)
 
     def _leak_face(self, device: Device) -> Face:
         cable = LeakCable(tell=self._teller(device.id))
-        _live_out(cable.plan, device.story, lambda act: leak_deed(cable, act))
+        self._live_out(cable.plan, device.story, lambda act: leak_deed(cable, act))
         return LeakFace(cable)
 
     def _circuit_face(self, device: Device) -> Face:
         circuit = Circuit(tell=self._teller(device.id))
-        _live_out(circuit.plan, device.story, lambda act: circuit_deed(circuit, act))
+        self._live_out(circuit.plan, device.story, lambda act: circuit_deed(circuit, act))
         return RelayFace(circuit, device.slot)
 
     def _lux_face(self, device: Device) -> Face:
         sensor = Daylight(tell=self._teller(device.id))
-        _live_out(sensor.plan, device.story, lambda act: daylight_deed(sensor, act))
+        self._live_out(sensor.plan, device.story, lambda act: daylight_deed(sensor, act))
         return LuxFace(sensor)
 
     def _gear_face(self, device: Device) -> Face:
         gear = Gear(tell=self._teller(device.id))
         self.lamps[device.id] = gear
-        _live_out(gear.plan, device.story, lambda act: lamp_deed(gear, act))
+        self._live_out(gear.plan, device.story, lambda act: lamp_deed(gear, act))
         return GearFace(gear, device.slot)
+
+    def _emergency_face(self, device: Device) -> Face:
+        gear = Emergency(tell=self._teller(device.id))
+        self._live_out(gear.plan, device.story, lambda act: emergency_deed(gear, act))
+        return EmergencyFace(gear, device.slot)
 
     def _words_face(self, device: Device) -> Face:
         steps = [(step.at, step.do.words) for step in device.story if step.do.words is not None]
@@ -270,7 +299,7 @@ class Estate:
     def _lift(self, device: Device) -> Lift:
         seed = f"{self._plan.seed}/{device.id}"
         lift = Lift(device.lift.settings(), seed=seed, tell=self._teller(device.id))
-        _live_out(lift.plan, device.story, lambda act: lift_deed(lift, act))
+        self._live_out(lift.plan, device.story, lambda act: lift_deed(lift, act))
         self.lifts[device.id] = lift
         return lift
 
@@ -283,12 +312,17 @@ class Estate:
 
         return tell
 
+    def _live_out(self, plan: Plan, story: tuple[Step, ...], deed: Callable[[Act], Callable[[], None]]) -> None:
+        for number, step in enumerate(story):
+            if step.do.fault is None:
+                self._deeds.append((plan, step.at, f"story {number}", deed(step.do)))
+
     # --- faults
 
-    def _plan_switches(self, link: str, device: str, story: tuple[Step, ...]) -> None:
+    def _plan_switches(self, start: Micros, link: str, device: str, story: tuple[Step, ...]) -> None:
         for step in story:
             if step.do.fault is not None:
-                self._push(step.at, link, device, step.do.fault)
+                self._push(start + step.at, link, device, step.do.fault)
 
     def _push(self, at: Micros, link: str, device: str, part: FaultPart) -> None:
         heapq.heappush(self._switches, (at, next(self._order), link, device, part))
@@ -305,13 +339,3 @@ class Estate:
             await self.servers[link].refuse(part.kind != "none")
         if part.lasts is not None:
             self._push(self.story_time() + part.lasts, link, device, FaultPart(kind="none"))
-
-
-def _live_out(
-    plan: Callable[[Micros, str, Callable[[], None]], None],
-    story: tuple[Step, ...],
-    deed: Callable[[Act], Callable[[], None]],
-) -> None:
-    for number, step in enumerate(story):
-        if step.do.fault is None:
-            plan(step.at, f"story {number}", deed(step.do))

@@ -1,4 +1,4 @@
-"""Faces of lighting over Modbus: a channel of a relay panel, its light sensor, a gear behind a DALI gateway.
+"""Faces of lighting over Modbus: a channel of a relay panel, its light sensor, gear of two kinds behind a DALI gateway.
 
 Pure, as `modbus_face`. Each answers for its own addresses only, so that each is a unit by itself; the words
 of the map are counted from its own first address.
@@ -8,7 +8,8 @@ from typing import Final
 
 from simulators.dali import Gear
 from simulators.daylight import Daylight
-from simulators.maps import DALI_GEAR, DISCRETE, HOLDING, INPUT, SP_LUX_1, SP_RELAY_8, Map
+from simulators.emergency import RATED, Emergency
+from simulators.maps import DALI_EMERGENCY, DALI_GEAR, DISCRETE, HOLDING, INPUT, SP_LUX_1, SP_RELAY_8, Map
 from simulators.modbus_face import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Answer, Echo, Refusal, Registers, Serial
 from simulators.relays import Circuit
 from sitekeeper.model.clock import Micros
@@ -18,6 +19,8 @@ BLOCK: Final = 100
 """Registers of one gear."""
 STATUS, LEVEL, POWER = 5, 6, 15
 BRIGHTEST: Final = 100
+FAILURES, MODE, STATE, BATTERY, RESULT, RATED_MINUTES = 42, 43, 44, 45, 52, 57
+START_FUNCTION, START_DURATION, STOP = 63, 64, 65
 
 
 class RelayFace:
@@ -126,3 +129,64 @@ class GearFace:
         self.live(at)
         self._gear.command(values[0])
         return Echo(HOLDING + POWER, values)
+
+
+class EmergencyFace:
+    """The block of one emergency luminaire on the first channel of a DALI gateway, as `GearFace`.
+
+    Only what starts and stops its tests can be written.
+    """
+
+    map: Map = DALI_EMERGENCY
+    checks_crc = True
+    writes = frozenset({6})
+
+    def __init__(self, gear: Emergency, address: int) -> None:
+        self._gear, self._first = gear, BLOCK * address
+
+    def live(self, at: Micros) -> None:
+        self._gear.advance(at)
+
+    def read(self, function: int, address: int, count: int, at: Micros) -> Answer:
+        first = address - self._first
+        if function != 3 or first < 0 or first + count > BLOCK or count < 1:
+            return Refusal(ILLEGAL_ADDRESS)
+        self.live(at)
+        gear = self._gear
+        words = {
+            LEVEL: BRIGHTEST if gear.lit else 0,
+            FAILURES: _failures(gear),
+            MODE: _mode(gear),
+            STATE: ("function" in gear.done) << 1 | ("duration" in gear.done) << 2 | gear.charged << 3,
+            BATTERY: round(gear.battery),
+            RESULT: gear.minutes,
+            RATED_MINUTES: RATED,
+        }
+        return Registers(HOLDING + first, tuple(words.get(each, 0) for each in range(first, first + count)), None)
+
+    def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:  # noqa: ARG002 - it is 6
+        place = address - self._first
+        if place not in (START_FUNCTION, START_DURATION, STOP):
+            return Refusal(ILLEGAL_ADDRESS)
+        if values[0] != 1:
+            return Refusal(ILLEGAL_VALUE, HOLDING + place, values)
+        self.live(at)
+        if place == STOP:
+            self._gear.stop()
+        else:
+            self._gear.begin("function" if place == START_FUNCTION else "duration")
+        return Echo(HOLDING + place, values)
+
+
+def _failures(gear: Emergency) -> int:
+    """Return the bits of what is wrong: circuit, duration, battery, lamp; duration and function test failed."""
+    bits = {0: gear.condition == "circuit", 1: gear.short, 3: gear.condition == "lamp"}
+    bits |= {6: "duration" in gear.failed, 7: "function" in gear.failed}
+    return sum(on << place for place, on in bits.items())
+
+
+def _mode(gear: Emergency) -> int:
+    """Return the bit of what it does: normal, lit by its battery, function test, duration test."""
+    if not gear.mains:
+        return 1 << 2
+    return 1 << {None: 1, "function": 4, "duration": 5}[gear.testing]

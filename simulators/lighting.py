@@ -21,6 +21,7 @@ class Lamp(Behaviour):
         self.rated = rated
         self.commanded = level
         self.failure: Failure = "none"
+        self.share = 1.0
         self._from = level
         self._since: Micros = -FADE
 
@@ -29,6 +30,11 @@ class Lamp(Behaviour):
         level = 1.0 if 0 < level < 1 else max(0.0, min(100.0, level))
         if level != self.commanded:
             self._from, self._since, self.commanded = self.level, self.now, level
+
+    def drift(self, share: float) -> None:
+        """Let it take this share of its power: drivers or lamps of it have failed, and it says nothing of it."""
+        self.share = share
+        self.note("power drifts", share=str(share))
 
     def fail(self, what: Failure) -> None:
         """Let the lamp or its gear fail, or be whole again."""
@@ -54,4 +60,4 @@ class Lamp(Behaviour):
     @property
     def power(self) -> float:
         """Power in W."""
-        return STANDBY + self.rated * self.light / 100
+        return STANDBY + self.share * self.rated * self.light / 100

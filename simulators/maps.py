@@ -319,3 +319,27 @@ DALI_GEAR: Final[Map] = {
     "command": word(HOLDING + 15),
 }
 """Registers 5, 6 and 15 of the block of one gear."""
+
+DALI_EMERGENCY: Final[Map] = {
+    "level": word(HOLDING + 6),
+    "status_circuit_failed": bit(HOLDING + 42, 0),
+    "status_duration_short": bit(HOLDING + 42, 1),
+    "status_battery_failed": bit(HOLDING + 42, 2),
+    "status_lamp_failed": bit(HOLDING + 42, 3),
+    "status_duration_failed": bit(HOLDING + 42, 6),
+    "status_function_failed": bit(HOLDING + 42, 7),
+    "on_battery": bit(HOLDING + 43, 2),
+    "function_running": bit(HOLDING + 43, 4),
+    "duration_running": bit(HOLDING + 43, 5),
+    "testing": Entry(HOLDING + 43, 1, lambda w: bool(w[0] & 0x30)),
+    "power": Entry(HOLDING + 43, 1, lambda w: "failed" if w[0] & 4 else "mains"),
+    "function_done": bit(HOLDING + 44, 1),
+    "duration_done": bit(HOLDING + 44, 2),
+    "battery": word(HOLDING + 45),
+    "result_minutes": word(HOLDING + 52),
+    "rated_minutes": word(HOLDING + 57),
+    "test.function": bit(HOLDING + 63, 0),
+    "test.duration": bit(HOLDING + 64, 0),
+    "test.stop": bit(HOLDING + 65, 0),
+}
+"""Registers 6, 42 to 45, 52, 57 and 63 to 65 of the block of one emergency luminaire."""

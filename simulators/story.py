@@ -14,9 +14,10 @@ import click
 
 from simulators.faults import Fault, FaultKind
 from simulators.proxy import Proxy
-from simulators.stage import Stage, ask, sk
+from simulators.stage import Stage, StageError, ask, sk
 from sitekeeper.texts import text
 
+HEARD_WITHIN_S: Final = 60.0
 SHORTEST_S: Final = 75
 """Seconds that the story takes with all its real delays."""
 DRAINED_WITHIN_S: Final = 20.0
@@ -109,6 +110,24 @@ class Story:
     async def start_gateway(self) -> None:
         command = sk("run", "--site", str(self._folder / "site"), "--socket", self._gateway_socket)
         await self._stage.start("gateway", *command, ready="gateway open")
+
+    async def all_heard(self) -> None:
+        """Wait until the gateway hears every device: what happens before somebody watches is nobody's alarm.
+
+        Raises:
+            StageError: it does not.
+        """
+        try:
+            async with asyncio.timeout(HEARD_WITHIN_S):
+                while not await self._hears_all():  # noqa: ASYNC110 - another process cannot set our event
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise StageError(f"the gateway does not hear every device within {HEARD_WITHIN_S:.0f} s") from None
+
+    async def _hears_all(self) -> bool:
+        _, out, _ = await ask(*sk("status", "--json", "--socket", self._gateway_socket))
+        data = json.loads(out)["data"] if out else None
+        return data is not None and data["devices"]["online"] == data["devices"]["all"]
 
     async def start_office(self) -> None:
         command = sk("office", "run", "--config", str(self._folder / "office" / "office.yaml"))

@@ -73,7 +73,10 @@ class CatalogueRule(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """One site as its blocks speak of it. Groups, devices, points and rules are sorted by id."""
+    """One site as its blocks speak of it. Groups, devices, points and rules are sorted by id.
+
+    `secrets`: fields of events that only the role `security` is shown, of whatever device: `read.event/duress`.
+    """
 
     site: _Id
     names: Names = {}
@@ -82,6 +85,7 @@ class Catalogue(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     devices: tuple[CatalogueDevice, ...] = ()
     points: tuple[CataloguePoint, ...] = ()
     rules: tuple[CatalogueRule, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

@@ -29,6 +29,9 @@ VALID_FOR: Final[Micros] = 10 * SECOND
 TWO_PERSONS: Final = frozenset({"access", "parking"})
 """Classes whose points are written from the office only after a second person has agreed."""
 
+ALARM_TARGETS: Final = frozenset({"alarms/shelve", "alarms/unshelve", "alarms/comment"})
+"""Targets that are no points: what an operator may do to the alarm `<device>/<rule>` that is the order's value."""
+
 OrderRole = Literal["viewer", "operator", "admin"]
 """What the person is at the office. At a site an admin is an operator like others: nothing more is done from afar."""
 

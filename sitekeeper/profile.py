@@ -174,6 +174,17 @@ class OffMost(Written):
     for_: Period = Field(alias="for")
 
 
+class Warn(Written):
+    """How people are warned before a light goes off: it blinks, and stays for so long.
+
+    `value` is what has gear blink that can do so by itself, where the protocol knows priorities (BACnet Lighting
+    Output, ANSI/ASHRAE 135-2020, 12.54: -1 is to warn); elsewhere the light is off for a moment.
+    """
+
+    value: float | None = None
+    for_: Period = Field(alias="for")
+
+
 class Writable(Allowed):
     """What may ever be written to a point, by whom, and under which guard.
 
@@ -187,6 +198,7 @@ class Writable(Allowed):
         two_persons: on site it takes a second one who agrees; the office asks for one by class.
         live_view: who writes it says that he sees the place; so it is never written from afar.
         off_most: how long a person may switch it off; None where its tags are not among the device's.
+        warn: how people are warned before a rule switches it off where somebody may be.
         tagged: by tag of a device: what it allows of all this.
     """
 
@@ -199,6 +211,7 @@ class Writable(Allowed):
     two_persons: bool = False
     live_view: bool = False
     off_most: OffMost | None = None
+    warn: Warn | None = None
     tagged: dict[Id, Narrower] = {}
 
     def narrowed(self, tags: Iterable[str]) -> "Writable | None":
@@ -232,6 +245,7 @@ class ClassEventField(Meaning):
         table: the site's table that it comes from; the device does not tell it. key: the field of the event that is
             looked up there. column: of the table. absent: what it is for a key that is not there; empty for unknown.
         secret: the only role to which it is shown; empty for all.
+        optional: a profile may leave it out, and then it is not known.
     """
 
     personal: Literal["", "card", "plate", "person", "phone"] = ""
@@ -240,6 +254,7 @@ class ClassEventField(Meaning):
     column: Word | Literal[""] = ""
     absent: Word | Literal[""] = ""
     secret: Literal["", "security"] = ""
+    optional: bool = False
 
     @model_validator(mode="after")
     def _table_whole(self) -> "ClassEventField":
@@ -251,9 +266,13 @@ class ClassEventField(Meaning):
 
 
 class ClassEvent(Written):
-    """Something that a device of the class tells once, for example a card read."""
+    """Something that a device of the class tells once, for example a card read.
+
+    `by_gateway`: the gateway tells it of every such device, and no profile says where it comes from.
+    """
 
     name: NamesByLanguage = {}
+    by_gateway: bool = False
     fields: dict[Word, ClassEventField]
 
 

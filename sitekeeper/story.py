@@ -212,9 +212,13 @@ def _because(moved: Transition, names: Labels) -> list[str]:
 
 def why(moved: Transition, lang: str) -> str:
     """Say which of the rule's named conditions held, in words; a condition without words of its own is left out."""
-    rule = split_key(moved.key)[2]
-    held = [_own(f"rules.because.{rule}.{name}", lang, "", **moved.limits) for name in moved.detail.split(", ")]
-    return "; ".join(words for words in held if words) or moved.detail
+    return because(split_key(moved.key)[2], moved.detail, moved.limits, lang)
+
+
+def because(rule: str, detail: str, limits: Mapping[str, str], lang: str) -> str:
+    """Put the named conditions of a rule that held, as its verdict names them, into words."""
+    held = [_own(f"rules.because.{rule}.{name}", lang, "", **limits) for name in detail.split(", ")]
+    return "; ".join(words for words in held if words) or detail
 
 
 def _when(push: Push) -> Micros:

@@ -13,6 +13,7 @@ from cloud_sync.session import Connect, Session, Will
 from office.app import Office
 from office.auth import Users
 from office.settings import OfficeSettings
+from sitekeeper import files
 from sitekeeper.block import Block, Gap, GapCause, Vouch, encode
 from sitekeeper.catalogue import (
     Catalogue,
@@ -56,7 +57,9 @@ RULES = (
 )
 LANES: tuple[Lane, ...] = ("urgent", "bulk")
 PASSWORDS: dict[str, str] = {}
-"""Of the accounts of the estate that runs at present, by name."""
+"""Of the accounts of every estate, by name."""
+_ACCOUNTS: list[bytes] = []
+"""Their file, once it has been made."""
 
 
 def catalogue(site: str, names: dict[str, str]) -> bytes:
@@ -178,9 +181,7 @@ async def running(
     Args:
         reachable: tells whether the office can connect to the broker at present.
     """
-    users = Users(folder / "console-users.json")
-    for name, role in (("admin", "admin"), ("ann", "operator"), ("vic", "viewer")):
-        PASSWORDS[name] = users.put(name, role)
+    _accounts(folder / "console-users.json")
     connect = {lane: only_if(reachable, broker.connector(f"office-{lane}", persistent=True)) for lane in LANES}
     app = Office(settings(folder, port), connect=connect, channels={"desk": Chat()})
     await app.open()
@@ -193,6 +194,17 @@ async def running(
         task.cancel()
         await asyncio.wait({task})
         await app.close()
+
+
+def _accounts(path: Path) -> None:
+    """Write the three accounts; their passwords are hashed once a process, because that takes a second."""
+    if not _ACCOUNTS:
+        users = Users(path)
+        for name, role in (("admin", "admin"), ("ann", "operator"), ("vic", "viewer")):
+            PASSWORDS[name] = users.put(name, role)
+        _ACCOUNTS.append(path.read_bytes())
+    if not path.exists():
+        files.put(path, _ACCOUNTS[0], mode=files.PRIVATE)
 
 
 def only_if(reachable: Callable[[], bool], connect: Connect) -> Connect:
@@ -215,7 +227,7 @@ async def site_on(broker: MemoryBroker, name: str = "hq", **names: str) -> Async
         await session.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

@@ -123,8 +123,10 @@ LIFE_SAFETY: Final = replace(
     CATALOGUE, rules=(CatalogueRule("L01", "P1", {"en": "Entrapment"}, "lift-entrapment", "security", ("offline",)),)
 )
 
-EARLIER: Final = frozenset({"block-v1-alarms.bin", "catalogue-v1.bin"})
-"""Written before transitions and rules got further fields at their end: they are read, and no longer made."""
+SECRETS: Final = replace(LIFE_SAFETY, secrets=("read.event/duress",))
+
+EARLIER: Final = frozenset({"block-v1-alarms.bin", "catalogue-v1.bin", "catalogue-v1-flags.bin"})
+"""Written before transitions, rules and catalogues got further fields at their end: read, and no longer made."""
 
 
 def golden() -> dict[str, bytes]:
@@ -133,7 +135,7 @@ def golden() -> dict[str, bytes]:
         "block-v1-samples.bin": block.encode(SAMPLES),
         "block-v1-events.bin": block.encode(EVENTS),
         "block-v1-alarms-held.bin": block.encode(HELD),
-        "catalogue-v1-flags.bin": catalogue.encode(LIFE_SAFETY),
+        "catalogue-v1-secrets.bin": catalogue.encode(SECRETS),
     }
 
 

@@ -124,6 +124,13 @@ def _more_urgent(moves: list[Any]) -> int:
 CAUSES = {"GW15": ("broker", "way"), "GW16": ("database",)}
 """Alarms of the office's own, and whose absence explains them."""
 SETTLED = 10 * SECOND
+SECRET = frozenset({"A06"})
+"""Alarms of which only security may know; the phone is not security's."""
+DIGEST = "/gateway/FLOOD@office-"
+"""In the name of a push that tells many alarms of a site together."""
+TOGETHER = 600 * SECOND
+IN_FLOOD = 5
+"""Fewer annunciations of a site within that time are no flood any more."""
 
 
 def judge_pushes(phone: list[Line], done: list[Line], office: Office, account: Account) -> None:
@@ -134,8 +141,8 @@ def judge_pushes(phone: list[Line], done: list[Line], office: Office, account: A
         if line["status"] == 200:
             accepted[line["event"].partition("~")[0]].append(line)  # behind it: which process told it from memory
     away = absences(done)
-    latencies, held, names = [], [], set()
-    for move in office.rows("SELECT * FROM transitions WHERE site IN (?, '_office') AND mode = '' ORDER BY at"):
+    latencies, held, names, shown = [], [], set(), []
+    for move in office.rows("SELECT * FROM transitions WHERE site IN (?, '_office') AND mode = '' ORDER BY id"):
         shown_again = move["source"] in HELD_BACK
         if move["target"] != "B" or not (shown_again or move["cause"] in {*ANNUNCIATING, "realarm"}):
             continue
@@ -148,12 +155,20 @@ def judge_pushes(phone: list[Line], done: list[Line], office: Office, account: A
         )
         names.add(name)
         got = accepted.get(name, [])
-        account.check(not got and move["priority"] != "P4", f"no push for {name} ({move['rule']})")
+        if move["rule"] in SECRET:
+            account.check(len(got), f"push of {name} to the phone, though it is for security alone")
+            continue
+        follows = move["parent"] and f"{move['key'].rpartition('/')[0]}/{move['parent']}@"  # its parent's push says it
+        told = got or (follows and any(other.startswith(follows) for other in accepted))
+        told = told or _together(move, shown, accepted)
+        shown.append(move)
+        account.check(not told and move["priority"] != "P4", f"no push for {name} ({move['rule']})")
         if got:
             cut = any(a <= move["at"] <= b for part in ("office", "broker", "way") for a, b in away[part])
             (held if cut else latencies).append((min(line["t"] for line in got) - move["at"]) / 1_000)
     for name, got in accepted.items():
-        account.check(name not in names, f"push {name} of nothing in the record")
+        of_record = name.partition("#")[0] in names or DIGEST in name  # behind it: who was called next
+        account.check(not of_record, f"push {name} of nothing in the record")
         for one, other in pairwise(sorted(got, key=lambda line: line["t"])):
             died = any(one["t"] <= b and a <= other["t"] for a, b in [*away["office"], *away["way"]])
             good = died and other["body"].get("possible_repeat")
@@ -164,6 +179,20 @@ def judge_pushes(phone: list[Line], done: list[Line], office: Office, account: A
     account.figures["latency_held_ms"] = _percentiles(held)
     account.risk["alarms raised while the office was away"] = len(held)
     account.risk["pushes without an answer"] = sum(line["status"] != 200 for line in phone)
+
+
+def _together(move: Any, shown: list[Any], accepted: dict[str, list[Line]]) -> bool:
+    """Tell whether a fault or a note was rightly told with others: in a flood, or of an alarm that comes and goes."""
+    if move["priority"] not in {"P3", "P4"}:
+        return False
+    lately = [one for one in shown if 0 <= move["committed"] - one["committed"] < TOGETHER]
+    here = [one for one in lately if one["site"] == move["site"]]
+    digested = any(name.startswith(f"{move['site']}{DIGEST}") for name in accepted)
+    if digested and len(here) + 1 >= IN_FLOOD:
+        return True
+    same = [one for one in lately if one["key"] == move["key"]]
+    came = [one for one in same if 0 <= move["at"] - one["at"] < 60 * SECOND]
+    return len(came) >= 2 and any(one["occurrence"] in accepted for one in same)
 
 
 def judge_risk(tap: list[Line], done: list[Line], office: Office, account: Account) -> None:

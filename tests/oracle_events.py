@@ -21,7 +21,8 @@ FREE_WITHIN = 5 * SECOND
 """A fire alarm has opened the ways out after so long (domain brief, S10)."""
 STANDS = 30 * SECOND
 """So long after the reset of the panel the ways out stay open, because one that is reset too early alarms again."""
-BOUND_WITHIN = FREE_WITHIN + STANDS
+ONE_BY_ONE = 2 * SECOND
+"""Doors are bound so long after one another, and none before somebody on site has said that the area is normal."""
 KINDS = {"mode": "doors", "hold_open": "barriers", "command": "luminaires"}
 FREED = {"mode": ("free",), "hold_open": (True, 1)}
 """What a door or a barrier is told when people must get out; a luminaire gets its full level."""
@@ -113,7 +114,9 @@ def _covers(gap: dict[str, Any], counter: str, key: Key) -> bool:
 
 
 def judge_linkage(journal: list[Line], done: list[Line], office: Office, account: Account) -> None:
-    """After a fire alarm every door that has a voice is told to be free in time, and bound again after the reset.
+    """After a fire alarm every door that has a voice is told to be free in time; what was freed is bound again.
+
+    A door after somebody on site has said that the area is normal, the rest after the reset of the panel.
 
     A door, or a gateway, that is away in the fire has its time from when it is back.
     """
@@ -125,12 +128,18 @@ def judge_linkage(journal: list[Line], done: list[Line], office: Office, account
             told.setdefault(line["device"], []).append((line["t"], line["wrote"]))
     last = max((line["t"] for line in journal), default=0)
     account.figures["freed"] = {"doors": 0, "barriers": 0, "luminaires": 0, "slowest_s": None}
-    for at, reset in _fires(journal):
+    sql = "SELECT at FROM transitions WHERE site = ? AND rule = 'A13' AND cause = 'reset' ORDER BY at"
+    normal = [row["at"] for row in office.rows(sql)]
+    for at, restored in _fires(journal):
         slowest, unfreed = 0, []
+        said = None if restored is None else next((t for t in normal if t >= restored), None)
         for device, writes in told.items():
+            reset, bound_within = (said, len(doors) * ONE_BY_ONE) if device in doors else (restored, STANDS)
             away = [*absences(done)["gateway"], *((start, end) for start, end, _ in office.gaps[device])]
             until = _with_absences(at, FREE_WITHIN, away)
-            during = [(t, wrote) for t, wrote in writes if at <= t <= (reset or last)]
+            during = [(t, wrote) for t, wrote in writes if at <= t < (reset or last + 1)]
+            if device in doors:  # it may stand free since an earlier fire
+                during = [(at, wrote) for t, wrote in writes if t < at][-1:] + during
             freed = next((t for t, wrote in during if t <= until and _frees(wrote)), None)
             if freed is None:
                 unfreed += [device] if device in doors and until <= (reset or last) else []
@@ -140,8 +149,9 @@ def judge_linkage(journal: list[Line], done: list[Line], office: Office, account
             ] += 1
             slowest = max(slowest, freed - at)
             account.check(any(map(_binds, (w for t, w in during if t > freed))), f"{device} was taken back in the fire")
-            if reset is not None:
-                until = _with_absences(reset, BOUND_WITHIN, away)
+            switched = any("on_command" in wrote for _, wrote in writes)  # it stays on: its light harms nobody
+            if reset is not None and not switched:
+                until = _with_absences(reset, FREE_WITHIN + bound_within, away)
                 given_back = any(reset <= t <= until and not _frees(wrote) for t, wrote in writes)
                 account.check(not given_back and until <= last, f"{device} was not given back after the reset")
         account.figures["freed"]["slowest_s"] = round(slowest / SECOND, 2)

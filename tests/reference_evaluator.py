@@ -221,12 +221,13 @@ class Reference(Windows):
 
     def value(self, tree: Any, i: int) -> Any:
         """Return the value at moment `i`: true, false, a number, a text, or None for unknown."""
-        key = (id(tree), i)
         if self.spoken_of is not None:
             return self._value(tree, i)
-        if key not in self.cache:
-            self.cache[key] = (tree, self._value(tree, i))  # the tree too, so that its id is not used again
-        return self.cache[key][1]
+        key = (id(tree), i)
+        known = self.cache.get(key)
+        if known is None:
+            known = self.cache[key] = (tree, self._value(tree, i))  # the tree too, so that its id is not used again
+        return known[1]
 
     def _value(self, tree: Any, i: int) -> Any:
         match tree:
@@ -336,11 +337,11 @@ class Reference(Windows):
             return 0
         if reset(i) is None or event(i) is None:
             return None
-        count, known = 0, 0
+        count, known, span = 0, 0, self.value(of["d"], i)
         for j in range(i, -1, -1):  # back from now: j is a moment, `known` the known time since it
-            if reset(j):
+            if reset(j) or known >= span:
                 break
-            count += event(j) in (True, "late") and reset(j) is False and known < self.value(of["d"], i)
+            count += event(j) in (True, "late") and reset(j) is False
             if j and event(j - 1) is not None and reset(j - 1) is not None:
                 known += self._passed(j)
         return count

@@ -55,16 +55,19 @@ PROFILES = {
     "sp-relay-8": "sp-relay-8",
     "sp-lux-1": "sp-lux-1",
     "dali-gear": "dali-gear",
+    "dali-emergency": "dali-emergency",
 }
 SLOTS = {
     "sp-relay-8": lambda slot: {"channel": slot},
     "dali-gear": lambda slot: {"channel": 0, "short_address": slot},
+    "dali-emergency": lambda slot: {"channel": 0, "short_address": slot},
 }
 """The parameters of a profile that say which part of a unit a device is."""
 PACKS = {
     "sp-relay-8": "lighting",
     "sp-lux-1": "lighting",
     "dali-gear": "lighting",
+    "dali-emergency": "lighting",
     "sp-barrier-1": "parking",
     "mqtt-lpr": "parking",
     "mqtt-carpark": "parking",
@@ -183,7 +186,10 @@ class VirtualSite:
         """Further sections of the site's own file."""
         self.clock = virtual.VirtualClock(start=start)
         self.broker, self.field_broker = MemoryBroker(), MemoryBroker()
-        self.chat = Chat("chat")
+        self.chat, self.guard = Chat("chat"), Chat("guard")
+        self.ladder: Mapping[str, Any] = {}
+        """As in office.yaml; its channels are `called`."""
+        self.called = {name: Chat(name) for name in ("second", "supervisor", "vendor", "third")}
         self.app: App | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._journal = Journal.open(folder / "sim.jsonl")
@@ -208,7 +214,11 @@ class VirtualSite:
                 "store": {"path": str(self.folder / "office.db")},
                 "broker": {"host": "unused"},
                 "socket": {"path": str(self.folder / "office.sock")},
-                "routes": {priority: ["duty", "chat"] for priority in ("P1", "P2", "P3")},
+                "routes": {
+                    **{priority: ["duty", "chat"] for priority in ("P1", "P2", "P3")},
+                    "security": {"P1": ["guard"]},
+                },
+                "ladder": self.ladder,
             }
         )
         self.office = Office(
@@ -220,6 +230,8 @@ class VirtualSite:
             channels={
                 "duty": Webhook(f"http://127.0.0.1:{self._phone_port}/", SECRET, 10 * SECOND, self.clock),
                 "chat": self.chat,
+                "guard": self.guard,
+                **self.called,
             },
             clock=self.clock,
             inline_store=True,
@@ -388,12 +400,6 @@ def select(path: Path, sql: str, *values: object) -> list[sqlite3.Row]:
         return db.execute(sql, values).fetchall()
 
 
-def names_in(path: Path) -> set[str]:
-    """Return the names of all tables and columns of a database file."""
-    tables = [row[0] for row in select(path, "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
-    return {*tables, *(row[1] for table in tables for row in select(path, f"PRAGMA table_info({table})"))}
-
-
 def seconds(wall: Micros) -> float:
     """Return the seconds of the run at a wall time."""
     return (wall - virtual.START) / SECOND
@@ -410,6 +416,7 @@ async def running(
     phase: float = 0.0,
     sections: Mapping[str, Any] | None = None,
     start: Micros = virtual.START,
+    ladder: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[VirtualSite]:
     """Run a scenario, by file name or as written, with its site and office; the first poll comes at `phase` seconds.
 
@@ -417,7 +424,7 @@ async def running(
     """
     plan = load(SCENARIOS / scenario) if isinstance(scenario, str) else Scenario.model_validate(scenario)
     site = VirtualSite(folder, plan, rules or {}, places or {}, packs, start)
-    site.sections = dict(sections or {})
+    site.sections, site.ladder = dict(sections or {}), ladder or {}
     await site.open()
     try:
         await site.at(phase)

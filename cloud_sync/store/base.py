@@ -191,6 +191,33 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Digest(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that speaks of many annunciations of a site together, because there is a flood of them.
+
+    Attributes:
+        kind: what it says of the flood: it has begun, it goes on, or it is over.
+        at: the office's wall time at which it was due.
+        first_id: transition with which the flood began. after_id, upto_id: it speaks of those behind the one, up to
+            the other.
+    """
+
+    event_id: str
+    site: str
+    kind: Literal["begun", "going-on", "over"]
+    at: Micros
+    first_id: int
+    after_id: int
+    upto_id: int
+
+
+class Chatter(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm that comes and goes: when it was pushed last, and the last transition held back since (0: none)."""
+
+    key: str
+    told: Micros
+    held: int = 0
+
+
 class PendingAck(msgspec.Struct, frozen=True, kw_only=True):
     """An acknowledgement made here whose transition has not come back yet."""
 
@@ -232,8 +259,13 @@ class OfficeStore(IngestStore, Protocol):
     def undecided(self) -> list[StoredTransition]:
         """Return the transitions about which notify has not decided, in order: so a kill loses no push."""
 
-    def decide(self, transition: int, decision: str, pushes: Sequence[Push]) -> "Future[Sequence[int]]":
-        """Record the decision and its planned pushes in one transaction; return the ids of the pushes."""
+    def decide(
+        self, transition: int, decision: str, pushes: Sequence[Push], chatter: Chatter | None = None
+    ) -> "Future[Sequence[int]]":
+        """Record the decision and what follows from it in one transaction; return the ids of the pushes."""
+
+    def tell(self, digest: Digest, pushes: Sequence[Push]) -> "Future[Sequence[int]]":
+        """Record a digest and its planned pushes in one transaction; return their ids. Repeats change nothing."""
 
     def save_push(self, push: Push) -> "Future[int]":
         """Insert (id 0) or overwrite a push; return its id."""

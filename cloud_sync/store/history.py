@@ -101,10 +101,11 @@ class HistoryReader(StoreReader):
         priority: str = "",
         device: str = "",
         sites: Collection[str] | None = None,
+        hidden: Collection[str] = (),
     ) -> list[AlarmRecord]:
         """Return alarms: the most urgent first, of those the ones that nobody has acknowledged, then the newest.
 
-        Without `sites` those of all sites.
+        Without `sites` those of all sites; never those of rules in `hidden`, `<site>/<rule>` each.
         """
         where, arguments = ["1 = 1"], list[object]()
         for column, value in (("site", site), ("priority", priority), ("device", device)):
@@ -117,25 +118,29 @@ class HistoryReader(StoreReader):
         if sites is not None:
             where.append(f"site IN ({_marks(sites) or 'NULL'})")
             arguments += sites
+        where.append(_not(hidden))
+        arguments += hidden
         sql = (
             f"SELECT {RECORD} FROM alarms WHERE {' AND '.join(where)}"  # noqa: S608 - our own columns
             " ORDER BY priority, state NOT IN ('B', 'D', 'LU'), raised DESC, key LIMIT ? OFFSET ?"
         )
         return [record(row) for row in self._rows(sql, *arguments, limit, skip)]
 
-    def alarm_counts(self, site: str = "") -> dict[tuple[str, str, str], int]:
-        """Return how many alarms stand open, by (site, priority, state)."""
+    def alarm_counts(self, site: str = "", hidden: Collection[str] = ()) -> dict[tuple[str, str, str], int]:
+        """Return how many alarms are not normal, by (site, priority, state); `hidden` as for `alarm_page`."""
         rows = self._rows(
-            "SELECT site, priority, state, count(*) FROM alarms WHERE state <> 'A'"  # noqa: S608 - our own columns
+            f"SELECT site, priority, state, count(*) FROM alarms WHERE state <> 'A' AND {_not(hidden)}"  # noqa: S608
             f"{' AND site = ?' if site else ''} GROUP BY site, priority, state",
+            *hidden,
             *([site] if site else []),
         )
         return {(row[0], row[1], row[2]): row[3] for row in rows}
 
-    def last_alarm_at(self, sites: Collection[str] | None = None) -> Micros | None:
-        """Return when the newest alarm of all sites, or of some, was raised."""
-        where = "" if sites is None else f" WHERE site IN ({_marks(sites) or 'NULL'})"
-        found = self._rows(f"SELECT max(raised) FROM alarms{where}", *(sites or ()))[0][0]  # noqa: S608 - marks only
+    def last_alarm_at(self, sites: Collection[str] | None = None, hidden: Collection[str] = ()) -> Micros | None:
+        """Return when the newest alarm of all sites, or of some, was raised; `hidden` as for `alarm_page`."""
+        where = _not(hidden) if sites is None else f"{_not(hidden)} AND site IN ({_marks(sites) or 'NULL'})"
+        sql = f"SELECT max(raised) FROM alarms WHERE {where}"  # noqa: S608 - marks only
+        found = self._rows(sql, *hidden, *(sites or ()))[0][0]
         return None if found is None else int(found)
 
     def causes(self, occurrences: Sequence[str]) -> dict[str, StoredTransition]:
@@ -159,6 +164,11 @@ class HistoryReader(StoreReader):
             push = msgspec.convert(named(row), Push, strict=False)
             found[push.occurrence].append(push)
         return found
+
+    def awaiting(self, since: Micros) -> dict[str, int]:
+        """Return by site how many orders asked for since a time wait for a second person."""
+        sql = "SELECT site, count(*) FROM orders WHERE asked >= ? AND state = 'awaiting-confirmation' GROUP BY site"
+        return {row[0]: row[1] for row in self._rows(sql, since)}
 
     def covered_until(self, site: str, groups: Iterable[str]) -> dict[str, Micros]:
         """Return until when each scan group is vouched for; a group of which nothing came is left out."""
@@ -322,6 +332,10 @@ def _spans(rows: Iterable[NamedRow]) -> list[AlarmSpan]:
         if active and standing is None:
             standing = AlarmSpan(occurrence=occurrence, rule=rule, priority=priority, start=at, end=None)
     return spans if standing is None else [*spans, standing]
+
+
+def _not(hidden: Collection[str]) -> str:
+    return f"site || '/' || rule NOT IN ({_marks(hidden)})" if hidden else "1 = 1"
 
 
 def _marks(values: Collection[object]) -> str:

@@ -12,7 +12,7 @@ from cloud_sync.store import orders as given
 from cloud_sync.store.alarms import COLUMNS, RECORD, record, stored
 from cloud_sync.store.base import Known, PendingAck, Push, Shape, StoredTransition
 from cloud_sync.store.coverage import Interval, length, merge
-from cloud_sync.store.sql import Engine, NamedRow, Reading, named
+from cloud_sync.store.sql import Dialect, Engine, NamedRow, Reading, named
 from cloud_sync.store.sqlite_sql import SqliteReading
 from sitekeeper.catalogue import Catalogue, decode
 from sitekeeper.model.alarm import AlarmRecord
@@ -101,6 +101,11 @@ class StoreReader:
     def engine(self) -> Engine:
         """Return which database it is."""
         return self._sql.engine
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return how it says what the engines say differently."""
+        return self._sql.dialect
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cloud_sync.store import clocks, heads, leaving, orders, rollups, statuses, streams
+from cloud_sync.store import bundles, clocks, heads, leaving, orders, rollups, statuses, streams
 from sitekeeper import files
 from sitekeeper.model.errors import StorageError
 
@@ -155,6 +155,7 @@ STEPS: Final = (
     ("status_order", statuses.ORDER),
     ("revocations", leaving.SCHEMA),
     ("held_back", _HELD_BACK),
+    ("bundles", bundles.TABLES),
 )
 """All migrations in order, by name; PostgreSQL gets the same ones, in its own words (`postgres_schema`)."""
 

@@ -4,10 +4,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
-from cloud_sync.store import alarms, push_log
+from cloud_sync.store import alarms, bundles, push_log
 from cloud_sync.store.apply import Applier
 from cloud_sync.store.asking import Bounded
-from cloud_sync.store.base import Known, Outcome, PendingAck, Push, Shape, StoredTransition, Transaction
+from cloud_sync.store.base import (
+    Chatter,
+    Digest,
+    Known,
+    Outcome,
+    PendingAck,
+    Push,
+    Shape,
+    StoredTransition,
+    Transaction,
+)
 from cloud_sync.store.history import HistoryReader
 from cloud_sync.store.reader import StoreReader
 from cloud_sync.store.sql import Reading, Sql
@@ -92,10 +102,21 @@ class Store:
     def undecided(self) -> list[StoredTransition]:
         return self.reader.undecided()
 
-    def decide(self, transition: int, decision: str, pushes: Sequence[Push]) -> "Future[Sequence[int]]":
+    def decide(
+        self, transition: int, decision: str, pushes: Sequence[Push], chatter: Chatter | None = None
+    ) -> "Future[Sequence[int]]":
         def work(sql: Sql) -> list[int]:
             sql.execute("UPDATE transitions SET decision = ? WHERE id = ?", (decision, transition))
+            if chatter is not None:
+                bundles.keep(sql, chatter)
             return [push_log.save(sql, push) for push in pushes]  # given again it finds its rows
+
+        return self.do(work)
+
+    def tell(self, digest: Digest, pushes: Sequence[Push]) -> "Future[Sequence[int]]":
+        def work(sql: Sql) -> list[int]:
+            bundles.tell(sql, digest)
+            return [push_log.save(sql, push) for push in pushes]
 
         return self.do(work)
 

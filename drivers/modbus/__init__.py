@@ -1,7 +1,4 @@
-"""Modbus: what may be written for it, and how a driver is made. The protocol library is loaded only by `create`.
-
-Another kind of link (serial, serial frames over TCP) is another row here with its own link model.
-"""
+"""Modbus: what may be written for it, and how a driver is made. The protocol library is loaded only by `create`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from pydantic import BaseModel
 
 from drivers.base import DeviceRead, Driver, EventField, Services
 from drivers.modbus.codec import check
-from drivers.modbus.options import ModbusDevice, ModbusPoint, TcpLink
+from drivers.modbus.options import ModbusDevice, ModbusPoint, RtuLink, RtuTcpLink, TcpLink
 from sitekeeper.model.clock import Clock
 from sitekeeper.model.point import PointType
 
@@ -66,8 +63,10 @@ class ModbusKind:
         from drivers.modbus.driver import ModbusDriver
         from drivers.modbus.link import Link
 
-        assert isinstance(options, TcpLink)
+        assert isinstance(options, TcpLink | RtuTcpLink | RtuLink)
         return ModbusDriver(Link(options), devices, clock)
 
 
 TCP: Final = ModbusKind(name="modbus-tcp", link_model=TcpLink)
+RTU: Final = ModbusKind(name="modbus-rtu", link_model=RtuLink)
+RTU_OVER_TCP: Final = ModbusKind(name="modbus-rtu-over-tcp", link_model=RtuTcpLink)

@@ -16,12 +16,13 @@ from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
 from drivers.lookup import find
 from drivers.modbus.codec import Decoder, decoder
 from drivers.modbus.encoder import Encoder, encoder
-from drivers.modbus.link import Link, Question, command, question
+from drivers.modbus.link import Link
 from drivers.modbus.options import ModbusDevice, ModbusPoint
 from drivers.modbus.plan import Limits, Request, Span, plan, unbridged
+from drivers.modbus.request import Question, command, question
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, ReplyMismatch
-from sitekeeper.model.quality import Reason, bad
+from sitekeeper.model.quality import GOOD, Q, Quality, Reason, bad, pack
 from sitekeeper.model.sample import Value
 
 GATEWAY: Final = frozenset({10, 11})
@@ -31,6 +32,9 @@ TARGET_SILENT: Final = 11
 """The exception by which a gateway says that it passed the request on and got no answer: it may have been obeyed."""
 ACKNOWLEDGED: Final = 5
 """The exception by which a device says that it has accepted a command that takes it long."""
+
+UNCONFIRMED: Final = pack(Quality.UNCERTAIN, Reason.AFTER_FAULT)
+"""Of a serial line's first answer after a failure: it may be a late one of just the right shape."""
 
 _REASONS: Final[dict[type[FieldError], Reason]] = {
     DeviceRefused: Reason.REFUSED,
@@ -49,7 +53,10 @@ class _Cell(NamedTuple):
 
 @dataclass(slots=True)
 class _Block:
-    """A planned request with its last answer. `at` has for each byte of an answer the points that it belongs to."""
+    """A planned request with its last answer. `at` has for each byte of an answer the points that it belongs to.
+
+    `doubtful`: the next answer needs another one to confirm it.
+    """
 
     request: Request
     question: Question
@@ -57,6 +64,7 @@ class _Block:
     at: tuple[tuple[_Cell, ...], ...]
     last: bytes = b""
     failures: int = 0
+    doubtful: bool = False
 
     def forget(self) -> None:
         """Have the next answer decoded whole."""
@@ -69,6 +77,7 @@ class _Group:
 
     device: str
     unit: int
+    pause: Micros
     limits: Limits
     group: ReadGroup
     memory: ScanMemory
@@ -131,7 +140,7 @@ def _prepare(device: DeviceRead, read: ReadGroup) -> _Group:
     options = device.options
     assert isinstance(options, ModbusDevice)
     limits = Limits(max_registers=options.max_registers, max_bits=options.max_bits, gaps=options.gaps)
-    group = _Group(device.id, options.unit, limits, read, ScanMemory(read))
+    group = _Group(device.id, options.unit, options.pause, limits, read, ScanMemory(read))
     group.blocks = [group.block(request) for request in plan(_spans(read), group.limits)]
     return group
 
@@ -158,14 +167,25 @@ class ModbusDriver:
             raise ValueError("a Modbus register holds what was last written: there is nothing to give up")
         asked = command(target.group.unit, target.function, target.address, target.encode(value))
         try:
-            await self._link.ask(asked)
+            await self._link.ask(asked, target.group.pause)
         except FieldError as error:
+            self._doubt(target.group.unit, error)
             error.device, error.last_good = device, target.group.last_good
             if isinstance(error, DeviceRefused) and error.exception_code == ACKNOWLEDGED:
                 return
             if isinstance(error, DeviceRefused) and error.exception_code == TARGET_SILENT:
                 raise _silent_behind_gateway(error, asked) from None
             raise
+
+    def _doubt(self, unit: int, error: FieldError) -> None:
+        """Have each next answer of this unit confirmed by a second one, if a late one could be taken for it."""
+        if self._link.numbered or isinstance(error, DeviceRefused):
+            return
+        for group in self._groups.values():
+            if group.unit == unit:
+                for block in group.blocks:
+                    block.doubtful = True
+                    block.forget()
 
     async def close(self) -> None:
         self._link.close()
@@ -194,14 +214,18 @@ class ModbusDriver:
         while waiting:
             block = waiting.popleft()
             try:
-                data = await self._link.ask(block.question)
+                data = await self._link.ask(block.question, group.pause)
                 received = self._clock.monotonic()
                 heard = True
                 if data != block.last:
                     _decode(group.memory, block, data, received)
+                if block.doubtful:
+                    block.doubtful = False
+                    block.forget()
                 block.failures = 0
             except (DeviceRefused, DeviceSilent, ReplyMismatch) as error:
                 received = self._clock.monotonic()
+                self._doubt(group.unit, error)
                 heard = heard or not isinstance(error, DeviceSilent)
                 if _beyond_a_gap(block, error):
                     waiting.extendleft(reversed(_without_gaps(group, block)))
@@ -226,7 +250,7 @@ def _decode(memory: ScanMemory, block: _Block, data: bytes, received: Micros) ->
     with many devices its objects would have to be fetched from memory each time.
     """
     if not block.last:
-        _note(memory, block.cells, data, received)
+        _note(memory, block.cells, data, received, UNCONFIRMED if block.doubtful else GOOD)
     else:
         differing = int.from_bytes(data, "big") ^ int.from_bytes(block.last, "big")
         before: tuple[_Cell, ...] = ()
@@ -238,10 +262,10 @@ def _decode(memory: ScanMemory, block: _Block, data: bytes, received: Micros) ->
     block.last = data
 
 
-def _note(memory: ScanMemory, cells: tuple[_Cell, ...], data: bytes, received: Micros) -> None:
+def _note(memory: ScanMemory, cells: tuple[_Cell, ...], data: bytes, received: Micros, best: Q = GOOD) -> None:
     for point, part, decode in cells:
         value, q = decode(data[part])
-        memory.note(point, value, q, received)
+        memory.note(point, value, q or best, received)
 
 
 def _failed(group: _Group, block: _Block, error: FieldError, now: Micros) -> None:

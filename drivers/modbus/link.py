@@ -1,30 +1,29 @@
-"""One Modbus endpoint: the only file that knows pymodbus, whose exceptions and log lines end here.
+"""One Modbus endpoint: with `opening` the only file that knows pymodbus, whose exceptions and log lines end here.
 
 The library frames requests, keeps transaction ids and times out. What it does not do is done here: it hands over
 answers of another function or length as good, lets malformed ones raise inside its protocol callback, and sits out
-the time-out when the peer closes. So each byte received passes `reply.examine` before the library sees it, and a
-request in flight is failed at once when it cannot be answered any more. Answers are kept as bytes: registers that
-did not change are then compared and never unpacked.
+the time-out when the peer closes. So each byte received passes `framing` before the library sees it, and a request in
+flight is failed at once when it cannot be answered any more. Answers are kept as bytes: registers that did not change
+are then compared and never unpacked. The library believes that every line is Modbus TCP: frames of serial lines are
+put into its form and taken out of it at the last moment.
 
 Retrying and reconnecting are switched off in the library: the poller does both.
 """
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.pdu import ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.pdu import DecodePDU, ModbusPDU
 
-from drivers.modbus.address import Table
-from drivers.modbus.options import TcpLink
-from drivers.modbus.reply import Expected, Wrong, examine
-from sitekeeper.model.clock import SECOND
+from drivers.modbus.framing import Framing, framing
+from drivers.modbus.opening import opener, why
+from drivers.modbus.options import AnyLink, TcpLink
+from drivers.modbus.reply import Wrong
+from drivers.modbus.request import EXCEPTIONS, Question
+from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, ReplyMismatch
 
 JAMMED: Final = 5
@@ -33,28 +32,15 @@ JAMMED: Final = 5
 Counted by unit, so that any number of dead units beside a live one, asked in turn, never cost it the connection.
 """
 
+DOUBTS: Final = 2
+"""How often a line must have been silent after a failure: before the next request, and again after its answer, which
+may be one that came later than the first silence was long. The true answer then comes into the second one."""
+
+BABBLE: Final = 10
+"""A line that is not silent for once within so many times `quiet` is somebody else's, or broken."""
+
 _BUFFER: Final = 4096
 """Most bytes kept while waiting for an answer; beyond, the library drops them and the request times out."""
-
-EXCEPTIONS: Final[dict[int, str]] = {
-    1: "illegal function",
-    2: "illegal data address",
-    3: "illegal data value",
-    4: "server device failure",
-    5: "acknowledge",
-    6: "server device busy",
-    8: "memory parity error",
-    10: "gateway path unavailable",
-    11: "gateway target device failed to respond",
-}
-"""MODBUS Application Protocol V1.1b3, section 7."""
-
-_REQUESTS: Final[dict[Table, type[ModbusPDU]]] = {
-    "coil": ReadCoilsRequest,
-    "discrete": ReadDiscreteInputsRequest,
-    "holding": ReadHoldingRegistersRequest,
-    "input": ReadInputRegistersRequest,
-}
 
 _E = TypeVar("_E", bound=FieldError)
 
@@ -62,7 +48,7 @@ logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # all it says 
 
 
 class _Answer(ModbusPDU):
-    """The data of a read's answer as bytes; `reply.examine` has checked function and length."""
+    """The data of a read's answer as bytes; function and length were checked before."""
 
     data: bytes = b""
 
@@ -73,59 +59,26 @@ class _Answer(ModbusPDU):
         return "answer"
 
 
-class _Write(ModbusPDU):
-    """A write request, whose bytes are made here."""
+class _Request(ModbusPDU):
+    """A request, whose bytes are made by `request`."""
 
-    def __init__(self, unit: int, function: int, data: bytes) -> None:
-        super().__init__(dev_id=unit)
-        self.function_code, self.data = function, data
+    def __init__(self, asked: Question) -> None:
+        super().__init__(dev_id=asked.expected.unit)
+        self.function_code, self.data = asked.expected.function, asked.data
 
     def encode(self) -> bytes:
         return self.data
 
 
-_ANSWERS: Final = [type(f"_Answer{code}", (_Answer,), {"function_code": code}) for code in (1, 2, 3, 4, 5, 6, 15, 16)]
-
-UNSURE: Final = "; whether it was carried out is unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request: to read, made once and asked many times; or to write.
-
-    Attributes:
-        unsure: what to add to the error when it was sent and no right answer came.
-    """
-
-    pdu: ModbusPDU
-    expected: Expected
-    text: str
-    unsure: str = ""
+def _decoder() -> DecodePDU:
+    made = DecodePDU(is_server=False)
+    for code in (1, 2, 3, 4, 5, 6, 15, 16):
+        made.register(type(f"_Answer{code}", (_Answer,), {"function_code": code}))
+    return made
 
 
-def question(unit: int, table: Table, address: int, count: int) -> Question:
-    """Return the request to read `count` registers or bits of `unit`."""
-    pdu = _REQUESTS[table](address=address, count=count, dev_id=unit)
-    size = (count + 7) // 8 if table in {"coil", "discrete"} else 2 * count
-    text = f"FC{pdu.function_code:02} address {address} count {count}"
-    return Question(pdu, Expected(unit, pdu.function_code, size), text)
-
-
-def command(unit: int, function: Literal[5, 6, 15, 16], address: int, chunk: bytes) -> Question:
-    """Return the request to write `chunk` (see `encoder`) to `unit`, from `address` on."""
-    place = address.to_bytes(2)
-    match function:
-        case 5:
-            data = place + (b"\xff\x00" if chunk[0] else b"\0\0")
-        case 6:
-            data = place + chunk
-        case 15:
-            data = place + b"\0\1\1" + chunk
-        case 16:
-            data = place + (len(chunk) // 2).to_bytes(2) + bytes([len(chunk)]) + chunk
-    text = f"FC{function:02} address {address} write {chunk.hex(' ', 2).upper()}"
-    expected = Expected(unit, function, 0, echo=data[:4])
-    return Question(_Write(unit, function, data), expected, text, unsure=UNSURE)
+_DECODER: Final = _decoder()
+"""One for all links: each makes a table of its own, 3 KB, when a first answer is registered."""
 
 
 def _give_up(answer: "asyncio.Future[Any]") -> None:
@@ -137,22 +90,32 @@ class Link:
     """Owns the connection to one endpoint. One request in flight; callers take turns.
 
     A request whose caller was cancelled still counts as in flight until its answer came or its time is over, so that
-    a slow device is never asked two things at once.
+    a slow device is never asked two things at once. On a serial line, where no answer tells what it answers, nothing
+    is asked after a failure until the line has been silent for `quiet`.
     """
 
-    def __init__(self, options: TcpLink) -> None:
-        self.endpoint = f"tcp {options.host}:{options.port}"
+    def __init__(self, options: AnyLink) -> None:
+        self.endpoint = options.endpoint
         self._options = options
+        self._framing: Framing = framing(options)
+        self._quiet = 0.0 if isinstance(options, TcpLink) else options.quiet / SECOND
+        self._doubts = 0
+        self._heard = self._due = 0.0
         self._client: AsyncModbusTcpClient | None = None
         self._turn = asyncio.Lock()
         self._asked: Question | None = None
-        self._transaction = b""
+        self._number = b""
         self._seen = b""
         self._silences: dict[int, int] = {}  # by unit, since the last answer of any
         self._failures = 0
         self._abandoned_until = 0.0
-        self._answered = asyncio.Event()
+        self._answered: asyncio.Event | None = None  # made when it is needed: many links never need it
         self._why = ""
+
+    @property
+    def numbered(self) -> bool:
+        """Whether answers tell which request they belong to."""
+        return self._framing.numbered
 
     async def open(self) -> None:
         """Connect.
@@ -163,8 +126,7 @@ class Link:
         self.close()
         self._why = "no answer in time"
         client = AsyncModbusTcpClient(
-            self._options.host,
-            port=self._options.port,
+            self.endpoint,
             timeout=self._options.timeout / SECOND,
             retries=0,
             reconnect_delay=0,
@@ -173,19 +135,21 @@ class Link:
         )
         client.set_max_no_responses(1 << 30)  # when to give up is decided here
         client.ctx.max_buffer_size = _BUFFER
-        client.ctx.call_create = self._telling_why(client.ctx.call_create)
-        for answer in _ANSWERS:
-            client.register(answer)
+        opening = opener(self._options, client.ctx.handle_new_connection)
+        client.ctx.call_create = self._telling_why(opening)
+        client.ctx.framer.decoder = _DECODER
         if not await client.connect():
             client.close()
             self._failures += 1
             raise LinkDown(self._why, endpoint=self.endpoint, count=self._failures)
         # The numbers of the last connection go on: a late answer to its first request is not that to our first.
-        client.ctx.next_tid = int.from_bytes(self._transaction)
+        client.ctx.next_tid = int.from_bytes(self._number)
         self._client = client
         self._failures = 0
         self._silences.clear()
         self._abandoned_until = 0.0
+        # What the last owner of the line asked may be answered now.
+        self._doubt()
 
     def close(self) -> None:
         """Close the connection, if there is one. A request in flight fails with LinkDown."""
@@ -194,8 +158,11 @@ class Link:
             self._fail(client, self._lost("closed by us", self._asked))
             client.close()
 
-    async def ask(self, question: Question) -> bytes:
+    async def ask(self, question: Question, pause: Micros = 0) -> bytes:
         """Return the data bytes of the answer; of a write's nothing that means anything.
+
+        Args:
+            pause: let the line rest for so long before, if the link's own pause is not longer.
 
         Raises:
             DeviceRefused: an exception; carries its code.
@@ -206,13 +173,16 @@ class Link:
         async with self._turn:
             if self._abandoned_until:
                 await self._settle()
+            if self._doubts:
+                await self._silent(question)
+            await self._rest(max(pause, self._options.pause))
             client = self._client
             self._seen = b""
             if client is None or not client.connected:
                 raise self._down(self._why or "not open", question)
             self._asked = question
             try:
-                answer = await self._exchange(client, question.pdu)
+                answer = await self._exchange(client, _Request(question))
             except asyncio.CancelledError:
                 self._abandon()
                 raise
@@ -235,6 +205,9 @@ class Link:
         pdu.transaction_id = ctx.getNextTID()
         answer = ctx.response_future = loop.create_future()
         timer = loop.call_later(self._options.timeout / SECOND, _give_up, answer)
+        if not self.numbered:
+            ctx.recv_buffer = b""
+            self._due = loop.time() + self._options.timeout / SECOND
         try:
             ctx.pdu_send(pdu)
             return await answer
@@ -246,14 +219,16 @@ class Link:
     def _packet(self, sending: bool, data: bytes) -> bytes:
         """Let nothing reach the library but the one right answer or an exception for it."""
         if sending:
-            self._transaction = data[:2]
-            return data
+            self._number = data[:2]
+            return self._framing.sent(data)
+        self._heard = asyncio.get_running_loop().time()
         asked, client = self._asked, self._client
         if asked is None or client is None:
-            self._answered.set()  # may be the late answer that `_settle` waits for
+            self._settled()  # may be the late answer that `_settle` waits for
+            self._doubt()
             return b""
         self._seen = data
-        found = examine(data, self._transaction, asked.expected)
+        found = self._framing.examine(data, asked.expected)
         if isinstance(found, bytes):
             return found
         if found is not None:
@@ -265,7 +240,7 @@ class Link:
             self._why = ""
             return
         self._why = "the peer closed the connection"
-        self._answered.set()
+        self._settled()
         if self._client is not None:
             self._fail(self._client, self._lost(self._why, self._asked))
 
@@ -273,6 +248,7 @@ class Link:
         """Fail the request in flight; if the stream is lost, give up the connection with it."""
         if not wrong.lost:
             self._silences.clear()
+            self._doubt()
             self._fail(client, self._error(ReplyMismatch, wrong.what + asked.unsure, asked))
             return
         self._fail(client, self._lost(wrong.what, asked))
@@ -304,6 +280,7 @@ class Link:
         client = self._client
         if client is None or not client.connected:
             return self._lost(self._why or "lost", asked)
+        self._doubt()
         unit = asked.expected.unit
         self._silences[unit] = self._silences.get(unit, 0) + 1
         if self._silences[unit] < JAMMED:
@@ -328,19 +305,54 @@ class Link:
     # Requests whose caller went away
 
     def _abandon(self) -> None:
-        self._answered.clear()
+        self._doubt()
+        self._answered = asyncio.Event()
         self._abandoned_until = asyncio.get_running_loop().time() + self._options.timeout / SECOND
 
     async def _settle(self) -> None:
         """Wait until the answer to an abandoned request has come or can be held to never come."""
         left = self._abandoned_until - asyncio.get_running_loop().time()
-        if left > 0:
+        if left > 0 and self._answered is not None:
             try:
                 async with asyncio.timeout(left):
                     await self._answered.wait()
             except TimeoutError:
                 pass
         self._abandoned_until = 0.0
+
+    def _settled(self) -> None:
+        if self._answered is not None:
+            self._answered.set()
+
+    # Lines on which answers are not numbered, and devices that need time
+
+    def _doubt(self) -> None:
+        """Something may come, or has come, that looks like the answer to what is asked next."""
+        self._doubts = 0 if self.numbered else DOUBTS
+        self._heard = asyncio.get_running_loop().time()
+
+    async def _silent(self, question: Question) -> None:
+        """Wait until the line has been silent for long enough since it was heard, and since the last answer was due.
+
+        What came as that answer may have been another one, and the answer itself be under way. Raises LinkDown if the
+        line is never silent.
+        """
+        time = asyncio.get_running_loop().time
+        most = time() + BABBLE * self._quiet
+        while (left := max(self._heard, self._due) + self._quiet - time()) > 0:
+            if time() > most:
+                self.close()
+                self._why = (
+                    f"not silent for {self._quiet:g} s in {BABBLE * self._quiet:g} s: another master, or a broken unit"
+                )
+                raise self._down(self._why, question)
+            await asyncio.sleep(left)
+        self._doubts -= 1
+
+    async def _rest(self, pause: Micros) -> None:
+        left = pause and self._heard + pause / SECOND - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
 
     def _telling_why(self, create: Callable[[], Awaitable[Any]]) -> Callable[[], Any]:
         """Keep the reason of a failed connection, which the library only logs."""
@@ -349,11 +361,7 @@ class Link:
             try:
                 return await create()
             except OSError as error:
-                number = error.errno or 0  # of name look-ups it is negative, of several addresses there is none
-                self._why = os.strerror(number).lower() if number > 0 else error.strerror or str(error)
+                self._why = why(error)
                 raise
-            except UnicodeError as error:  # a host that cannot be a name
-                self._why = str(error)
-                raise OSError(self._why) from error
 
         return connect

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from drivers import lookup
 from drivers.modbus.address import Table, resolve
+from drivers.tls import Tls
 from sitekeeper.model.clock import MS, SECOND
 from sitekeeper.profile import Duration, Written, true_and_false
 
@@ -24,16 +25,78 @@ WORDS: Final[dict[str, int]] = {
 """Registers that a value of each type fills; strings go by their length."""
 
 
+Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$"), AfterValidator(lookup.host)]
+Timeout = Annotated[Duration, Field(ge=10 * MS, le=60 * SECOND)]
+Pause = Annotated[Duration, Field(ge=0, le=10 * SECOND)]
+
+
 class TcpLink(Written):
     """A Modbus TCP endpoint; one connection, one request at a time.
 
     Attributes:
-        timeout: for connecting and for each answer.
+        port: left out it is 502, and 802 with tls (MODBUS/TCP Security, 2018).
+        timeout: for connecting and for each answer. pause: at least so long from an answer to the next request.
     """
 
-    host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$"), AfterValidator(lookup.host)]
-    port: int = Field(default=502, ge=1, le=65535)
-    timeout: Annotated[Duration, Field(ge=10 * MS, le=60 * SECOND)] = SECOND
+    host: Host
+    port: int | None = Field(default=None, ge=1, le=65535)
+    tls: Tls | None = None
+    timeout: Timeout = SECOND
+    pause: Pause = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"{'tls' if self.tls else 'tcp'} {self.host}:{self.port_number}"
+
+    @property
+    def port_number(self) -> int:
+        return self.port or (802 if self.tls else 502)
+
+
+class _Serial(Written):
+    """What links have whose frames are those of a serial line, on which nothing tells a late answer from a fresh one.
+
+    Attributes:
+        quiet: after a request that was not answered rightly, the line must be silent for so long before the next one:
+            longer than the slowest unit can be late. pause: at least so long from an answer to the next request.
+        echo: the adapter gives back what we send (RS-485 over two wires, receiver always on).
+    """
+
+    timeout: Timeout = SECOND
+    quiet: Annotated[Duration, Field(ge=20 * MS, le=60 * SECOND)] = SECOND
+    pause: Pause = 5 * MS
+    echo: bool = False
+
+
+class RtuTcpLink(_Serial):
+    """Serial frames through a converter that puts them into TCP as they are."""
+
+    host: Host
+    port: int = Field(ge=1, le=65535)
+
+    @property
+    def endpoint(self) -> str:
+        return f"rtu-over-tcp {self.host}:{self.port}"
+
+
+class RtuLink(_Serial):
+    """A serial line, which is ours alone while it is open.
+
+    Attributes:
+        port: its device file; one below /dev/serial/by-id keeps its name when the adapter is plugged in elsewhere.
+        framing: data bits, parity (None, Even, Odd) and stop bits. The standard's own is 8E1.
+    """
+
+    port: Annotated[str, Field(max_length=200, pattern=r"^/\S+$")]
+    baudrate: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 19200
+    framing: Annotated[str, Field(pattern=r"^[78][NEO][12]$")] = "8E1"
+
+    @property
+    def endpoint(self) -> str:
+        return f"serial {self.port}"
+
+
+AnyLink = TcpLink | RtuTcpLink | RtuLink
 
 
 class ModbusDevice(Written):
@@ -44,12 +107,14 @@ class ModbusDevice(Written):
         max_registers, max_bits: most that one request may ask for (the protocol's limits: 125 and 2000).
         gaps: a run of at most this many addresses that no point uses may be read along, to save requests. Off by
             default, because reading can have effects (counters that clear, queues that advance).
+        pause: at least so long from any answer on the link to the next request to this unit.
     """
 
     unit: int = Field(ge=0, le=255)
     max_registers: int = Field(default=125, ge=4, le=125)
     max_bits: int = Field(default=2000, ge=1, le=2000)
     gaps: int = Field(default=0, ge=0, le=125)
+    pause: Pause = 0
 
     @model_validator(mode="after")
     def _unit_exists(self) -> Self:

@@ -1,8 +1,8 @@
 """Does this answer belong to that question? Pure, and stricter than the library, which takes wrong answers for good.
 
-Modbus TCP (MODBUS Messaging on TCP/IP V1.0b): transaction id (2), protocol 0 (2), length of the rest (2), unit (1),
-function (1), and for a read: byte count (1) and data; for a write: what was written, repeated in 4 bytes; for an
-exception: function with bit 7 set and one code.
+An answer is unit (1), function (1), and for a read: byte count (1) and data; for a write: what was written, repeated in
+4 bytes; for an exception: function with bit 7 set and one code. Modbus TCP (MODBUS Messaging on TCP/IP V1.0b) puts
+before it: transaction id (2), protocol 0 (2), length of the rest (2). Serial lines frame it otherwise: `rtu`.
 """
 
 from dataclasses import dataclass
@@ -46,29 +46,28 @@ def examine(buffer: bytes, transaction: bytes, expected: Expected) -> bytes | Wr
         if end > len(buffer):
             return None
         if buffer[start : start + 2] == transaction:
-            return judge(buffer[start:end], expected)
+            return judge(buffer[start + HEAD : end], expected) or buffer[start:end]
         start = end
     return None
 
 
-def judge(frame: bytes, expected: Expected) -> bytes | Wrong:
-    """Return the frame if its unit, function and length are those expected; else say what is not."""
-    unit, function = frame[6], frame[7]
+def judge(answer: bytes, expected: Expected) -> Wrong | None:
+    """Say what is wrong with an answer, from its unit on: unit, function, length, what it confirms. None: nothing."""
+    unit, function = answer[0], answer[1]
     if unit != expected.unit:
         return Wrong(f"the answer came from unit {unit}")
     if function == expected.function | 0x80:
-        return frame if len(frame) == 9 else Wrong(f"an exception of {len(frame) - 7} bytes instead of 2")
+        return None if len(answer) == 3 else Wrong(f"an exception of {len(answer) - 1} bytes instead of 2")
     if function != expected.function:
         return Wrong(f"the answer is for function {function:02X}")
     if expected.echo:
-        told_back = frame[8:]
-        return (
-            frame if told_back == expected.echo else Wrong(f"it confirmed {_hex(told_back)} for {_hex(expected.echo)}")
-        )
-    told, there = frame[8] if len(frame) > 8 else None, len(frame) - 9
+        told_back = answer[2:]
+        right = told_back == expected.echo
+        return None if right else Wrong(f"it confirmed {_hex(told_back)} for {_hex(expected.echo)}")
+    told, there = answer[2] if len(answer) > 2 else None, len(answer) - 3
     if told != expected.size or there != expected.size:
         return Wrong(f"{max(there, 0)} data bytes (byte count {told}) instead of {expected.size}")
-    return frame
+    return None
 
 
 def _hex(data: bytes) -> str:

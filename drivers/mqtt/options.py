@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from drivers import lookup
+from drivers.tls import Tls
 from sitekeeper.model.clock import MINUTE, SECOND
 from sitekeeper.profile import Duration, Word, Written, true_and_false
 
@@ -46,35 +47,10 @@ def _path(value: str) -> str:
     return value
 
 
-def _file(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"{value!r} is not an absolute path of a file")
-    return value
-
-
 Topic = Annotated[str, AfterValidator(_topic)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Path = Annotated[str, Field(max_length=200), AfterValidator(_path)]
 """Where in a JSON payload: names of members and indexes from 0, with dots between them."""
-File = Annotated[str, AfterValidator(_file)]
-
-
-class Tls(Written):
-    """Encryption, with the files that prove who is who: PEM, absolute paths.
-
-    Attributes:
-        ca: the authority that the broker's certificate must come from. certificate, key: ours, if the broker asks.
-    """
-
-    ca: File
-    certificate: File | None = None
-    key: File | None = None
-
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key belong together")
-        return self
 
 
 class MqttLink(Written):

@@ -4,8 +4,9 @@ An alarm is the stretch of time in which its condition held: from the raise to t
 Two of one key are the same alarm if they overlap, else if they begin within a minute.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from edge.rules.instance import Verdict
@@ -23,16 +24,23 @@ MOVED: Final = SECOND
 FLEETING: Final = MINUTE
 CHATTER: Final = (3, MINUTE)
 """So many raises in so long are chatter (ISA-18.2, 16.5)."""
+_BEGINS: Final = frozenset({Cause.RAISE, Cause.REANNUNCIATE})
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One alarm: from `start` to `end` (None: it still stood), at its worst priority. Wall times."""
+    """One alarm: from `start` to `end` (None: it still stood), at its worst priority. Wall times.
+
+    `detail` and `limits` are the rule's own words of why. `watched`: the rule was only tried out.
+    """
 
     start: Micros
     end: Micros | None
     priority: Priority
     acked: bool = False
+    detail: str = field(default="", compare=False)
+    limits: Mapping[str, str] = field(default_factory=dict, compare=False)
+    watched: bool = field(default=False, compare=False)
 
     def until(self, end: Micros) -> Micros:
         return end if self.end is None else min(self.end, end)
@@ -79,15 +87,23 @@ class Result:
 
 
 def of_transitions(transitions: Iterable[Transition]) -> dict[str, list[Span]]:
-    """Return the alarms of a record: of rules that were only watched too, and whatever held them back."""
+    """Return the alarms of a record: of rules that were only watched too, and whatever held them back.
+
+    What the gateway watches of itself is no rule's, and left out. An alarm that is heard of without its beginning stood
+    before.
+    """
     found: dict[str, list[Span]] = {}
     for move in sorted(transitions, key=lambda move: move.at):
         _, device, rule = split_key(move.key)
-        spans = found.setdefault(f"{device}/{rule}", [])
+        name = f"{device}/{rule}"
+        if not move.revision and name not in found:  # people's moves have none either
+            continue
+        spans = found.setdefault(name, [])
         active = move.standing in ACTIVE
         standing = bool(spans) and spans[-1].end is None
         if active and not standing:
-            spans.append(Span(move.at, None, move.priority))
+            start = move.at if move.cause in _BEGINS else 0
+            spans.append(Span(start, None, move.priority, False, move.detail, dict(move.limits), move.mode == "watch"))
         elif active:
             acked = spans[-1].acked or move.cause is Cause.ACK
             spans[-1] = replace(spans[-1], priority=min(spans[-1].priority, move.priority), acked=acked)
@@ -105,7 +121,8 @@ def of_verdicts(verdicts: Iterable[tuple[Micros, Verdict]]) -> dict[str, list[Sp
         spans = found.setdefault(f"{verdict.device}/{verdict.rule}", [])
         standing = bool(spans) and spans[-1].end is None
         if verdict.kind == "raise" and not standing:
-            spans.append(Span(at, None, verdict.priority))
+            watched = verdict.mode == "watch"
+            spans.append(Span(at, None, verdict.priority, False, verdict.detail, verdict.limits, watched))
         elif verdict.kind == "level" and standing:
             spans[-1] = replace(spans[-1], priority=min(spans[-1].priority, verdict.priority))
         elif verdict.kind == "clear" and standing:
@@ -121,19 +138,45 @@ def compare(old: Spans, new: Spans, since: Micros, until: Micros, records: int) 
         since: those that stood before are carried and not judged.
         until: those that still stand end here.
         records: how many samples and events were gone through.
+
+    What somebody acknowledged then counts as acknowledged now, where it is the same alarm.
     """
-    days = max(1, until - since) / DAY
     differences: list[Difference] = []
     carried = 0
+    days = max(1, until - since) / DAY
+    of: defaultdict[str, _Count] = defaultdict(_Count)
     for key in sorted({*old, *new}):
         before, now = _judged(old.get(key, ()), since, until), _judged(new.get(key, ()), since, until)
         carried += sum(span.start < since < span.until(until) for span in new.get(key, ()))
-        for one, other in _pairs(before, now, until):
-            differences += _differences(key, one, other, until)
-    rules = {key.rpartition("/")[2] for key in (*old, *new)}
-    table = {rule: _of_rule(rule, old, new, differences, (since, until), days) for rule in sorted(rules)}
+        pairs = _pairs(before, now, until)
+        found = [one for pair in pairs for one in _differences(key, *pair, until)]
+        differences += found
+        acked = {id(span) for other, span in pairs if other is not None and other.acked}
+        of[key.rpartition("/")[2]].add(before, [replace(s, acked=s.acked or id(s) in acked) for s in now], found)
     differences.sort(key=lambda difference: (difference.at, difference.key))
-    return Result(table, differences, days, records, carried)
+    return Result({rule: of[rule].told(days) for rule in sorted(of)}, differences, days, records, carried)
+
+
+@dataclass(slots=True)
+class _Count:
+    """What is counted of one rule over its devices."""
+
+    old: int = 0
+    new: int = 0
+    kinds: list[Kind] = field(default_factory=list)
+    nuisance_old: int = 0
+    nuisance_new: int = 0
+
+    def add(self, old: Sequence[Span], new: Sequence[Span], differences: Sequence[Difference]) -> None:
+        self.old += len(old)
+        self.new += len(new)
+        self.kinds += [difference.kind for difference in differences]
+        self.nuisance_old += _nuisances(old)
+        self.nuisance_new += _nuisances(new)
+
+    def told(self, days: float) -> OfRule:
+        kinds = {kind: self.kinds.count(kind) for kind in KINDS if kind in self.kinds}
+        return OfRule(self.old, self.new, kinds, self.nuisance_old / days, self.nuisance_new / days)
 
 
 def _judged(spans: Sequence[Span], since: Micros, until: Micros) -> list[Span]:
@@ -172,17 +215,6 @@ def _differences(key: str, old: Span | None, new: Span | None, until: Micros) ->
     if new.priority != old.priority:
         kinds.append("priority")
     return [Difference(kind, key, old, new) for kind in kinds]
-
-
-def _of_rule(
-    rule: str, old: Spans, new: Spans, differences: Sequence[Difference], window: tuple[Micros, Micros], days: float
-) -> OfRule:
-    mine = [[_judged(spans, *window) for key, spans in all_.items() if key.endswith(f"/{rule}")] for all_ in (old, new)]
-    counts = [sum(map(len, each)) for each in mine]
-    nuisances = [sum(map(_nuisances, each)) / days for each in mine]
-    of_it = [difference.kind for difference in differences if difference.key.endswith(f"/{rule}")]
-    kinds = {kind: of_it.count(kind) for kind in KINDS if kind in of_it}
-    return OfRule(counts[0], counts[1], kinds, nuisances[0], nuisances[1])
 
 
 def _nuisances(spans: Sequence[Span]) -> int:

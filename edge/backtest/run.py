@@ -37,9 +37,10 @@ def run(pieces: Iterable[Piece], rules: Rules, derivations: Sequence[Derivation]
     for _, run_ in groupby(pieces, key=lambda piece: piece.boot):
         engine: Engine | None = None
         derives: Derives | None = None
-        wall = 0
+        wall = until = 0
         for piece in run_:
-            first, wall = piece.records[0].at, piece.wall
+            wall, until = piece.wall, piece.until
+            first = piece.records[0].at if piece.records else until
             if engine is None:
                 engine = Engine(rules, state=state, as_of=as_of, now=first)
                 derives = Derives(derivations, state=derived, as_of=as_of, now=first) if derivations else None
@@ -48,7 +49,7 @@ def run(pieces: Iterable[Piece], rules: Rules, derivations: Sequence[Derivation]
             decided.records += len(piece.records)
         if engine is None:
             continue
-        decided.verdicts += [(verdict.at + wall, verdict) for verdict in engine.advance(engine.now + 1)]
+        decided.verdicts += [(verdict.at + wall, verdict) for verdict in engine.advance(max(engine.now + 1, until))]
         state.update({key: saved for key, saved in engine.dirty().items() if saved is not None})
         derived.update({} if derives is None else derives.dirty())
         as_of = engine.now

@@ -13,7 +13,7 @@ from sitekeeper.control import ControlError
 
 @click.group()
 def alarm() -> None:
-    """Alarms: list, show, ack, unack, clear; shelve, unshelve, out, return, note."""
+    """Alarms: list, show, ack, unack, clear; shelve, unshelve, out, return, note; stats."""
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,3 +146,28 @@ def return_(*, alarm_id: str, note: str, socket_: str | None, as_json: bool, lan
 def note(*, alarm_id: str, words: str, socket_: str | None, as_json: bool, lang: str) -> None:
     """Write WORDS into an alarm's story."""
     sys.exit(_move("alarm.note", alarm_id, words, socket_, as_json=as_json, lang=lang))
+
+
+@alarm.command()
+@click.option("--since", default="30d", show_default=True, metavar="DURATION", help="From so long ago until now.")
+@options
+def stats(*, since: str, socket_: str | None, as_json: bool, lang: str) -> None:
+    """How good the alarms are: how many, floods, the worst ten, stale, chattering and fleeting ones, time to ack."""
+    try:
+        item = one(socket_path(socket_), "alarm.stats", {"since": since})
+    except ControlError as error:
+        sys.exit(report(error, "alarm.stats", as_json=as_json, lang=lang))
+    if as_json:
+        click.echo(envelope("alarm.stats", item))
+        return
+    for name, value in item.items():
+        click.echo(f"{name}\t{_figure(value)}")
+
+
+def _figure(value: Any) -> str:
+    """Return a figure in one line: of alarms, each with how often."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(f"{each['key']} {each['count']}" if isinstance(each, dict) else each for each in value) or "-"
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -18,10 +18,17 @@ def config() -> None:
 
 @config.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--backtest/--no-backtest", default=None, help="Try the rules on the site's record; else as the site file says."
+)
 @click.option("--json", "as_json", is_flag=True, help="Versioned JSON instead of lines.")
 @lang_option
-def check(folder: Path, lang: str, *, as_json: bool) -> int:
-    """Check the site folder DIR: every fault at once, as file:line:column. Opens no socket. Exit code 6 if any."""
+def check(folder: Path, lang: str, *, backtest: bool | None, as_json: bool) -> int:
+    """Check the site folder DIR: every fault at once, as file:line:column. Opens no socket. Exit code 6 if any.
+
+    With `rules: {require: true}` or --backtest its rules are tried on seven days of its record: exit code 1 where they
+    break one of its gates.
+    """
     from edge.cli.output import envelope
     from edge.settings import load
     from sitekeeper.control import Problem
@@ -50,6 +57,13 @@ def check(folder: Path, lang: str, *, as_json: bool) -> int:
                 click.echo(str(fault))
             click.echo(text("settings.checked-bad", lang, folder=folder, count=len(error.faults)), err=True)
         return INVALID
+    if site.gates_required if backtest is None else backtest:
+        from edge.cli.backtest import judged
+        from edge.timemachine import Wanted
+        from sitekeeper.model.clock import DAY
+
+        if code := judged(site, Wanted(length=7 * DAY), site.gates, as_json=as_json, lang=lang, told=not as_json):
+            return code
     counts = {"devices": len(site.devices), "points": len(site.points), "rules": len(site.rules.rules)}
     if as_json:
         click.echo(envelope("config-check", {"folder": str(folder), "site": site.id, **counts, "faults": []}))

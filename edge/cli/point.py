@@ -13,7 +13,7 @@ from sitekeeper.control import ControlError, Problem
 
 @click.group()
 def point() -> None:
-    """Points: list, read, watch, history, write, approve."""
+    """Points: list, read, watch, history, write, approve, pseudonym."""
 
 
 @point.command("list")
@@ -94,6 +94,16 @@ def write(
 def approve(*, request_id: str, socket_: str | None, as_json: bool, lang: str) -> None:
     """Agree to what another person asked for with `sk point write`, and wait until its effect is seen."""
     sys.exit(_follow("point.approve", {"id": request_id}, socket_=socket_, as_json=as_json, lang=lang))
+
+
+@point.command()
+@click.argument("kind", type=click.Choice(["card", "plate"]))
+@click.argument("number")
+@options
+def pseudonym(*, kind: str, number: str, socket_: str | None, as_json: bool, lang: str) -> None:
+    """How this site calls a card or a plate in its events: the key of its line in a local table."""
+    args = {"kind": kind, "number": number}
+    sys.exit(facts("point.pseudonym", "point.pseudonym", args, socket_=socket_, as_json=as_json, lang=lang))
 
 
 def _follow(op: str, args: dict[str, Any], *, socket_: str | None, as_json: bool, lang: str) -> int:

@@ -10,8 +10,9 @@ import click
 from pydantic import ValidationError
 
 from drivers.modbus.address import Table
-from drivers.modbus.link import Link, question
+from drivers.modbus.link import Link
 from drivers.modbus.options import ModbusDevice, RawType, TcpLink
+from drivers.modbus.request import question
 from edge.cli.output import envelope, lang_option, table
 from edge.cli.probe_bacnet import bacnet
 from edge.cli.probe_mqtt import mqtt
@@ -96,7 +97,7 @@ def modbus(*, lang: str, as_json: bool, types: tuple[RawType, ...], **given: Any
     shown = [_described(asked, answer, types) for answer in answers]
     problems = _problems(answers, lang)
     if as_json:
-        data = {"endpoint": f"tcp {asked.link.host}:{asked.link.port}", "table": asked.table, "address": asked.address}
+        data = {"endpoint": asked.link.endpoint, "table": asked.table, "address": asked.address}
         data |= {"count": asked.count, "remark": remark, "answers": shown}
         click.echo(envelope("probe.modbus", data, problems))
     else:

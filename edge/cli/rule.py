@@ -1,11 +1,14 @@
-"""`sk rule`: what applies to which device, and the tests written beside the rules. Offline: no daemon is asked."""
+"""`sk rule`: what applies to which device and the tests beside the rules; other commands have files of their own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edge.cli.backtest import backtest
+from edge.cli.explain import explain, forget
 from edge.cli.output import lang_option
+from edge.cli.watch_report import watch_report
 from sitekeeper.control import Problem
 from sitekeeper.model.errors import ConfigError, Fault
 
@@ -18,7 +21,11 @@ INVALID = 6
 
 @click.group()
 def rule() -> None:
-    """Rules: which apply where, and whether their tests pass."""
+    """Rules: which apply where, whether their tests pass, what they would have decided."""
+
+
+for _other in (backtest, explain, forget, watch_report):
+    rule.add_command(_other)
 
 
 @rule.command("list")
@@ -97,6 +104,31 @@ def test_(path: Path, lang: str, *, as_json: bool) -> int:
     return 1 if failed or not outcomes else 0
 
 
+@rule.command("page")
+@click.argument("pack", required=False)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write DIR/<pack>.md of every pack instead."
+)
+def page_(pack: str | None, out: Path | None) -> int:
+    """Print the page about a shipped PACK: every rule with its condition, words, steps and tests."""
+    from edge.rules.packs import shipped
+    from edge.rules.page import page
+
+    if pack is None and out is None:
+        raise click.UsageError(f"name one of {', '.join(shipped())}, or write all with --out DIR")
+    for name in shipped() if pack is None else [pack]:
+        try:
+            written = page(name)
+        except ConfigError as error:
+            return _invalid("rule-page", error.faults, as_json=False)
+        if out is None:
+            click.echo(written, nl=False)
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / f"{name}.md").write_text(written, encoding="utf-8")
+    return 0
+
+
 def _outcomes(path: Path, lang: str) -> "list[Outcome]":
     """Run the tests of a folder or file.
 
@@ -105,14 +137,11 @@ def _outcomes(path: Path, lang: str) -> "list[Outcome]":
     """
     from edge.rules.packs import read_rules, shipped_classes
     from edge.rules.testing import run_tests
-    from edge.settings import load
+    from edge.settings.load import load_texts
     from sitekeeper.faults import Faults
 
     faults = Faults(lang)
-    if path.is_dir():
-        texts = tuple(known.text for known in load(path, lang=lang).rules.rules)
-    else:
-        texts = read_rules(path, str(path), faults)
+    texts = load_texts(path, lang=lang) if path.is_dir() else read_rules(path, str(path), faults)
     outcomes = run_tests(texts, shipped_classes(), faults)
     faults.stop_if_any()
     return outcomes

@@ -42,12 +42,24 @@ def _print(item: dict[str, Any], problems: list[Problem], lang: str) -> None:
             (say("outbox"), _writes(item, lang), _kept(item["outbox"], lang)),
             (say("devices"), say("answer", **devices), ", ".join(devices["silent"]) or "-"),
             (say("alarms"), say("active", count=alarms["active"]), say("unacked", count=alarms["unacked"])),
+            *_of_now(item, lang),
             (say("commands"), say("stand", count=commands["standing"]), say("off", count=len(commands["unsettled"]))),
         ],
     )
     for problem in problems:
         message = text(problem.said, lang, **problem.fields) if problem.said else problem.message
         click.echo(f"{problem.code}: {message}\n  {say('next')} {problem.hint}", err=True)
+
+
+def _of_now(item: dict[str, Any], lang: str) -> list[tuple[str, str, str]]:
+    """Return the rows that only some days have: a drill, people on site who are being told of alarms."""
+    say, found = partial(_say, lang), []
+    if drill := item.get("drill"):
+        found.append((say("drill"), say("until", at=drill["until"]), drill["where"]))
+    if told := item.get("told_on_site"):
+        targets = sorted({each["target"] for each in told})
+        found.append((say("local"), say("told", count=len({each["occurrence"] for each in told})), ", ".join(targets)))
+    return found
 
 
 def _say(lang: str, key: str, **fields: object) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-from edge.commands import guard
+from msgspec.structs import replace
+
+from edge.commands import guard, warning
 from edge.commands.claims import Claim, Step
 from edge.commands.desk import Desk, Result
 from edge.commands.guard import Target
@@ -24,6 +26,9 @@ DURABLE_WITHIN: Final[Micros] = 2 * SECOND
 
 FORBIDDEN: Final = Result("refused", "forbidden")
 """A rule forbids that anything is written to the device; whoever asks, and whatever claims it."""
+
+REPLACED: Final = Result("unconfirmed", "replaced")
+"""Somebody else came before its effect was seen."""
 
 LOOK: Final[Micros] = 100 * MS
 """How often it is looked whether a write has shown its effect."""
@@ -76,6 +81,31 @@ class Carrier:
             self._limit = None
         return None
 
+    async def warn(self, step: Step) -> Result | None:
+        """Warn people before a light goes off, if that must be; return what came between, if something did.
+
+        A device that does not take the warning is switched off without: it would not take the next one either.
+        """
+        target, warn, present = self._target, self._target.writable.warn, self._desk.present(None)
+        if warn is None or not self._holds(step.claim) or not warning.needed(target, step, present):
+            return None  # giving a place back under somebody else's claim makes nothing dark
+        value, back = warning.blink(target, step, present)
+        until = self._desk.clock.monotonic() + warn.for_
+        if await self.write(replace(step, value=value)) is not None:
+            return None
+        if back is not None:
+            await self.changed_within(warning.BLINK)
+            if self._holds(step.claim) or self._holds(None):  # else whoever came writes what he wants
+                await self.write(replace(step, value=back, claim=None))
+        if step.claim is not None and step.claim.until is not None:
+            until = min(until, step.claim.until)
+        while self._holds(step.claim) and (left := until - self._desk.clock.monotonic()) > 0:
+            if self._desk.forbidden(target.device):
+                return FORBIDDEN
+            self._changed.clear()
+            await self.changed_within(left)
+        return None if self._holds(step.claim) else REPLACED
+
     async def read_back(self, step: Step) -> Result:
         """Look until the effect of a write is seen, its time is over, or somebody stronger comes."""
         if step.value is None:
@@ -91,7 +121,7 @@ class Carrier:
             if shown:
                 return Result("confirmed")
             if not self._holds(step.claim):
-                return Result("unconfirmed", "replaced")
+                return REPLACED
             if self._desk.clock.monotonic() >= until:
                 return Result("unconfirmed", "not-seen")
             await self.changed_within(LOOK)

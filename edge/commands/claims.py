@@ -29,6 +29,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
         note: why, in the claimant's own words.
         pulse: done once and then over.
         leaving: it was given up and ends at `until`, one after another of its claimant's.
+        stagger: how long after one another its claimant gives devices up; 0: all at once.
     """
 
     by: str
@@ -42,6 +43,7 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     note: str = ""
     pulse: bool = False
     leaving: bool = False
+    stagger: Micros = 0
 
     @property
     def person(self) -> bool:

@@ -14,13 +14,15 @@ import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from msgspec.structs import replace as structs_replace
 
-from edge.commands import claims, guard
+from edge.commands import claims, guard, resumed
+from edge.commands.asked import Asked
 from edge.commands.audit import AuditRow
+from edge.commands.bans import Bans
 from edge.commands.claims import Claim, Wishes
 from edge.commands.desk import Desk, Result
 from edge.commands.guard import SAFETY, Present, Target
@@ -29,7 +31,7 @@ from edge.commands.pairs import Pairs
 from edge.commands.told import Record, Told
 from edge.rules.instance import Verdict
 from sitekeeper.model.clock import SECOND, Clock, Micros
-from sitekeeper.model.command import MANUAL, TESTS, Actor, Write
+from sitekeeper.model.command import TESTS, Actor, Write
 from sitekeeper.model.errors import Refused
 from sitekeeper.model.sample import Sample, Value
 from sitekeeper.order import same_person
@@ -41,22 +43,6 @@ ACTED_WITHIN: Final[Micros] = 10 * SECOND
 """How long what the gateway itself does once is good for; then it is dropped, and never done later."""
 
 _RULES: Final = Actor("", "linkage", "site")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a person asks: a value for `<device>/<point>`, why, for how long, and the key by which it is done once.
-
-    `in_view`: he says that he sees the place.
-    """
-
-    point: str
-    value: str
-    reason: str
-    lasts: Micros
-    key: str
-    priority: int = MANUAL
-    in_view: bool = False
 
 
 class Commander:
@@ -86,8 +72,7 @@ class Commander:
         saved: Mapping[str, bytes],
         standing: Sequence[Verdict] = (),
     ) -> None:
-        self.forbidden: dict[str, set[str]] = {}
-        """Devices to which nothing is written, and by whom that is forbidden."""
+        self.forbidden = Bans()
         self._told, self._clock = Told(record, clock, known), clock
         self._tasks: asyncio.TaskGroup | None = None
         self._desk = Desk(
@@ -96,13 +81,15 @@ class Commander:
         )  # fmt: skip
         self._number = 0
         self._pairs: Pairs[tuple[Line, Actor, Asked]] = Pairs(self._lapsed)
-        self._stagger: dict[str, Micros] = {}
         self._lines = {id_: Line(target, self._desk, self._saved(id_, saved)) for id_, target in targets.items()}
         self._by_online: dict[int, list[Line]] = {}
+        self._by_cycled: dict[int, list[Line]] = {}
         self._by_device: dict[str, list[Line]] = {}
         for line in self._lines.values():
             self._by_device.setdefault(line.target.device, []).append(line)
             self._by_online.setdefault(line.target.online.handle, []).append(line)
+            if line.target.cycled is not None:
+                self._by_cycled.setdefault(line.target.cycled.handle, []).append(line)
         self._unsaved: set[str] = set()
         """Points whose wishes are not on the disk as they are."""
         self._gone: dict[str, bytes | None] = {
@@ -139,13 +126,9 @@ class Commander:
     def give_up(self, by: str) -> None:
         """Take out all that a rule or machine claims and forbids: what it raised with a stagger, device by device."""
         self._forbid(by, ())
-        stagger, now = self._stagger.pop(by, 0), self._clock.monotonic()
         lines = [line for line in self._lines.values() if line.concerns(by)]
-        places = {device: place for place, device in enumerate(sorted({line.target.device for line in lines}))}
-        for line in lines:
-            wait = stagger * places[line.target.device]
-            line.give_up(by, now + wait if wait else None)
-            self._unsaved.add(line.target.id)
+        resumed.one_by_one(lines, by, self._clock.monotonic())
+        self._unsaved |= {line.target.id for line in lines}
 
     def act(self, by: str, point: str, value: Value, *, priority: int = TESTS) -> "asyncio.Future[Result]":
         """Do something that acts once, for one of the gateway's own machines: guarded, told, and never repeated."""
@@ -166,9 +149,17 @@ class Commander:
         line.claim(claim)
         return self._told.expect(claim.id)
 
+    def endangered(self) -> bool:
+        """Tell whether a danger to life holds a device of the site, or forbids that one is written."""
+        held = (line.held for line in self._lines.values())
+        return bool(self.forbidden) or any(claim is not None and claim.priority <= SAFETY for claim in held)
+
     def seen(self, samples: Sequence[Sample]) -> None:
-        """Notice devices that come back, and that go away."""
+        """Notice devices that come back, that go away, and that were without supply: they may have forgotten."""
         for sample in samples:
+            for line in self._by_cycled.get(sample.handle, ()) if sample.value is True else ():
+                if not line.idle:
+                    line.edge(online=True)
             for line in self._by_online.get(sample.handle, ()):
                 if not line.idle:
                     line.edge(online=sample.value is True)
@@ -263,32 +254,26 @@ class Commander:
     def _raised(self, by: str, verdict: Verdict) -> None:
         """Take over what a rule wants: first what it forbids, so that nothing slips through."""
         self._forbid(by, verdict.forbids)
-        self._stagger.pop(by, None)
-        if verdict.stagger:
-            self._stagger[by] = verdict.stagger
+        until = self._clock.monotonic() + verdict.ends if verdict.ends else None
         for write in verdict.writes:
-            self._claim(by, write, self._clock.monotonic() + verdict.ends if verdict.ends else None)
+            self._claim(by, write, until, stagger=verdict.stagger)
 
     def _forbid(self, by: str, devices: Sequence[str]) -> None:
         """Let a claimant forbid these devices and no others. What stood still is looked at when a ban ends."""
-        for device in [each for each, who in self.forbidden.items() if by in who and each not in devices]:
-            self.forbidden[device].discard(by)
-            if not self.forbidden[device]:
-                del self.forbidden[device]
-                for line in self._by_device.get(device, ()):
-                    if not line.idle:
-                        line.edge(online=True)
-        for device in devices:
-            self.forbidden.setdefault(device, set()).add(by)
-            for line in self._by_device.get(device, ()):
-                line.forbid()
+        freed, banned = self.forbidden.change(by, devices)
+        for line in (each for device in freed for each in self._by_device.get(device, ())):
+            if not line.idle:
+                line.edge(online=True)
+        for line in (each for device in banned for each in self._by_device.get(device, ())):
+            line.forbid()
 
-    def _claim(self, by: str, write: Write, until: Micros | None = None) -> None:
+    def _claim(self, by: str, write: Write, until: Micros | None = None, *, stagger: Micros = 0) -> None:
         line = self._lines.get(f"{write.device}/{write.point}")
         if line is None:
             self.counts["refused"] += 1  # settings list it as not applicable
             return
-        claim = self._made(by, write.value, write.priority, until=until, pulse=line.target.writable.pulse)
+        pulse = line.target.writable.pulse
+        claim = self._made(by, write.value, write.priority, until=until, pulse=pulse, stagger=stagger)
         try:
             guard.permit(line.target, _RULES, write.value)
         except Refused as refused:
@@ -299,9 +284,11 @@ class Commander:
         for other in self._by_device[line.target.device] if claim.priority <= SAFETY else ():
             other.outdo_people()
 
-    def _made(self, by: str, value: Value, priority: int, *, until: Micros | None, pulse: bool) -> Claim:
+    def _made(
+        self, by: str, value: Value, priority: int, *, until: Micros | None, pulse: bool, stagger: Micros = 0
+    ) -> Claim:
         self._number += 1
-        return Claim(by, secrets.token_hex(8), value, priority, self._number, until, pulse=pulse)
+        return Claim(by, secrets.token_hex(8), value, priority, self._number, until, pulse=pulse, stagger=stagger)
 
     def _guarded(self, line: Line, actor: Actor, asked: Asked) -> Claim:
         target = line.target
@@ -323,8 +310,8 @@ class Commander:
         Raises:
             Refused: `forbidden` or `life-safety`.
         """
-        if by := self.forbidden.get(target.device):
-            raise Refused("forbidden", f"{min(by)} forbids that {target.device} is written")
+        if target.device in self.forbidden:
+            raise Refused("forbidden", f"{self.forbidden.first(target.device)} forbids that {target.device} is written")
         for other in self._by_device[target.device]:
             if (held := other.held) is not None and held.priority <= SAFETY:
                 raise Refused("life-safety", f"{held.by} holds {other.target.id}")
@@ -350,19 +337,7 @@ class Commander:
 
     def _resume(self, standing: Sequence[Verdict]) -> None:
         """Make the claims of rules anew: keep those that stand as they were, end the others."""
-        left = {f"{v.device}/{v.rule}": {f"{w.device}/{w.point}": w for w in v.writes} for v in standing}
-        for id_, line in self._lines.items():
-            for claim in line.wishes.claims:
-                self._number = max(self._number, claim.number)
-                write = left.get(claim.by, {}).get(id_)
-                if write is not None and (write.value, write.priority) == (claim.value, claim.priority):
-                    if not claim.leaving:
-                        del left[claim.by][id_]
-                elif not (claim.person or claim.leaving):
-                    line.give_up(claim.by)
-            for by in line.wishes.spent:
-                if left.get(by, {}).pop(id_, None) is None:
-                    line.give_up(by)
+        self._number, left = resumed.left(self._lines, standing, self._clock.monotonic())
         for verdict in standing:
             by = f"{verdict.device}/{verdict.rule}"
             self._raised(by, structs_replace(verdict, writes=tuple(left[by].values())))

@@ -23,6 +23,9 @@ LONGEST: Final[Micros] = 12 * HOUR
 SAFETY: Final = LIFE_SAFETY + 1
 """Priorities up to this one are life safety's: no person may claim them, and what they hold no pulse may disturb."""
 
+WITH_PRIORITIES: Final = "bacnet"
+"""The family of drivers whose devices keep sixteen priorities themselves, and take None to give one up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -33,6 +36,8 @@ class Target:
         online: the device's own `online` point. interlock: that of the allow-list.
         confirm: the point that shows the effect; None if the device has it not.
         relinquishes: the protocol knows priorities, and takes None to give one up.
+        presence: the point that tells whether somebody is there. occupied: somebody may be, whether or not one tells.
+        cycled: the point that tells that the device was without supply, and has forgotten what was written.
     """
 
     point: Point
@@ -41,6 +46,9 @@ class Target:
     interlock: Point | None
     confirm: Point | None
     relinquishes: bool
+    cycled: Point | None = None
+    presence: Point | None = None
+    occupied: bool = False
 
     @property
     def device(self) -> str:
@@ -84,7 +92,7 @@ def permit(target: Target, actor: Actor, value: Value) -> None:
         raise Refused("not-permitted", f"{actor.role} may not write {target.id}")
     if (allowed.interlock is not None or allowed.live_view) and actor.origin != "site":
         raise Refused("site-only", f"{target.id} is written by somebody who sees it")
-    if not _fits(target.point, value) or not _allows(allowed, value):
+    if not takes(target.point, allowed, value):
         raise Refused("bad-value", f"{target.id} cannot be {value_text(value)}; {_known(target)}")
 
 
@@ -162,6 +170,11 @@ def parse(point: Point, text: str) -> Value:
     except (KeyError, ValueError):
         words = {"bool": "true or false", "int": "a whole number", "float": "a number"}[point.type]
         raise Refused("bad-value", f"{point.id} takes {words}, not {text!r}") from None
+
+
+def takes(point: Point, allowed: Writable, value: Value) -> bool:
+    """Tell whether a value is one of the point's, and one that the class lets be written."""
+    return _fits(point, value) and _allows(allowed, value)
 
 
 def _fits(point: Point, value: Value) -> bool:

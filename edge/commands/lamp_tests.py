@@ -1,4 +1,4 @@
-"""Tests of emergency lighting: which lamp is tested when, and what came of it. Pure; not connected to devices here.
+"""Tests of emergency lighting: which lamp is tested when, and what came of it. Pure; `lamp_shell` drives it.
 
     waiting ─▶ first half ─▶ between (after a duration test: until the batteries are charged) ─▶ second half ─▶ waiting
 
@@ -15,7 +15,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from sitekeeper.model.clock import MINUTE, Micros, Moment
+from sitekeeper.model.clock import MINUTE, SECOND, Micros, Moment
+from sitekeeper.model.command import Write
 from sitekeeper.model.errors import FormatError, Refused
 from sitekeeper.model.sample import Value
 
@@ -24,6 +25,9 @@ PREFIX: Final = "~tests/"
 
 BEGINS_WITHIN: Final[Micros] = 3 * MINUTE
 """How long a lamp may take to show that its test runs, with a scan a minute."""
+
+READ_FOR: Final[Micros] = 90 * SECOND
+"""So long after its end what came of a test is read: with a scan a minute, all of it has been read anew by then."""
 
 SILENT_MOST: Final[Micros] = 5 * MINUTE
 """For so long it may be unknown whether a lamp is under test."""
@@ -44,7 +48,8 @@ LOOK: Final[Micros] = MINUTE
 """How often a run that is under way is looked at without anything having changed."""
 
 Kind = Literal["function", "duration"]
-KINDS: Final[tuple[Kind, ...]] = ("duration", "function")
+KINDS: Final[tuple[Kind, ...]] = ("function", "duration")
+"""In the order in which they begin when both are due: the long one would leave no charge for the short one."""
 Outcome = Literal["passed", "failed", "aborted"]
 
 
@@ -66,18 +71,28 @@ class Plan:
         return self.lamps[number::2]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrangement:
+    """A plan as a site has it: the schedules of its window and of people's hours, and what is lit meanwhile."""
+
+    plan: Plan
+    window: str
+    occupied: str
+    lights: tuple[Write, ...] = ()
+
+
 class Around(NamedTuple):
     """The moment's surroundings of a plan.
 
     Attributes:
         open: whether its window is open. closes: monotonic time at which it closes. Unknown is no.
-        occupied: whether people are there. danger: devices that a danger to life holds or forbids to write.
+        occupied: whether people are there. danger: whether a danger to life holds a device of the site.
     """
 
     open: bool | None
     closes: Micros | None
     occupied: bool | None
-    danger: frozenset[str] = frozenset()
+    danger: bool = False
 
 
 class Act(NamedTuple):
@@ -144,13 +159,37 @@ class LampTests:
             raise FormatError(f"tests of {plan.id}: {error}") from error
         run = self._state.run
         self._began = now.mono if run is None else now.mono - max(0, now.wall - run.began)
+        if run is not None:
+            run.left = [lamp for lamp in run.left if lamp in plan.lamps]
         self._seen: set[str] = set() if run is None else set(run.left)  # they were started before the restart
         self._silent: dict[str, Micros] = dict.fromkeys(plan.lamps, now.mono)
+        self._ended: dict[str, Micros] = {}
+        """Since when a lamp is known not to be under test."""
 
     @property
     def running(self) -> Kind | None:
         """The kind of the run that is under way."""
         return None if self._state.run is None else self._state.run.kind
+
+    @property
+    def under_test(self) -> tuple[str, ...]:
+        """The lamps whose test has begun and of which nothing is known yet."""
+        return () if self._state.run is None else tuple(self._state.run.left)
+
+    def due(self, kind: Kind) -> Micros | None:
+        """Return the wall time at which a kind is due, 0 if it never was; None if the plan has no such tests."""
+        every = self.plan.every.get(kind)
+        last = self._state.done.get(kind)
+        return None if every is None else 0 if last is None else last + every
+
+    def waits(self, kind: Kind, around: Around, now: Moment) -> str:
+        """Return why a run could not begin or go on now, as a refusal's word; empty if nothing is in its way."""
+        run = self._state.run
+        if run is None:
+            return "next-window" if self._state.next_window else self._refusal(kind, 0, around, now)
+        if run.kind != kind or not run.between:
+            return ""
+        return self._refusal(kind, 1, around, now) if self._charged(run) else "charging"
 
     def feed(self, readings: Iterable[tuple[str, str, Value]], now: Moment) -> None:
         """Take (lamp, point, value) of the points of class `emergency`; None is unknown."""
@@ -158,19 +197,27 @@ class LampTests:
         for lamp, point, value in readings:
             before = self._values.get((lamp, point))
             self._values[lamp, point] = value
-            if point == "testing" and value is not None:
-                self._silent.pop(lamp, None)
-            elif point == "testing":
-                self._silent.setdefault(lamp, now.mono)
+            if point == "testing":
+                self._heard(lamp, value, now)
             rose = run is not None and point == f"{run.kind}_done" and value is True and before is False
             if rose or (point == "testing" and value is True):
                 self._seen.add(lamp)
+
+    def _heard(self, lamp: str, testing: Value, now: Moment) -> None:
+        if testing is None:
+            self._silent.setdefault(lamp, now.mono)
+            return
+        self._silent.pop(lamp, None)
+        if testing is True:
+            self._ended.pop(lamp, None)
+        else:
+            self._ended.setdefault(lamp, now.mono)
 
     def start(self, kind: Kind, who: str, around: Around, now: Moment) -> Deeds:
         """Begin a run because a person wants it.
 
         Raises:
-            Refused: `occupied`, `outside-window`, `life-safety`, `half-in-test` or `interlock`.
+            Refused: `occupied`, `outside-window`, `life-safety`, `not-heard`, `half-in-test` or `interlock`.
         """
         if self._state.run is not None:
             raise Refused("half-in-test", f"{self.plan.id}: a {self._state.run.kind} test is under way")
@@ -216,11 +263,19 @@ class LampTests:
             return "occupied"
         if around.open is not True or around.closes is None or around.closes - now.mono < self._longest(kind, half):
             return "outside-window"
-        if not around.danger.isdisjoint(self.plan.lamps):
+        if around.danger:
             return "life-safety"
+        if self._unheard(now):
+            return "not-heard"
         if any(self._values.get((lamp, "testing")) is True for lamp in self.plan.lamps):
             return "half-in-test"
         return "interlock" if self._dark() else ""
+
+    def _unheard(self, now: Moment) -> bool:
+        """Tell whether it is too early to say how the lamps stand; one that stays silent is not waited for."""
+        return len(self._silent) == len(self.plan.lamps) or any(
+            now.mono - since <= SILENT_MOST for since in self._silent.values()
+        )
 
     def _dark(self) -> bool:
         return any(self._values.get((lamp, "power")) == "failed" for lamp in self.plan.lamps)
@@ -235,11 +290,12 @@ class LampTests:
         """Start the tests of the run's half."""
         run.left, run.began, run.between, run.known = list(self.plan.half(run.half)), now.wall, False, False
         self._state.run, self._began, self._seen = run, now.mono, set()
+        self._ended |= dict.fromkeys(run.left, now.mono)
         deeds.acts += [Act(lamp, f"test.{run.kind}") for lamp in run.left]
 
     def _look(self, run: _Run, around: Around, now: Moment, deeds: Deeds) -> None:
         """See what has become of the half that is under test."""
-        if self._dark() or not around.danger.isdisjoint(self.plan.lamps):
+        if self._dark() or around.danger:
             for lamp in run.left:
                 self._end(run, lamp, "aborted", now, deeds)
             run.left, run.lost = [], True
@@ -265,8 +321,8 @@ class LampTests:
             return "aborted"
         if lamp not in self._seen:
             return "aborted" if passed > BEGINS_WITHIN else None
-        failed = self._values.get((lamp, f"status_{run.kind}_failed"))
-        if self._values.get((lamp, "testing")) is not False or failed is None:
+        failed, ended = self._values.get((lamp, f"status_{run.kind}_failed")), self._ended.get(lamp)
+        if failed is None or ended is None or now.mono - ended < READ_FOR:
             return None
         minutes, rated = self._number(lamp, "result_minutes"), self._number(lamp, "rated_minutes")
         short = run.kind == "duration" and minutes is not None and rated is not None and minutes < rated
@@ -274,7 +330,8 @@ class LampTests:
 
     def _end(self, run: _Run, lamp: str, result: Outcome, now: Moment, deeds: Deeds) -> None:
         minutes = self._number(lamp, "result_minutes") if run.kind == "duration" and result != "aborted" else None
-        took = round((now.mono - self._began) / MINUTE, 1) if minutes is None else minutes
+        ended = now.mono if result == "aborted" else self._ended.get(lamp, now.mono)
+        took = round((ended - self._began) / MINUTE, 1) if minutes is None else minutes
         deeds.found.append(Found(lamp, run.kind, result, took, self._number(lamp, "battery"), run.who))
         run.known = run.known or result != "aborted"
         if result == "aborted":
@@ -282,15 +339,16 @@ class LampTests:
 
     def _wait(self, run: _Run, around: Around, now: Moment, deeds: Deeds) -> None:
         """Begin the second half when the first would give its light again, and it may be."""
-        charged = run.kind == "function" or all(
-            (self._number(lamp, "battery") or 0.0) > CHARGED for lamp in self.plan.half(0)
-        )
-        if charged and not self._refusal(run.kind, 1, around, now):
+        if self._charged(run) and not self._refusal(run.kind, 1, around, now):
             run.half = 1
             self._begin(run, now, deeds)
         elif now.mono - self._began > CHARGING_MOST:
             run.lost = True
             self._finish(run, now)
+
+    def _charged(self, run: _Run) -> bool:
+        low = (lamp for lamp in self.plan.half(0) if (self._number(lamp, "battery") or 0.0) <= CHARGED)
+        return run.kind == "function" or next(low, None) is None
 
     def _finish(self, run: _Run, now: Moment) -> None:
         self._state.run = None

@@ -308,10 +308,12 @@ class Line:
         before, claim = self.wishes, step.claim
         self._at_work = "" if claim is None else claim.id
         result = None if claim is None else await self._accept(step, claim)
-        result = result or await self._carrier.write(step) or await self._carrier.read_back(step)
+        between = None if result else await self._carrier.warn(step)
+        result = result or between or await self._carrier.write(step) or await self._carrier.read_back(step)
         self._at_work = ""
         if claim is None:
-            self._gave_back(step, result)
+            if between is None:
+                self._gave_back(step, result)
             return
         self._done, self._looked = step, self._desk.clock.monotonic()
         undone = result.outcome == "refused"

@@ -1,7 +1,7 @@
 """Orders of the office at the site's door: signed, for this site, fresh by our own clock, and never twice.
 
     signature ─▶ site ─▶ used before? ─▶ nonce ─▶ age ─▶ role ─▶ `Commander.ask`, where local callers go too
-                                                              └▶ `AlarmDoor`, for the targets in `ALARMS`
+                                                              └▶ `AlarmDoor`, for the targets about alarms
 
 The site gives out a nonce with each status and remembers its latest two with the monotonic time at which each was
 made. An order quotes one, and says how long the office had it before it signed; so the order's age is counted on one
@@ -18,14 +18,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final, Protocol
 
+from edge.commands.asked import Asked
 from edge.commands.audit import WRITE, AuditRow, encode
-from edge.commands.commander import Asked
 from edge.commands.told import Record
 from sitekeeper.model.clock import SECOND, Micros, Moment
 from sitekeeper.model.command import Actor, Outcome, Role
 from sitekeeper.model.errors import NotFound, Refused, StorageError
 from sitekeeper.model.sample import Value
-from sitekeeper.order import VALID_FOR, Order, OrderRole, Verify, same_person, unseal
+from sitekeeper.order import ALARM_TARGETS, VALID_FOR, Order, OrderRole, Verify, same_person, unseal
 
 NONCES: Final = 2
 REMEMBERED: Final = 1_024
@@ -37,9 +37,6 @@ TOLD_AT_ONCE: Final = 20
 TOLD_EVERY: Final[Micros] = 10 * SECOND
 
 ROLES: Final[Mapping[OrderRole, Role]] = {"viewer": "viewer", "operator": "operator", "admin": "operator"}
-
-ALARMS: Final = frozenset({"alarms/shelve", "alarms/unshelve", "alarms/comment"})
-"""Targets that are no points: what an operator may do to the alarm `<device>/<rule>` that is the order's value."""
 
 
 class AlarmDesk(Protocol):
@@ -138,7 +135,7 @@ class Orders:
         age = self._now().mono - made - order.after
         if not -EARLY <= age <= VALID_FOR or order.after < 0:
             raise Refused("expired", f"{age / SECOND:.1f} s old, at most {VALID_FOR // SECOND} s are allowed")
-        if order.target not in self._points and order.target not in ALARMS:
+        if order.target not in self._points and order.target not in ALARM_TARGETS:
             raise Refused("no-such-point", f"there is no {order.target} here")
         if order.target in self._by_two and (not order.second or same_person(order.second, order.who)):
             raise Refused("second-needed", f"{order.target} is written from afar by two people only")

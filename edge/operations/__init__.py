@@ -3,7 +3,20 @@
 Items are plain dictionaries of words and numbers, the same that `--json` shows. Ages are in seconds, times RFC 3339.
 """
 
-from edge.operations import alarms, audit, devices, held_alarms, points, status, why
+from edge.operations import (
+    alarms,
+    audit,
+    devices,
+    drills,
+    held_alarms,
+    lighting,
+    muster,
+    points,
+    rules,
+    stats,
+    status,
+    why,
+)
 from edge.operations.gateway import Gateway, rfc3339
 from edge.socket_api import Operation
 
@@ -18,6 +31,11 @@ def table(gateway: Gateway) -> dict[str, Operation]:
         **points.operations(gateway),
         **alarms.operations(gateway),
         **held_alarms.operations(gateway),
+        **drills.operations(gateway),
+        **stats.operations(gateway),
+        **lighting.operations(gateway),
+        **muster.operations(gateway),
+        **rules.operations(gateway),
         **audit.operations(gateway),
         **why.operations(gateway),
     }

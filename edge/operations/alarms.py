@@ -7,13 +7,15 @@ from pathlib import Path
 
 import msgspec
 
+from edge.operations import audience, tellings
 from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
 from edge.outbox.reader import Reader
 from edge.socket_api import Operation
-from sitekeeper import story
+from sitekeeper import story, texts
 from sitekeeper.model.alarm import HELD_BACK, AlarmRecord, AlarmState, Transition, split_key
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import Refused, StorageError
+from sitekeeper.model.veil import held_by
 
 DURABLE_WITHIN_S = 8.0
 """How long a person waits for the disk before being told so; below the command line's own patience."""
@@ -34,18 +36,20 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
 
 
 async def _every(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
-    for record in sorted(gateway.pipeline.book.records(), key=lambda r: (r.priority, -r.changed)):
+    for record in sorted(audience.records(gateway, args), key=lambda r: (r.priority, -r.changed)):
         held = record.state in HELD_BACK
         if args.get("all") or (held if args.get("held") else record.state is not AlarmState.NORMAL and not held):
             yield _alarm(record) | {"delivered": _delivered(gateway, record)}
 
 
 async def _show(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
-    record = find(gateway, text(args, "id"))
+    record = find(gateway, args)
     moves = await asyncio.to_thread(_transitions, gateway.outbox_path, record.occurrence)
     names = story.labels(gateway.site.catalogue, record.key, str(args.get("lang", "en")))
-    lines = story.story(moves, (), names) if moves else []
-    yield {"alarm": _alarm(record), "story": lines, "transitions": [named(move) for move in moves]}
+    told = await asyncio.to_thread(tellings.of, gateway.outbox_path, record) if gateway.site.local.fits else []
+    lines = [*story.story(moves, (), names), *tellings.lines(told, names), *_now(record, names.lang)] if moves else []
+    shown = {"transitions": [named(move) for move in moves], "told": tellings.items(told)}
+    yield {"alarm": _alarm(record), "story": lines} | shown
 
 
 async def _ack(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
@@ -73,7 +77,7 @@ def _asked(gateway: Gateway, args: Item) -> tuple[str, str]:
         Refused, NotFound: as `find`; `usage` for a note that is too long.
         StorageError: the disk is behind.
     """
-    return find(gateway, text(args, "id")).occurrence, asked_note(gateway, args)
+    return find(gateway, args).occurrence, asked_note(gateway, args)
 
 
 def asked_note(gateway: Gateway, args: Item) -> str:
@@ -108,9 +112,13 @@ async def durable(gateway: Gateway, move: Transition | None) -> Item:
     return {"state": move.target, "occurrence": move.occurrence, "by": move.actor.name if move.actor else ""}
 
 
-def find(gateway: Gateway, wanted: str) -> AlarmRecord:
-    """Return the alarm that a person means: occurrence, key, `device/rule`, or the rule alone if that is clear."""
-    records = gateway.pipeline.book.records()
+def find(gateway: Gateway, args: Item) -> AlarmRecord:
+    """Return the alarm that a person means by `id`: occurrence, key, `device/rule`, or the rule alone if that is clear.
+
+    Raises:
+        NotFound: there is none of which he may know. Refused: `usage`, `ambiguous`.
+    """
+    wanted, records = text(args, "id"), audience.records(gateway, args)
     found = [r for r in records if wanted in {r.occurrence, r.key}] or [
         r for r in records if r.state is not AlarmState.NORMAL and (r.key.endswith(f"/{wanted}") or r.rule == wanted)
     ]
@@ -130,12 +138,14 @@ def _alarm(record: AlarmRecord) -> Item:
 
 def _held(record: AlarmRecord) -> Item:
     """Say by whom an alarm is held back, until when and why; empty where it is not, or nobody knows until when."""
-    hold = record.permit or record.shelved
-    if record.state is AlarmState.SUPPRESSED:
-        return {"held_by": ", ".join(record.veils), "until": "", "why": ""}
-    if hold is None or record.state not in HELD_BACK:
-        return {"held_by": "", "until": "", "why": ""}
-    return {"held_by": hold.by, "until": rfc3339(hold.until), "why": f"{hold.permit} {hold.note}".strip()}
+    by, until, why = held_by(record)
+    return {"held_by": by, "until": rfc3339(until) if until else "", "why": why}
+
+
+def _now(record: AlarmRecord, lang: str) -> list[str]:
+    """Return the last line of the story of an alarm that is held back: by whom, until when, and why."""
+    held = {name: value or "-" for name, value in _held(record).items()}
+    return [texts.text("alarms.held-now", lang, state=record.state, **held)] if record.state in HELD_BACK else []
 
 
 def _delivered(gateway: Gateway, record: AlarmRecord) -> bool | None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from edge.commands.audit import decode
 from edge.commands.audit_check import examine_file
+from edge.operations import audience
 from edge.operations.gateway import Gateway, Item, rfc3339
 from edge.outbox.reader import Reader
 from edge.socket_api import Operation
@@ -28,7 +29,10 @@ async def _show(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[It
     last = args.get("last", 50)
     if not isinstance(last, int) or not 0 < last <= MOST_ROWS:
         raise Refused("usage", f"1 to {MOST_ROWS} rows can be shown at once")
+    hidden = audience.hidden(gateway, args)
     for row in map(decode, gateway.outbox.audit_tail(last)):
+        if row.target.partition("@")[0].rpartition("/")[2] in hidden:
+            continue
         yield {
             "at": rfc3339(row.at), "user": row.user, "role": row.role, "origin": row.origin,
             "operation": row.operation, "target": row.target, "value": row.value, "outcome": row.outcome,

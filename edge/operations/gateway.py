@@ -9,13 +9,18 @@ from typing import Any, Protocol
 
 from edge.commands.alarm_door import AlarmDoor
 from edge.commands.commander import Commander
+from edge.commands.lamp_shell import LampShell
+from edge.drill import DrillDesk
+from edge.local.shell import LocalShell
 from edge.outbox import Outbox
 from edge.pipeline import Pipeline
 from edge.poller import Poller
 from edge.settings.values import Site
+from edge.tables import Tables
 from edge.watches import Watches
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import NotFound, Refused
+from sitekeeper.model.event import PersonalKind
 from sitekeeper.model.point import ONLINE
 from sitekeeper.model.sample import Sample
 
@@ -31,7 +36,10 @@ class UplinkFacts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """One running daemon. `started` is monotonic; `retry` has the uplink connect or ask at once."""
+    """One running daemon.
+
+    `started` is monotonic; `retry` has the uplink connect or ask at once; `pseudonym` says how somebody is recorded.
+    """
 
     site: Site
     outbox_path: Path
@@ -41,8 +49,13 @@ class Gateway:
     uplink: UplinkFacts
     retry: Callable[[], None] | None = None
     door: AlarmDoor
+    drill: DrillDesk
+    local: LocalShell
     commander: Commander
+    lamp_tests: LampShell
     watches: Watches
+    tables: Tables
+    pseudonym: Callable[[PersonalKind, str], str]
     audit: Callable[[], Item]
     clock: Clock
     boot: str

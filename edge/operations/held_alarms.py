@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
+from edge.operations import audience
 from edge.operations.alarms import asked_note, durable, find
 from edge.operations.gateway import Gateway, Item, rfc3339, text
 from edge.socket_api import Operation
@@ -30,29 +31,29 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
 
 
 async def _shelve(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    key, note = _key(gateway, text(args, "id")), asked_note(gateway, args)
-    yield await _done(gateway, gateway.door.shelve(key, _span(text(args, "for")), actor, note))
+    key, note = _key(gateway, args), asked_note(gateway, args)
+    yield await _done(gateway, gateway.door.shelve(key, span(text(args, "for")), actor, note))
 
 
 async def _unshelve(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    key, note = _key(gateway, text(args, "id")), asked_note(gateway, args)
+    key, note = _key(gateway, args), asked_note(gateway, args)
     yield await _done(gateway, gateway.door.unshelve(key, actor, note))
 
 
 async def _out(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    key, note = _key(gateway, text(args, "id")), asked_note(gateway, args)
+    key, note = _key(gateway, args), asked_note(gateway, args)
     permit, owner = _word(args, "permit"), _word(args, "owner")
     until = _time(text(args, "until"), gateway.site.catalogue.timezone)
     yield await _done(gateway, gateway.door.out(key, permit, owner, until, actor, note))
 
 
 async def _return(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    key, note = _key(gateway, text(args, "id")), asked_note(gateway, args)
+    key, note = _key(gateway, args), asked_note(gateway, args)
     yield await _done(gateway, gateway.door.back(key, actor, note))
 
 
 async def _note(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    key, note = _key(gateway, text(args, "id")), asked_note(gateway, args)
+    key, note = _key(gateway, args), asked_note(gateway, args)
     yield await _done(gateway, gateway.door.comment(key, actor, note))
 
 
@@ -61,22 +62,27 @@ async def _done(gateway: Gateway, move: Transition) -> Item:
     return done | {"until": rfc3339(move.until)} if move.until else done
 
 
-def _key(gateway: Gateway, wanted: str) -> str:
+def _key(gateway: Gateway, args: Item) -> str:
     """Return the alarm that a person means, as `find` does; one that is normal or was never raised by `device/rule`.
 
     Raises:
         Refused, NotFound: as `find`.
     """
     try:
-        return find(gateway, wanted).key
+        return find(gateway, args).key
     except NotFound:
-        for key in gateway.pipeline.book.all_keys():
-            if wanted in {key, key.partition("/")[2]}:
+        for key in audience.keys(gateway, args):
+            if args["id"] in {key, key.partition("/")[2]}:
                 return key
         raise
 
 
-def _span(said: str) -> Micros:
+def span(said: str) -> Micros:
+    """Return a written duration.
+
+    Raises:
+        Refused: `usage`, it is none.
+    """
     try:
         return parse_duration(said)
     except ValueError as error:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 
-from edge.commands.commander import Asked
+from edge.commands.asked import Asked
 from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
 from edge.outbox.reader import HistoryRow, Reader
 from edge.socket_api import Operation
@@ -16,6 +16,7 @@ from sitekeeper.durations import parse_duration
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import Refused
+from sitekeeper.model.event import PersonalKind
 from sitekeeper.model.point import Point
 from sitekeeper.model.quality import Reason, bad, is_good, words
 from sitekeeper.model.sample import Sample
@@ -34,7 +35,9 @@ HISTORY_LIMIT = 100_000
 
 
 def operations(gateway: Gateway) -> dict[str, Operation]:
-    """Return `point.list`, `point.read`, `point.watch`, `point.history`, `point.write` and `point.approve`."""
+    """Return `point.list`, `point.read`, `point.watch`, `point.history`, `point.write`, `point.approve`,
+    `point.pseudonym`.
+    """
     return {
         "point.list": partial(_every, gateway),
         "point.read": partial(_one, gateway),
@@ -42,6 +45,7 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
         "point.history": partial(_history, gateway),
         "point.write": partial(_write, gateway),
         "point.approve": partial(_approve, gateway),
+        "point.pseudonym": partial(_pseudonym, gateway),
     }
 
 
@@ -94,6 +98,17 @@ async def _history(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator
     for row in await asyncio.to_thread(_recorded, gateway.outbox_path, point.id, since, now):
         source = None if row.source is None else rfc3339(row.source)
         yield {"at": rfc3339(row.at), "value": row.value, "quality": words(row.q), "source": source}
+
+
+async def _pseudonym(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
+    """Yield how a card or a plate is called in events and in the site's tables."""
+    if actor.role not in {"technician", "engineer"}:
+        raise Refused("not-permitted", f"{actor.role} may not ask whose a pseudonym is")
+    kinds: tuple[PersonalKind, ...] = ("card", "plate")
+    kind = next((known for known in kinds if known == text(args, "kind")), None)
+    if kind is None:
+        raise Refused("usage", "a pseudonym is that of a card or a plate")
+    yield {"kind": kind, "pseudonym": gateway.pseudonym(kind, text(args, "number"))}
 
 
 async def _write(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:

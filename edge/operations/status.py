@@ -1,9 +1,10 @@
 """Operations about the gateway as a whole: how it is, and how far the office has what it has."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from edge import health
+from edge.operations import audience
 from edge.operations.gateway import Gateway, Item, rfc3339
 from edge.outbox.quarantine import kept
 from edge.own_reading import begun
@@ -12,7 +13,7 @@ from edge.trust import keeping
 from sitekeeper import __version__
 from sitekeeper.block import STREAMS, Stream
 from sitekeeper.control import Problem
-from sitekeeper.model.alarm import ACTIVE, UNACKED
+from sitekeeper.model.alarm import ACTIVE, UNACKED, AlarmRecord
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import Refused
@@ -28,10 +29,10 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
     }
 
 
-async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator[Item]:
-    facts, uplink = _facts(gateway), gateway.uplink()
+async def _status(gateway: Gateway, _actor: Actor, args: Item) -> AsyncIterator[Item]:
+    records = audience.records(gateway, args)
+    facts, uplink = _facts(gateway, records), gateway.uplink()
     commands = gateway.commander.report()
-    records = gateway.pipeline.book.records()
     online = [gateway.online(device) for device in gateway.site.devices]
     yield {
         "site": gateway.site.id,
@@ -62,9 +63,23 @@ async def _status(gateway: Gateway, _actor: Actor, _args: Item) -> AsyncIterator
         "audit": gateway.audit(),
         "office": uplink,
         "commands": commands,
+        "drill": _drill(gateway),
+        "told_on_site": _told(gateway, records),
         "events_missing": {name: len(ranges) for name, ranges in gateway.pipeline.occurrences.missing().items()},
         "problems": [*_commands(commands), *keeping.problems(uplink), *health.problems(facts)],
     }
+
+
+def _drill(gateway: Gateway) -> Item | None:
+    """Return where a drill runs, and until when; None if none does."""
+    drill = gateway.drill.running
+    return None if drill is None else {"where": drill.where, "until": rfc3339(drill.until), "who": drill.who}
+
+
+def _told(gateway: Gateway, records: Sequence[AlarmRecord]) -> list[Item]:
+    """Return who is being told on site of what the caller may know, because the office does not have it."""
+    known = {record.occurrence for record in records}
+    return [each | {"last": rfc3339(each["last"])} for each in gateway.local.facts() if each["occurrence"] in known]
 
 
 def _commands(report: Item) -> list[Problem]:
@@ -132,7 +147,7 @@ def _oldest_age(gateway: Gateway, stream: Stream) -> float | None:
     return None if at is None else round(max(0, gateway.clock.wall() - at) / SECOND, 1)
 
 
-def _facts(gateway: Gateway) -> health.Facts:
+def _facts(gateway: Gateway, alarms: Sequence[AlarmRecord]) -> health.Facts:
     uplink, problem = gateway.uplink(), gateway.outbox.problem
     age, taken_over, audit = uplink["receipt_age_s"], uplink.get("taken_over_age_s"), gateway.audit()
     samples = {device: gateway.online(device) for device in gateway.site.devices}
@@ -146,7 +161,7 @@ def _facts(gateway: Gateway) -> health.Facts:
         receipt_age=None if age is None else int(age * SECOND),
         unsent=sum(gateway.outbox.unsent(stream).blocks for stream in STREAMS),
         silent_devices=tuple(device for device, s in samples.items() if s is not None and s.value is not True),
-        unacked=sum(record.state in UNACKED for record in gateway.pipeline.book.records()),
+        unacked=sum(record.state in UNACKED for record in alarms),
         uptime=gateway.clock.monotonic() - gateway.started,
         taken_over=None if taken_over is None else int(taken_over * SECOND),
         boot=gateway.boot,

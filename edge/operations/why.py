@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from edge.operations import devices, points, status
+from edge.operations import audience, devices, points, status
 from edge.operations.gateway import Gateway, Item, text
 from edge.outbox.reader import Reader
 from edge.rules.compiling import Rules
@@ -34,7 +34,7 @@ async def _why(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item
     asked: dict[str, tuple[dict[str, Operation], str, Item]] = {
         "point": (points.operations(gateway), "point.read", {"id": point.id}),
         "device": (devices.operations(gateway), "device.show", {"id": point.device}),
-        "status": (status.operations(gateway), "status", {}),
+        "status": (status.operations(gateway), "status", args),
         "sync": (status.operations(gateway), "sync.status", {}),
     }
     found = {name: await _first(table[op], actor, arguments) for name, (table, op, arguments) in asked.items()}
@@ -51,7 +51,7 @@ async def _why(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item
         "frozen": _frozen(gateway, point.device),
         "address": _address(gateway.site, point),
         "derived_from": _sources(gateway, point),
-        "rules": _rules(gateway, point),
+        "rules": _rules(gateway, point, args),
         "block": None if changed is None else await asyncio.to_thread(_block, gateway.outbox_path, point.id, changed),
     }
 
@@ -106,11 +106,12 @@ def _sources(gateway: Gateway, point: Point) -> list[Item]:
     return found
 
 
-def _rules(gateway: Gateway, point: Point) -> list[Item]:
+def _rules(gateway: Gateway, point: Point, args: Item) -> list[Item]:
     """Return the rules that read the point, with the state of their alarm, and whether their condition is known."""
+    hidden = audience.hidden(gateway, args)
     records = {record.key: record for record in gateway.pipeline.book.records()}
     found = []
-    for rule in sorted(_readers(gateway.site.rules, point)):
+    for rule in sorted(_readers(gateway.site.rules, point) - hidden):
         record = records.get(f"{gateway.site.id}/{point.device}/{rule}")
         over, _ = gateway.pipeline.standing(rule, point.device)
         found.append({"rule": rule, "state": "A" if record is None else str(record.state), "condition_false": over})

@@ -13,11 +13,13 @@
     sets, member      conditions over other devices: who is meant, and each one's answer
     graph             the nodes of one expression or one rule on one device, evaluated in order, only what is affected
     decide, instance  a condition in time -> raise, level, clear, note
+    explaining        what each piece of a condition says now, and what it waits for
     linkage           `do:`, `forbid:` and `suppress:`, what a rule reaches out to while it holds
     suppression       which alarms that comes to
     reading, rule     a rule's text -> a rule, with every fault in it
     compiling         rule files -> rules for the devices of one site
     engine, derives   a stream of samples and events -> verdicts; a stream of samples -> derived samples
+    page              a page about a pack, for people
     packs             rule files; testing, trial: the tests written beside each rule, and the small site they run in
 
 Semantics (each is a test; `tests/reference_evaluator.py` says it all again, slowly):

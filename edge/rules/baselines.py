@@ -74,6 +74,11 @@ class Baseline(Keeper, Operator):
         seen = min(seen + 1, MOST_OBSERVATIONS)
         self.bins[place] = (seen, mean + (x - mean) / seen)
 
+    def forget(self) -> bool:
+        self.watch.follow(value=False, now=0)
+        self.place, self.bins = None, {}
+        return True
+
     def save(self) -> object:
         bins = [[place, *learned] for place, learned in sorted(self.bins.items())]
         return self.watch.save(), self.place, bins

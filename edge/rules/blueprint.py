@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 from edge.rules.building import Builder, Make, names_in
 from edge.rules.forms import FAR, far_point
 from edge.rules.graph import Graph, Shape, shape_of
-from edge.rules.happenings import Happening
 from edge.rules.nodes import Fixed, Input, Node
 from edge.rules.rule import DeviceSpec, ParameterValue
 from edge.rules.scope import KIND
@@ -23,6 +22,7 @@ _VALUES: Final = 1
 _MIXED: Final = 2
 _SHARED: Final = 3
 _SET: Final = 4
+_HEARD: Final = 5
 
 
 class _Place(int):
@@ -37,42 +37,39 @@ class _Step(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-class Stamped(NamedTuple):
-    """The nodes of one rule on one device, ready to work."""
-
-    nodes: list[Node]
-    graph: Graph
-    inputs: dict[str, Input]
-    happenings: dict[str, Happening]
-    gathered: tuple[Gathered, ...]
+Places = tuple[tuple[str, int], ...]
+"""Where which nodes are, by name."""
 
 
 class Blueprint:
     """What a builder has built, and the node that comes last and is made from those before it.
 
-    `named`: the places of the named expressions.
+    `named`: the places of the named expressions. `inputs`: of the points, by name. `happenings`: of the events.
+    `gathered`: of the sets.
     """
 
-    __slots__ = ("_ending", "_gathered", "_happenings", "_inputs", "_shape", "_steps", "named")
+    __slots__ = ("_ending", "_shape", "_steps", "gathered", "happenings", "inputs", "named")
 
     def __init__(self, builder: Builder, ending: Callable[[Sequence[Node]], Node]) -> None:
         places = {id(node): place for place, node in enumerate(builder.nodes)}
         self._ending = ending
         self._steps = [_step(node, made, places) for node, made in zip(builder.nodes, builder.recipe, strict=True)]
         self._shape: Shape = shape_of([*builder.nodes, ending(builder.nodes)])
-        self._inputs = tuple((name, places[id(node)]) for name, node in builder.inputs.items())
-        self._happenings = tuple((name, places[id(node)]) for name, node in builder.happenings.items())
-        self._gathered = tuple(places[id(node)] for node in builder.gathered.values())
-        self.named = tuple((name, places[id(node)]) for name, node in builder.named.items())
+        self.inputs: Places = tuple(sorted((name, places[id(node)]) for name, node in builder.inputs.items()))
+        self.happenings: Places = tuple((name, places[id(node)]) for name, node in builder.happenings.items())
+        self.gathered = tuple(places[id(node)] for node in builder.gathered.values())
+        self.named: Places = tuple((name, places[id(node)]) for name, node in builder.named.items())
 
-    def stamp(self, tallies: Mapping[Call, Tally]) -> Stamped:
-        """Make the nodes once more, for the sets of one device."""
+    def stamp(self, tallies: Mapping[Call, Tally], heard: Callable[[str], Input]) -> Graph:
+        """Make the nodes once more, for the sets and the points of one device."""
         nodes: list[Any] = []
         for how, make, arguments in self._steps:
             if how == _SHARED:
                 nodes.append(arguments[0])
             elif how == _NODES:
                 nodes.append(make(*[nodes[place] for place in arguments]))
+            elif how == _HEARD:
+                nodes.append(heard(arguments[0]))
             elif how == _VALUES:
                 nodes.append(make(*arguments))
             elif how == _SET:
@@ -80,19 +77,15 @@ class Blueprint:
             else:
                 nodes.append(make(*[nodes[one] if type(one) is _Place else one for one in arguments]))
         nodes.append(self._ending(nodes))
-        return Stamped(
-            nodes,
-            Graph(nodes, self._shape),
-            {name: nodes[place] for name, place in self._inputs},
-            {name: nodes[place] for name, place in self._happenings},
-            tuple([nodes[place] for place in self._gathered]),
-        )
+        return Graph(nodes, self._shape)
 
 
 def _step(node: Node, made: Make, places: Mapping[int, int]) -> _Step:
     make, arguments = made
     if isinstance(node, Fixed):  # it never changes: one serves all
         return _Step(_SHARED, make, (node,))
+    if make is Input:
+        return _Step(_HEARD, make, arguments)
     if make is Gathered:
         return _Step(_SET, make, arguments)
     found = tuple(_Place(places[id(one)]) if isinstance(one, Node) else one for one in arguments)

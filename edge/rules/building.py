@@ -41,6 +41,7 @@ class Builder:
         tags: Collection[str] = (),
         asset: Mapping[str, float] | None = None,
         tallies: Mapping[Call, Tally] | None = None,
+        heard: Callable[[str], Input] = Input,
     ) -> None:
         self.nodes: list[Node] = []
         self.recipe: list[Make] = []
@@ -53,6 +54,7 @@ class Builder:
         self._asset = asset or {}
         self._tallies = tallies or {}
         self._heard: Happening | None = None
+        self._make_input = heard
         self._points = points
         self._parameters = parameters or {}
         self._trees = named or {}
@@ -67,11 +69,17 @@ class Builder:
         parameters: Mapping[str, ParameterValue],
         named: Mapping[str, Expression] | None = None,
         tallies: Mapping[Call, Tally] | None = None,
+        heard: Callable[[str], Input] = Input,
     ) -> Self:
-        """Return a builder for a device, with the events that the gateway tells of it."""
+        """Return a builder for a device, with the events that the gateway tells of it.
+
+        `heard` gives the node of a point, where others read it too.
+        """
         events = {**BUILT_IN, **device.events}
-        tags, asset = device.tags, device.asset
-        return cls(device.points, parameters, named, events=events, tags=tags, asset=asset, tallies=tallies)
+        return cls(
+            device.points, parameters, named, events=events, tags=device.tags, asset=device.asset,
+            tallies=tallies, heard=heard,
+        )  # fmt: skip
 
     def missing(self, tree: Expression, fields: Collection[str] = ()) -> str:
         """Return the first point or event that the expression needs and the device lacks; empty if it can be built.
@@ -135,7 +143,7 @@ class Builder:
     def input(self, name: str) -> Input:
         """Return the node of a point of the device."""
         if name not in self.inputs:
-            self.inputs[name] = self._add(Input, name)
+            self.inputs[name] = self._add(self._make_input, name)
         return self.inputs[name]
 
     def constant(self, tree: Expression) -> Value:

@@ -83,13 +83,14 @@ def compile_rules(
     """
     far = Far(classes, {**elsewhere, **{device.id: device.cls for device in devices}})
     rules: dict[str, Rule] = {}
+    sources: dict[str, RuleText] = {}
     known: set[str] = set()
     for text in texts:
         name = str(text.mapping.get("id", ""))
         if name in known:
             note(faults, text.place("id"), "twice", id=name)
         elif (rule := read_rule(text, classes, faults, events=events, groups=groups, far=far)) is not None:
-            rules[name] = rule
+            rules[name], sources[name] = rule, text
         known.add(name)
     for settings in [overrides, *(spec for device in devices for spec in (device.profile_settings, device.settings))]:
         _check_ids(settings, known, faults)
@@ -98,8 +99,8 @@ def compile_rules(
             able = [device for device in devices if device.cls == rule.do.reach.cls]
             if rule.do.reach.scope == SELF:  # what the tags rule out is never written
                 able = [device for device in able if not never(rule.when, device.tags)]
-            check_writable(rule.do, able, rule.text, faults)
-    check_suppressed(rules.values(), faults)
+            check_writable(rule.do, able, sources[rule.id], faults)
+    check_suppressed(rules, sources, faults)
     reached = with_far(devices, rules.values())
     return _Compiler(rules, overrides, Around(reached, groups), faults).compile(reached)
 
@@ -122,6 +123,7 @@ class _Compiler:
         self._uses = {id_: Uses([*rule.trees(), *rule.named.values()]) for id_, rule in rules.items()}
         self._calls = {id_: _set_calls(rule) for id_, rule in rules.items()}
         self._needs: dict[tuple[object, ...], str] = {}
+        self._levels: dict[tuple[tuple[Priority, Micros], ...], tuple[tuple[Priority, Micros], ...]] = {}
 
     def compile(self, devices: Sequence[DeviceSpec]) -> Rules:
         for rule in self._rules.values():  # also where no device has the class
@@ -180,22 +182,22 @@ class _Compiler:
         for settings in (device.profile_settings, self._overrides, device.settings):
             chosen.update(self._settings(rule, settings.get(rule.id, {})))
         own = {name: chosen.pop(name) for name in _OWN if name in chosen}
-        parameters = {**rule.parameters, **chosen}
+        parameters = {**rule.parameters, **chosen} if chosen else rule.parameters
         builder = Builder({}, parameters)
         levels = [(level.priority, _micros(builder, level.after)) for level in rule.levels]
         if "priority" in own:
             levels = [(cast("Priority", own["priority"].value), after) for _, after in levels]
         if "on_delay" in own:
             levels = [(priority, cast("Micros", own["on_delay"].value)) for priority, _ in levels]
-        ordered = replace(
-            rule, levels=tuple(replace(spec, priority=p) for spec, (p, _) in zip(rule.levels, levels, strict=True))
-        )
+        if "priority" in own:
+            rule = replace(rule, levels=(replace(rule.levels[0], priority=levels[0][0]),))
         off_delay = own.get("off_delay")
+        ordered = tuple(levels)
         return Plan(
-            rule=ordered,
+            rule=rule,
             device=device,
             parameters=parameters,
-            levels=tuple(levels),
+            levels=self._levels.setdefault(ordered, ordered),  # thousands of plans have the same few
             off_delay=_micros(builder, rule.off_delay) if off_delay is None else cast("Micros", off_delay.value),
             mode=MODES[str(own["mode"].value)] if "mode" in own else rule.mode,
             sets=self._members(rule, device, parameters),

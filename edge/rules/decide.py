@@ -9,8 +9,7 @@
 stops every watch. A level that is no longer reached gives way to the most severe that still is; if none is, it stays.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from edge.rules.nodes import Keeper, Node
 from edge.rules.stopwatch import Stopwatch
@@ -27,6 +26,19 @@ class Level(NamedTuple):
     priority: Priority
     after: Micros
     when: Node | None = None
+
+
+class Progress(NamedTuple):
+    """What a watch shows, how much is wanted, when that will be (None: it stands), and whether it was reached."""
+
+    shown: Micros
+    of: Micros
+    due: Micros | None
+    reached: bool
+
+
+_NEVER: Final = Stopwatch()
+"""The watch over the note of a rule without `unless`: what it follows is never true, so one stands for all."""
 
 
 class Decision(Keeper):
@@ -48,22 +60,23 @@ class Decision(Keeper):
         "when",
     )
 
-    def __init__(self, when: Node, unless: Node | None, levels: Sequence[Level], off_delay: Micros) -> None:
+    def __init__(self, when: Node, unless: Node | None, levels: tuple[Level, ...], off_delay: Micros) -> None:
+        """`levels`: the most severe first."""
         conditions = [level.when for level in levels if level.when is not None]
         super().__init__(when, *(() if unless is None else (unless,)), *conditions)
         self.when = when
         self.unless = unless
-        self._levels = sorted(levels, key=lambda level: level.priority)  # P1 before P4
+        self._levels = levels
         self._off_delay = off_delay
         self._note_after = min(level.after for level in levels)
-        self._watches = [Stopwatch() for _ in levels]
-        self._reached = [False for _ in levels]
+        self._watches = tuple([Stopwatch() for _ in levels])
+        self._reached = (False,) * len(levels)
         self._off = Stopwatch()
-        self._idle = Stopwatch()
+        self._idle = _NEVER if unless is None else Stopwatch()
         self._noted = False
         self.active = False
         self.priority: Priority = self._levels[-1].priority
-        self.made: list[tuple[VerdictKind, Priority]] = []
+        self.made: tuple[tuple[VerdictKind, Priority], ...] = ()
 
     def compute(self, now: Micros) -> Value:
         when = self.when.value
@@ -74,7 +87,7 @@ class Decision(Keeper):
         if self.active and when is False and self._off.read(now) >= self._off_delay:
             self.active = False
             self._off.follow(value=False, now=now)
-            self.made.append(("clear", self.priority))
+            self.made += (("clear", self.priority),)
         self._take_note(_and(when, unless) if not self.active else False, now)
         self.due = self._next_due()
         return None
@@ -84,16 +97,17 @@ class Decision(Keeper):
         for place, (level, watch) in enumerate(zip(self._levels, self._watches, strict=True)):
             holds = allowed if level.when is None else _and(allowed, level.when.value)
             watch.follow(holds, now)
-            if holds is not None:
-                self._reached[place] = bool(holds) and watch.read(now) >= level.after
+            reached = self._reached[place] if holds is None else holds and watch.read(now) >= level.after
+            if reached != self._reached[place]:
+                self._reached = (*self._reached[:place], reached, *self._reached[place + 1 :])
 
     def _rise_or_fall(self) -> None:
         for level, reached in zip(self._levels, self._reached, strict=True):
             if reached:
                 if not self.active:
-                    self.made.append(("raise", level.priority))
+                    self.made += (("raise", level.priority),)
                 elif level.priority != self.priority:
-                    self.made.append(("level", level.priority))
+                    self.made += (("level", level.priority),)
                 self.active, self.priority = True, level.priority
                 return
 
@@ -103,7 +117,7 @@ class Decision(Keeper):
             self._noted = False
         elif holds and not self._noted and self._idle.read(now) >= self._note_after:
             self._noted = True
-            self.made.append(("note", self._levels[0].priority))
+            self.made += (("note", self._levels[0].priority),)
 
     def _next_due(self) -> Micros | None:
         dues = [
@@ -116,6 +130,19 @@ class Decision(Keeper):
             dues.append(self._idle.due(self._note_after))
         return min((due for due in dues if due is not None), default=None)
 
+    def progress(self, now: Micros) -> list[tuple[Level, Progress]]:
+        """Return what each level waits for, the most severe first."""
+        return [
+            (level, Progress(watch.read(now), level.after, None if reached else watch.due(level.after), reached))
+            for level, watch, reached in zip(self._levels, self._watches, self._reached, strict=True)
+        ]
+
+    def going(self, now: Micros) -> Progress | None:
+        """Return what it waits for before it is over; None where that has not begun."""
+        if not self.active or self.when.value is True:
+            return None
+        return Progress(self._off.read(now), self._off_delay, self._off.due(self._off_delay), reached=False)
+
     def delays(self) -> tuple[Stopwatch, ...]:
         return (*self._watches, self._idle)
 
@@ -125,7 +152,7 @@ class Decision(Keeper):
 
     def restore(self, saved: Any, as_of: Micros) -> None:
         self.active, self.priority, self._noted, reached, watches = saved
-        self._reached = list(reached)
+        self._reached = tuple(reached)
         for watch, memory in zip((*self._watches, self._off, self._idle), watches, strict=True):
             watch.restore(memory, as_of)
 

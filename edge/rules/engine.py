@@ -8,7 +8,7 @@ from edge.rules.compiling import Rules
 from edge.rules.happenings import Happening
 from edge.rules.instance import Designs, Instance, Plan, Verdict, decode_state
 from edge.rules.member import Member, SetsAtWork, is_member
-from edge.rules.nodes import Input
+from edge.rules.points import Points
 from edge.rules.rule import DeviceSpec
 from edge.rules.timers import Timers
 from sitekeeper.model.clock import Micros
@@ -68,16 +68,18 @@ class Engine:
         self._unsaved = dict.fromkeys(self._owners)  # all: saved times are on another clock than the next `as_of`
 
     def _make(self, plans: Sequence[Plan]) -> None:
-        self._sets = SetsAtWork(plans)
+        points = Points()
+        self._sets = SetsAtWork(plans, points)
         self._first = len(self._sets.members)
         designs = Designs()
         self._instances: list[Instance] = []
         for place, plan in enumerate(plans, self._first):
             tallies = self._sets.tallies(plan)
-            self._instances.append(Instance(plan, place, tallies, designs.of(plan, tallies)))
-        self._by_key = {instance.plan.key: instance for instance in self._instances}
+            design = designs.of(plan, tallies)
+            self._instances.append(Instance(plan, place, tallies, design, points.of(plan.device)))
+        self._points = points.known
+        self._by_key = {instance.key: instance for instance in self._instances}
         self._owners: list[Member | Instance] = [*self._sets.members, *self._instances]
-        self._routes: dict[int, list[tuple[Member | Instance, Input]]] = {}
         self._hearers: dict[str, list[tuple[Member | Instance, Happening]]] = {}
         self._timers = Timers(len(self._owners))
         self._pending = list(self._owners)
@@ -95,7 +97,7 @@ class Engine:
         One older than what was decided already counts as of `self.now`; see `in_order`. An event is a moment of its
         own even where its time is another record's too: what came before it is decided first, and then the event.
         """
-        routes, pending = self._routes, self._pending
+        points, pending = self._points, self._pending
         for record in records:
             if record.at > self.now:
                 self._move(record.at)
@@ -104,13 +106,15 @@ class Engine:
                 self._happen(record)
                 pending = self._pending
                 continue
+            if (point := points.get(record.handle)) is None:
+                continue
+            point.sample = record
             known = record.value if record.q < 64 else None  # anything but good is unknown
-            for owner, point in routes.get(record.handle, ()):
-                point.sample = record
-                if known != point.value:
-                    point.value = known
-                    owner.graph.mask |= point.up
-                    if point.up and not owner.pending:
+            if known != point.value:
+                point.value = known
+                for owner, up in point.readers:
+                    owner.graph.mask |= up
+                    if not owner.pending:
                         owner.pending = True
                         pending.append(owner)
         return self._take() if now is None else self.advance(now)
@@ -142,6 +146,19 @@ class Engine:
         found = (instance.standing(self.now, latched) for instance in self._instances)
         return [verdict for verdict in found if verdict is not None]
 
+    def instance(self, rule: str, device: str) -> Instance | None:
+        """Return a rule at work on a device, to be looked at; None if it is not run there."""
+        return self._by_key.get(f"{device}/{rule}")
+
+    def forget(self, rule: str, device: str) -> bool:
+        """Let a rule forget what it has learned of a device; tell whether it learns anything there."""
+        instance = self.instance(rule, device)
+        if instance is None or not instance.forget():
+            return False
+        self._wake(instance)
+        self._unsaved[instance] = None
+        return True
+
     def resettable(self, rule: str, device: str) -> tuple[bool, bool]:
         """Return (condition is false, reset is allowed) for an alarm; one whose rule is gone may be reset."""
         instance = self._by_key.get(f"{device}/{rule}")
@@ -163,8 +180,7 @@ class Engine:
             )
 
     def _connect(self, owner: Member | Instance, device: DeviceSpec) -> None:
-        for name, point in owner.inputs.items():
-            self._routes.setdefault(device.points[name].handle, []).append((owner, point))
+        owner.graph.read_by(owner)
         for name, happening in owner.happenings.items():
             self._hearers.setdefault(f"{device.id}/{name}", []).append((owner, happening))
 

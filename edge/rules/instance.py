@@ -1,7 +1,7 @@
 """One rule at work on one device: its nodes, its decision, its saved state."""
 
 import hashlib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,8 +13,8 @@ from edge.rules.decide import Decision, Level, VerdictKind
 from edge.rules.happenings import Happening
 from edge.rules.nodes import Input, Node
 from edge.rules.rule import DeviceSpec, Mode, ParameterValue, Rule, Until
-from edge.rules.sets import MemberSpec, Tally
-from edge.rules.syntax import Call, Expression
+from edge.rules.sets import Gathered, MemberSpec, Tally
+from edge.rules.syntax import Call
 from sitekeeper.durations import duration_text
 from sitekeeper.model.alarm import Priority
 from sitekeeper.model.clock import Micros
@@ -102,10 +102,10 @@ class Plan:
     writes: tuple[Write, ...] = ()
     forbids: tuple[str, ...] = ()
     veils: tuple[tuple[str, str], ...] = ()
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        return f"{self.device.id}/{self.rule.id}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.device.id}/{self.rule.id}")  # kept: several tables have it as a key
 
 
 class Instance:
@@ -113,14 +113,9 @@ class Instance:
 
     __slots__ = (
         "_design",
-        "_nodes",
-        "_reset",
         "deadline",
         "decision",
-        "gathered",
         "graph",
-        "happenings",
-        "inputs",
         "key",
         "pending",
         "place",
@@ -128,16 +123,17 @@ class Instance:
         "revision",
     )
 
-    def __init__(self, plan: Plan, place: int, tallies: Mapping[Call, Tally], design: "Design") -> None:
-        stamped = design.blueprint.stamp(tallies)
+    def __init__(
+        self,
+        plan: Plan,
+        place: int,
+        tallies: Mapping[Call, Tally],
+        design: "Design",
+        heard: Callable[[str], Input] = Input,
+    ) -> None:
         self._design = design
-        self._nodes = stamped.nodes
-        self.graph = stamped.graph
-        self.inputs: Mapping[str, Input] = stamped.inputs
-        self.happenings: Mapping[str, Happening] = stamped.happenings
-        self.gathered = stamped.gathered
-        self.decision: Decision = stamped.nodes[-1]  # type: ignore[assignment]  # a design ends in it
-        self._reset = None if design.reset is None else stamped.nodes[design.reset]
+        self.graph = design.blueprint.stamp(tallies, heard)
+        self.decision: Decision = self.graph.nodes[-1]  # a design ends in it
         self.plan = plan
         self.key = plan.key
         self.place = place
@@ -155,13 +151,38 @@ class Instance:
             return False
         self.deadline = self.graph.deadline()
         if self.decision.made:
-            made, self.decision.made = self.decision.made, []
+            made, self.decision.made = self.decision.made, ()
             out.extend(self._verdict(kind, priority, now) for kind, priority in made)
         return True
 
+    @property
+    def nodes(self) -> Sequence[Any]:
+        """Its nodes, in order of evaluation; the decision is the last."""
+        return self.graph.nodes
+
+    @property
+    def happenings(self) -> Mapping[str, Happening]:
+        """The events that it listens to, by name."""
+        return {name: self.nodes[place] for name, place in self._design.blueprint.happenings}
+
+    @property
+    def gathered(self) -> list[Gathered]:
+        """The sets that it reads."""
+        return [self.nodes[place] for place in self._design.blueprint.gathered]
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """Its parameters and delays in words."""
+        return self._design.limits
+
+    def forget(self) -> bool:
+        """Forget what it has learned; tell whether it can learn anything."""
+        return self.graph.forget()
+
     def resettable(self) -> tuple[bool, bool]:
         """Tell whether the condition is false, and whether what a reset needs is true. Unknown is neither."""
-        return self.decision.when.value is False, self._reset is None or self._reset.value is True
+        reset = self._design.reset
+        return self.decision.when.value is False, reset is None or self.nodes[reset].value is True
 
     def standing(self, now: Micros, latched: Container[str] = ()) -> Verdict | None:
         """Return its raise once more, if it is active and writes, forbids or suppresses something.
@@ -201,9 +222,9 @@ class Instance:
             kind=kind,
             at=now,
             priority=priority,
-            values={name: point.reading() for name, point in sorted(self.inputs.items())},
+            values={name: self.nodes[place].reading() for name, place in self._design.blueprint.inputs},
             limits=self._design.limits,
-            detail=", ".join(name for name, at in self._design.blueprint.named if self._nodes[at].value is True),
+            detail=", ".join(name for name, at in self._design.blueprint.named if self.nodes[at].value is True),
             latched=rule.latch,
             revision=self.revision,
             mode="watch" if plan.mode == "watch" else "",
@@ -240,6 +261,17 @@ def _limits(plan: Plan) -> dict[str, str]:
     return limits
 
 
+def build(plan: Plan, builder: Builder) -> list[Node | None]:
+    """Build the nodes of a plan; return those of `when`, `unless`, `reset_when` and of the levels' own conditions."""
+    rule = plan.rule
+    trees = [rule.when, rule.unless, rule.reset_when, *(level.when for level in rule.levels)]
+    made = [None if tree is None else builder.build(tree) for tree in trees]
+    for name in rule.show:
+        if name in plan.device.points:
+            builder.input(name)
+    return made
+
+
 class Design:
     """What is the same for all instances of one rule that share a blueprint.
 
@@ -252,6 +284,7 @@ class Design:
         "_deciding",
         "_levels",
         "_off_delay",
+        "_plain",
         "_revision",
         "_unless",
         "_when",
@@ -265,19 +298,15 @@ class Design:
         rule = plan.rule
         builder = Builder.of(plan.device, plan.parameters, rule.named, tallies)
 
-        def place(tree: Expression | None) -> int | None:
-            node = None if tree is None else builder.build(tree)
-            return None if node is None else next(at for at, one in enumerate(builder.nodes) if one is node)
-
-        self._when = place(rule.when)
-        self._unless = place(rule.unless)
-        self.reset = place(rule.reset_when)
-        narrowed = [place(level.when) for level in rule.levels]
-        self._levels = [(*level, at) for level, at in zip(plan.levels, narrowed, strict=True)]
+        made = build(plan, builder)
+        places = {id(node): place for place, node in enumerate(builder.nodes)}
+        self._when, self._unless, self.reset, *narrowed = [None if n is None else places[id(n)] for n in made]
+        levels = [(*level, at) for level, at in zip(plan.levels, narrowed, strict=True)]
+        self._levels = sorted(levels, key=lambda level: level[0])  # P1 before P4
+        # Levels without a condition of their own are the same for all.
+        plain = all(at is None for at in narrowed)
+        self._plain = tuple(Level(priority, after) for priority, after, _ in self._levels if plain)
         self._off_delay = plan.off_delay
-        for name in rule.show:
-            if name in plan.device.points:
-                builder.input(name)
         self.limits = _limits(plan)
         self.through = frozenset(level.priority for level in rule.levels if level.through)
         self._deciding = _deciding(plan, self.limits, builder)
@@ -288,7 +317,7 @@ class Design:
         def at(place: int | None) -> Node | None:
             return None if place is None else nodes[place]
 
-        levels = [Level(priority, after, at(place)) for priority, after, place in self._levels]
+        levels = self._plain or tuple(Level(priority, after, at(place)) for priority, after, place in self._levels)
         return Decision(nodes[self._when or 0], at(self._unless), levels, self._off_delay)
 
     def revision(self, plan: Plan) -> str:

@@ -1,6 +1,6 @@
 """Sets at work: what each device of a set answers, the tallies that count the answers, and who reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from edge.rules.graph import Graph
 from edge.rules.happenings import Happening
 from edge.rules.instance import Instance, Plan
 from edge.rules.nodes import And, Input
+from edge.rules.points import Points
 from edge.rules.sets import MEMBER, Gathered, MemberSpec, Tally
 from edge.rules.syntax import Call
 from sitekeeper.model.clock import Micros
@@ -26,7 +27,6 @@ class Member:
         "deadline",
         "graph",
         "happenings",
-        "inputs",
         "key",
         "pending",
         "place",
@@ -34,13 +34,11 @@ class Member:
         "tallies",
     )
 
-    def __init__(self, spec: MemberSpec, place: int) -> None:
-        device = spec.device
-        builder = Builder.of(device, spec.parameters)
+    def __init__(self, spec: MemberSpec, place: int, heard: Callable[[str], Input]) -> None:
+        builder = Builder.of(spec.device, spec.parameters, heard=heard)
         self._root = And(builder.build(spec.tree))  # above a bare point too, so that its changes wake somebody
         self._told: Value = None
         self.graph = Graph([*builder.nodes, self._root])
-        self.inputs: Mapping[str, Input] = builder.inputs
         self.happenings: Mapping[str, Happening] = builder.happenings
         self.spec = spec
         self.key = spec.key
@@ -86,7 +84,8 @@ def is_member(key: str) -> bool:
 class SetsAtWork:
     """All sets that the rules of a site ask about. Equal sets have one tally, and equal questions one member."""
 
-    def __init__(self, plans: Iterable[Plan]) -> None:
+    def __init__(self, plans: Iterable[Plan], points: Points) -> None:
+        self._points = points
         self.members: list[Member] = []
         self.by_key: dict[str, Member] = {}
         self._tallies: dict[tuple[str, ...], Tally] = {}
@@ -125,6 +124,6 @@ class SetsAtWork:
         tally = self._found[id(specs)] = self._tallies[key] = Tally(unknown=len(specs))
         for spec in specs:
             if spec.key not in self.by_key:
-                self.by_key[spec.key] = Member(spec, len(self.members))
+                self.by_key[spec.key] = Member(spec, len(self.members), self._points.of(spec.device))
                 self.members.append(self.by_key[spec.key])
             self.by_key[spec.key].tallies.append(tally)

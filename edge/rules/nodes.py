@@ -44,6 +44,10 @@ class Keeper(Node):
         """Return the watches that a late event may not start."""
         return ()
 
+    def forget(self) -> bool:
+        """Forget what was learned of this device; tell whether it learns anything."""
+        return False
+
     def save(self) -> object:
         """Return the memory as plain data that MessagePack can hold."""
         raise NotImplementedError
@@ -54,7 +58,7 @@ class Keeper(Node):
 
 
 class Input(Node):
-    """A point. The graph's owner puts samples in; nothing is computed."""
+    """What comes from outside the graph, whose owner puts it in; nothing is computed. `up`: who reads it there."""
 
     __slots__ = ("name", "sample", "up")
 
@@ -70,6 +74,16 @@ class Input(Node):
     def reading(self) -> tuple[Value, int]:
         """Return value and packed quality as last heard."""
         return (None, bad(Reason.NOT_YET)) if self.sample is None else (self.sample.value, self.sample.q)
+
+
+class Heard(Input):
+    """A point that all rules of a site share. `readers`: whose graph must compute what when its value has changed."""
+
+    __slots__ = ("readers",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.readers: list[tuple[Any, int]] = []
 
 
 class Fixed(Node):

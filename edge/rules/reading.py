@@ -140,7 +140,6 @@ class _Reader:
             realarm=read_duration(self._text, self._mapping.get("realarm"), self._faults, "realarm"),
             suppress=suppress,
             forbid=forbid,
-            text=self._text,
             canonical=msgspec.json.encode({key: self._mapping.get(key) for key in _DECIDING}, order="sorted"),
         )
 

@@ -176,7 +176,6 @@ class Rule:
     realarm: Micros = 0
     suppress: Suppress | None = None
     forbid: Reach | None = None
-    text: RuleText
     canonical: bytes
 
     def trees(self) -> list[Expression]:

@@ -1,26 +1,25 @@
 """What `suppress:` comes to on a site: which alarms are not shown while another one stands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edge.rules.instance import Plan
 from edge.rules.places import note
-from edge.rules.rule import Rule, Suppress
+from edge.rules.rule import Rule, RuleText, Suppress
 from edge.rules.sets import Around
 from sitekeeper.faults import Faults
 
 
-def check_suppressed(rules: Iterable[Rule], faults: Faults) -> None:
+def check_suppressed(rules: Mapping[str, Rule], texts: Mapping[str, RuleText], faults: Faults) -> None:
     """Note every rule that would hide a life-safety alarm and may not: it is the site's own, or does not say why."""
-    known = list(rules)
-    for rule in known:
-        if rule.suppress is None or (rule.suppress.documented and rule.text.shipped):
+    for rule in rules.values():
+        text = texts[rule.id]
+        if rule.suppress is None or (rule.suppress.documented and text.shipped):
             continue
-        hidden = [
-            other.id for other in known if other.life_safety and other is not rule and _means(rule.suppress, other)
-        ]
+        others = (other for other in rules.values() if other.life_safety and other is not rule)
+        hidden = [other.id for other in others if _means(rule.suppress, other)]
         if hidden:
-            note(faults, rule.text.place("suppress"), "life-safety-suppressed", id=hidden[0])
+            note(faults, text.place("suppress"), "life-safety-suppressed", id=hidden[0])
 
 
 def with_veils(plans: Sequence[Plan], around: Around) -> list[Plan]:

@@ -19,9 +19,10 @@
         expect:
           - {until: 17s, none: L04}          # from the start to then, L04 raises nothing
           - {at: 18s, raise: L04, priority: P2}  # also: clear, level, note
-          - {at: 18s, raise: FIRE-DOORS, writes: {door-1/mode: free}}   # what it claims, all of it
+          - {at: 18s, raise: A13, writes: {door-1/mode: free}}   # what it claims, all of it
           - {at: 18s, raise: X1, forbids: [lamp-1], veils: [door-1/A02]}   # the same of what it forbids and suppresses
-          - {at: 20s, stands: FIRE-DOORS}    # after a restart at that time its claims stand
+          - {at: 18s, raise: F01, latched: true}   # the alarm stays until somebody resets it on site
+          - {at: 20s, stands: A13}    # after a restart at that time its claims stand
 
 What is expected of the rule itself must be all that it does; other rules may be named too. All rules of the file are
 there. A test runs on until an hour after its last line.
@@ -92,15 +93,17 @@ def run_tests(
     others = _others(texts)
     rules = compile_rules(texts, classes, (), {}, faults, events=known.events, elsewhere=others)
     outcomes: list[Outcome] = []
+    sources = {str(text.mapping.get("id")): text for text in reversed(texts)}  # of two with one id the first counts
     for rule in rules.rules:
-        tests = rule.text.mapping.get("tests", [])
+        source = sources[rule.id]
+        tests = source.mapping.get("tests", [])
         for place, test in enumerate(tests if isinstance(tests, list) else ()):
             if only and rule.id != only:
                 continue
             try:
-                outcomes.append(_Test(rule, cast("dict[str, Any]", test), known).run(texts, others))
+                outcomes.append(_Test(rule, source, cast("dict[str, Any]", test), known).run(texts, others))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                note(faults, rule.text.place("tests", place), "bad-test", why=f"{type(error).__name__}: {error}")
+                note(faults, source.place("tests", place), "bad-test", why=f"{type(error).__name__}: {error}")
     return outcomes
 
 
@@ -115,7 +118,7 @@ def _others(texts: Sequence[RuleText]) -> dict[str, str]:
 class _Test:
     """One test. Reading it raises KeyError, TypeError, ValueError or AttributeError where it is not well made."""
 
-    def __init__(self, rule: Rule, test: Mapping[str, Any], classes: Classes) -> None:
+    def __init__(self, rule: Rule, source: RuleText, test: Mapping[str, Any], classes: Classes) -> None:
         unknown = test.keys() - _TEST
         if unknown:
             msg = f"unknown key {min(unknown)!r}"
@@ -125,7 +128,7 @@ class _Test:
         self._expect: list[Mapping[str, Any]] = list(test["expect"])
         self._classes = classes
         params: Mapping[str, Plain] = test.get("params", {})
-        place = rule.text.place("tests")
+        place = source.place("tests")
         settings = {rule.id: {name: Setting(value, place) for name, value in params.items()}}
         self._trial = Trial(rule.cls, test, classes, settings)
 
@@ -179,6 +182,8 @@ def _differences(made: _Made, expected: Mapping[str, Any]) -> list[str]:
     verdict, problems = made.verdict, []
     if expected.get("priority", verdict.priority) != verdict.priority:
         problems.append(f"{_say(made)} as {verdict.priority}, not {expected['priority']}")
+    if expected.get("latched", verdict.latched) != verdict.latched:
+        problems.append(f"{_say(made)} {'latched' if verdict.latched else 'not latched'}")
     writes = {f"{write.device}/{write.point}": write.value for write in verdict.writes}
     if expected.get("writes", writes) != writes:
         problems.append(f"{_say(made)} writes {writes}")

@@ -8,7 +8,10 @@ ranges     `for:`                                  overlap    two points at one 
 assemble   drafts -> handles, groups, catalogue    rules      the seam to the rule engine
 load       all of it, in order                     schema     JSON Schema of what may be written
 own_devices   the gateway and its links, which nobody declares
-section_calendar, section_tables   parts of the site file with models of their own
+section_calendar, section_gates, section_local, section_tables, section_tests   parts of the site file
+emergency_tests   plans of tests of emergency lights, every name known
+calendar_file     special days from a file
+local_targets     who is told on site, every point known
 """
 
 from edge.settings.load import load

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -218,7 +219,13 @@ def _catalogue(file: SiteFile, drafts: Sequence[Draft], own: Sequence[OwnDevice]
         groups=tuple(groups[name] for name in sorted(groups)),
         devices=tuple(sorted(devices, key=lambda row: row.id)),
         points=tuple(sorted(points, key=lambda row: row.id)),
+        secrets=tuple(sorted({name for draft in drafts for name in _secrets(draft)})),
     )
+
+
+def _secrets(draft: Draft) -> Iterator[str]:
+    for name, event in draft.profile.cls.events.items():
+        yield from (f"{name}/{field}" for field, meaning in event.fields.items() if meaning.secret)
 
 
 def _device_row(draft: Draft) -> CatalogueDevice:
@@ -254,7 +261,13 @@ def _rows(draft: Draft) -> Iterator[CataloguePoint]:
 
 
 def _names(written: Mapping[Any, str]) -> Names:
-    return {str(lang): name for lang, name in written.items()}
+    return _shared(tuple((str(lang), name) for lang, name in written.items()))
+
+
+@cache
+def _shared(names: tuple[tuple[str, str], ...]) -> Names:
+    """Return the same mapping for the same names: the points of all devices of a class have them."""
+    return dict(names)
 
 
 def _asset(section: AssetSection) -> Asset:

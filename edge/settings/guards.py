@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from edge.commands.warning import OCCUPIED
 from edge.rules.derives import Derivation
 from edge.rules.rule import Rule, RuleText
 from edge.rules.syntax import Expression, Name, parts
@@ -59,6 +60,7 @@ def check_tags(
 def _tags_of(writable: Writable) -> Iterator[str]:
     yield from writable.tagged
     yield from writable.off_most.tags if writable.off_most else ()
+    yield from (OCCUPIED,) if writable.warn else ()
 
 
 def _measured(device: str, name: str, derived: Mapping[str, Derivation]) -> bool:

@@ -154,7 +154,8 @@ class Library:
         if not isinstance(given, dict):
             return True  # the driver's model says what is wrong
         expected = told(meaning)
-        missing, known = [name for name in expected if name not in given], ", ".join(expected)
+        missing = [name for name, field in expected.items() if name not in given and not field.optional]
+        known = ", ".join(expected)
         for name in (name for name in given if name not in expected):
             place, near = where.place(("fields", name), key=True), nearest(str(name), expected)
             self._faults.add(
@@ -163,7 +164,7 @@ class Library:
         if missing:
             place, names = where.place(("fields",) if "fields" in keys else (), key=True), ", ".join(missing)
             self._faults.add(place, "missing-fields", hint="give-fields", event=event, names=names)
-        return not missing and given.keys() == expected.keys()
+        return not missing and given.keys() <= expected.keys()
 
     def _whole(self, profile: Profile) -> None:
         """Check what concerns a profile as a whole: required points, heartbeat."""

@@ -2,15 +2,22 @@
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from drivers import registry
 from drivers.base import DriverKind
+from edge.rules.packs import load as load_packs
+from edge.rules.packs import read_rules
+from edge.rules.rule import RuleText
 from edge.settings import assemble
+from edge.settings.calendar_file import with_days
 from edge.settings.devices import Draft, Workshop
+from edge.settings.emergency_tests import arrangements
 from edge.settings.folder import SITE, Folder, read_folder
 from edge.settings.library import Library
 from edge.settings.limits import LIMITS
+from edge.settings.local_targets import local_plan
 from edge.settings.models import DevicesFile, LinkSection, RulesSection, SiteFile, SiteSection
 from edge.settings.ranges import expand
 from edge.settings.rules import rule_texts, with_rules
@@ -25,12 +32,15 @@ Kinds = dict[str, DriverKind | None]
 """By link; None where the link is wrong, so that its devices are not blamed for it."""
 
 
-def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | None = None) -> Site:
+def load(
+    folder: Path, *, lang: str = "en", environment: Mapping[str, str] | None = None, tried: Path | None = None
+) -> Site:
     """Load the site folder at `folder`.
 
     Args:
         lang: language of the faults' messages.
         environment: where secrets may also come from; the process's own by default.
+        tried: a rule file that is to be tried: its rules take the place of those with the same ids.
 
     Raises:
         ConfigError: it cannot be used; carries every fault found.
@@ -42,6 +52,7 @@ def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | Non
         faults.stop_if_any()
     assert read.site is not None  # one that cannot be read is a fault
     file = check(SiteFile, read.site.data, origin(read.site), faults) or _salvage(read.site, faults)
+    file = with_days(file, folder, read, origin(read.site, "calendar"), faults)
     kinds, links = _links(_mapping(read.site.data, "links"), origin(read.site, "links"), faults)
     workshop = Workshop(library, kinds, faults)
     drafts = list(_drafts(workshop, read, faults))
@@ -51,13 +62,31 @@ def load(folder: Path, *, lang: str = "en", environment: Mapping[str, str] | Non
     own = rule_texts(read.rules, faults)
     classes = library.classes()
     site = assemble.site(folder, read, file, links, drafts, classes)
-    site = with_rules(site, file.rules, drafts, own, classes, origin(read.site, "rules"), faults)
+    more = () if tried is None else read_rules(tried, str(tried), faults)
+    site = replace(site, lamp_tests=arrangements(file, site, origin(read.site, "emergency_tests"), faults))
+    site = replace(site, local=local_plan(file.local, site, origin(read.site, "local"), faults))
+    site = with_rules(site, file.rules, drafts, own, classes, origin(read.site, "rules"), faults, more)
     try:
         encode(site.catalogue)
     except FormatError as error:
         faults.add(Place(SITE), "catalogue", reason=str(error))
     faults.stop_if_any()
     return site
+
+
+def load_texts(folder: Path, *, lang: str = "en") -> tuple[RuleText, ...]:
+    """Return the rules of a site folder as they are written: those of its packs, and its own.
+
+    Raises:
+        ConfigError: the folder cannot be used; carries every fault found.
+    """
+    load(folder, lang=lang)
+    faults = Faults(lang)
+    read = read_folder(folder, os.environ, faults)
+    assert read.site is not None  # it was loaded
+    section = check(RulesSection, _mapping(read.site.data, "rules"), origin(read.site, "rules"), faults)
+    packs = [(name, Place(SITE)) for name in (section or RulesSection()).packs]
+    return (*load_packs(packs, faults), *rule_texts(read.rules, faults))
 
 
 def _salvage(document: Document, faults: Faults) -> SiteFile:

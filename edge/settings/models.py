@@ -9,7 +9,10 @@ from pydantic_core import PydanticCustomError
 
 from edge.rules.sets import GROUP, SCOPES
 from edge.settings.section_calendar import CalendarSection, Schedules
+from edge.settings.section_gates import GatesSection
+from edge.settings.section_local import LocalSection
 from edge.settings.section_tables import Tables
+from edge.settings.section_tests import EmergencyTests
 from sitekeeper.faults import nearest
 from sitekeeper.model.clock import DAY, MS
 from sitekeeper.profile import (
@@ -145,10 +148,16 @@ class DeviceSection(Written):
 
 
 class RulesSection(Written):
-    """Which shipped packs apply, and what is different here, by rule."""
+    """Which shipped packs apply, and what is different here, by rule.
+
+    `gates`: what a change of rules may do to the alarms of the site's own record. `require`: `sk config check` tries
+    the rules on that record and refuses what breaks a gate.
+    """
 
     packs: list[Id] = []
     overrides: dict[str, Parameters] = {}
+    gates: GatesSection = GatesSection()
+    require: bool = False
 
 
 class OutboxSection(Written):
@@ -200,6 +209,8 @@ class SiteFile(Written):
     Attributes:
         groups: named lists of devices, for rules. schedules: when what is on, for rules.
         tables: files in `data/` from which fields of events come, by the name that the class has for them.
+        emergency_tests: which emergency luminaires are tested together, how often, and when.
+        local: who is told of alarms on site while the office does not know of them.
     """
 
     site: SiteSection
@@ -210,6 +221,8 @@ class SiteFile(Written):
     calendar: CalendarSection | None = None
     schedules: Schedules = {}
     tables: Tables = {}
+    emergency_tests: EmergencyTests = {}
+    local: LocalSection = LocalSection()
     outbox: OutboxSection = OutboxSection()
     office: OfficeSection | None = None
 

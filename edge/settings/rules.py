@@ -39,14 +39,17 @@ def with_rules(
     classes: Mapping[str, ClassFile],
     where: Origin,
     faults: Faults,
+    tried: tuple[RuleText, ...] = (),
 ) -> Site:
     """Return the site with its rules and derived points compiled and its rules in the catalogue.
 
     Args:
         own: the site's own rules. classes: all device classes. where: the `rules:` of the site file.
+        tried: rules that are to be tried in the place of those with the same ids, or beside them.
     """
     chosen, others = _packs(section, where, faults)
-    texts = (*chosen, *own)
+    ids = {text.mapping.get("id") for text in tried}
+    texts = (*(text for text in (*chosen, *own) if text.mapping.get("id") not in ids), *tried)
     if len(texts) > LIMITS.rules:
         faults.add(where.place(), "limit", what="rules", limit=LIMITS.rules)
     types = {name: _types(cls) for name, cls in classes.items()}
@@ -54,7 +57,13 @@ def with_rules(
     for point in site.points:
         by_device[point.device][point.name] = point
     events = {name: _events(cls) for name, cls in classes.items()}
-    specs = [_spec(device, by_device[device.id], events[device.cls], others) for device in site.devices.values()]
+    told = {
+        name: frozenset(event for event, it in cls.events.items() if it.by_gateway) for name, cls in classes.items()
+    }
+    specs = [
+        _spec(device, by_device[device.id], events[device.cls], told[device.cls], others)
+        for device in site.devices.values()
+    ]
     specs += [
         DeviceSpec(id=own.id, cls=own.cls, points=by_device[own.id], events=events[own.cls], link=own.link)
         for own in site.own
@@ -74,7 +83,10 @@ def with_rules(
     check_tags(drafts, classes, compiled.rules, faults)
     rows = tuple(sorted((_row(rule) for rule in compiled.rules), key=lambda row: row.id))
     catalogue = msgspec.structs.replace(site.catalogue, rules=rows)
-    return replace(site, rules=compiled, derivations=derivations, catalogue=catalogue)
+    gates, required = section.gates.gates(), section.require
+    return replace(
+        site, rules=compiled, derivations=derivations, catalogue=catalogue, gates=gates, gates_required=required
+    )
 
 
 def _packs(section: RulesSection, where: Origin, faults: Faults) -> tuple[tuple[RuleText, ...], frozenset[str]]:
@@ -85,16 +97,24 @@ def _packs(section: RulesSection, where: Origin, faults: Faults) -> tuple[tuple[
 
 
 def _spec(
-    device: Device, points: Mapping[str, Point], events: Mapping[str, Mapping[str, Type]], others: frozenset[str]
+    device: Device,
+    points: Mapping[str, Point],
+    events: Mapping[str, Mapping[str, Type]],
+    own: frozenset[str],
+    others: frozenset[str],
 ) -> DeviceSpec:
-    """The device as rules see it. What its profile sets for rules that this site did not choose is not its business."""
+    """The device as rules see it. What its profile sets for rules that this site did not choose is not its business.
+
+    Args:
+        events: all of its class. own: those that the gateway tells of it.
+    """
     return DeviceSpec(
         id=device.id,
         cls=device.cls,
         points=points,
         profile_settings={rule: values for rule, values in device.profile_settings.items() if rule not in others},
         settings=device.settings,
-        events={name: events[name] for name in device.events},
+        events={name: fields for name, fields in events.items() if name in own or name in device.events},
         writables=device.writables,
         zone=device.zone,
         link=device.link,

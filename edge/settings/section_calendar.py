@@ -46,10 +46,11 @@ class PolarSection(Written):
 
 
 class CalendarSection(Written):
-    """Special days: public holidays, and days off that are worked."""
+    """Special days: public holidays, and days off that are worked; of both there may be more in `file`."""
 
     holidays: Dates = []
     working_days: Dates = []
+    file: Annotated[str, Field(pattern=r"^data/[a-z0-9][a-z0-9_-]{0,63}\.csv$")] | None = None
     polar: PolarSection = PolarSection()
 
     def place(self, timezone: str, position: tuple[float, float] | None) -> Place:

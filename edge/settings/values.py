@@ -9,8 +9,11 @@ from typing import Literal
 from pydantic import BaseModel
 
 from drivers.base import DeviceRead, EventField
+from edge.backtest.gates import Gates
 from edge.calendar.schedules import Place, Schedule
 from edge.changes import Heartbeat
+from edge.commands.lamp_tests import Arrangement
+from edge.local.plan import LocalPlan
 from edge.rules.compiling import Rules
 from edge.rules.derives import Derivation
 from edge.rules.rule import Settings
@@ -110,9 +113,11 @@ class Site:
         points: by handle. groups: scan groups, in the catalogue's order.
         own: the gateway's own devices, which are in the catalogue and not in `devices`.
         tables: local tables by name. lookups: the fields that come from them, by `<device>/<event>`.
-        place, schedules: the calendar (`edge.calendar.reads`).
+        place, schedules: the calendar (`edge.calendar.reads`). lamp_tests: the tests of emergency lighting.
+        local: who is told of alarms on site while the office does not know of them.
         groups_by_name: the site's own named groups of devices, for rules.
         derivations: derived points, compiled, for `Derives`. rules: compiled for this site, for `Engine`.
+        gates: what a change of rules may do to the alarms of the record; `gates_required`: it must be shown.
         revision: hash of everything that was read, secrets left out.
     """
 
@@ -130,11 +135,15 @@ class Site:
     own: tuple[OwnDevice, ...] = ()
     place: Place = field(default_factory=lambda: Place(UTC))
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    lamp_tests: tuple[Arrangement, ...] = ()
+    local: LocalPlan = field(default_factory=LocalPlan)
     tables: Mapping[str, TableFile] = field(default_factory=dict)
     lookups: Mapping[str, tuple[Lookup, ...]] = field(default_factory=dict)
     groups_by_name: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     derivations: tuple[Derivation, ...] = ()
     rules: Rules = field(default_factory=Rules, repr=False)
+    gates: Gates = field(default_factory=Gates)
+    gates_required: bool = False
     limits: Limits = LIMITS
     revision: str = ""
 

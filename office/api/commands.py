@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Query
 
 from cloud_sync.store.history import HistoryReader
 from cloud_sync.store.orders import OrderRow
+from office import facts
 from office.auth import Session
 from office.command_operations import order_item, wanted_of
 from office.commands import Caller, Orders
@@ -23,13 +24,14 @@ router = APIRouter(prefix="/api/v1/commands", tags=["commands"])
 async def commands(parts: PartsNow, session: Who, limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE) -> list[Item]:
     """The newest commands given at this office, the newest first."""
     sites = None if session.sites is None else sorted(session.sites)
-    return [order_item(row) for row in await parts.pages.ask(lambda reader: reader.orders(limit, sites))]
+    rows = await parts.pages.ask(lambda reader: facts.orders(*parts.sites(reader, session), limit, sites))
+    return [order_item(row) for row in rows]
 
 
 @router.get("/{command}")
 async def one_command(parts: PartsNow, session: Who, command: str) -> Item:
     """One: its state, and once the site has said it, what came of it."""
-    return order_item(await parts.pages.ask(lambda reader: _found(reader, session, command)))
+    return order_item(await parts.pages.ask(lambda reader: _found(parts, reader, session, command)))
 
 
 @router.post("", status_code=202)
@@ -55,12 +57,12 @@ async def ask(
 @router.post("/{command}/confirm")
 async def confirm(parts: PartsNow, session: CheckedCall, command: str) -> Item:
     """Agree as the second person: another account than the one that asked, and no program. Within 60 s."""
-    await parts.pages.ask(lambda reader: _found(reader, session, command))
+    await parts.pages.ask(lambda reader: _found(parts, reader, session, command))
     return order_item(await _orders(parts).confirm(_caller(session), command))
 
 
-def _found(reader: HistoryReader, session: Session, command: str) -> OrderRow:
-    row = reader.order(command)
+def _found(parts: Parts, reader: HistoryReader, session: Session, command: str) -> OrderRow:
+    row = facts.one_order(*parts.sites(reader, session), command)
     if row is None or not session.sees(row.site):
         raise NotFound(f"no command {command[:64]!r} at this office")
     return row

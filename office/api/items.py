@@ -13,7 +13,9 @@ from office.console.fleet import SiteDay
 from office.facts import AlarmFacts, SiteFacts, ValueFacts
 from office.ledger import sums
 from office.trend import Trend
+from sitekeeper.alarm_quality import Kpi, plain
 from sitekeeper.catalogue import CatalogueDevice
+from sitekeeper.model.alarm import Hold
 from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.quality import words
 from sitekeeper.model.sample import Value
@@ -61,6 +63,7 @@ def site(facts: SiteFacts) -> Item:
         "buffer_full_at": None if facts.room is None else rfc3339(facts.room.full_at),
         "devices": len(facts.known.devices),
         "worst": facts.worst or None,
+        "held": facts.held,
         "open": {priority: facts.open(priority) for priority in sorted({p for p, _ in facts.counts})},
     }
 
@@ -126,12 +129,28 @@ def alarm(facts: AlarmFacts) -> Item:
         "changed": rfc3339(record.changed),
         **corrected(facts.corrected),
         "volatile": facts.cause is not None and facts.cause.transition.volatile,
+        "standing": record.standing,
+        "shelved": hold(record.shelved),
+        "suppressed_by": [by for by in record.veils if by.rpartition("/")[2] not in facts.known.hidden],
+        "out_of_service": hold(record.permit),
         "acked_by": record.acked_by,
         "ack_pending_by": facts.pending.who if facts.pending is not None else None,
         "detail": facts.cause.transition.detail if facts.cause is not None else "",
         "pushes": [push(one) for one in facts.pushes],
         "site_live": facts.live,
     }
+
+
+def alarm_quality(kpi: Kpi) -> Item:
+    """Return the figures of alarm quality; lengths in seconds."""
+    return plain(kpi) | {"start": rfc3339(kpi.start), "end": rfc3339(kpi.end)}
+
+
+def hold(found: Hold | None) -> Item | None:
+    """Return a shelf or a permit; `by` put it on the shelf, or answers for the work."""
+    if found is None:
+        return None
+    return {"by": found.by, "until": rfc3339(found.until), "note": found.note, "permit": found.permit or None}
 
 
 def corrected(found: tuple[Micros, bool] | None) -> Item:

@@ -3,13 +3,15 @@
 Text format 0.0.4 (prometheus.io, "Exposition formats"). It needs a session or a bearer token, as the API does.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
 from cloud_sync.store.history import HistoryReader
 from office import facts
+from office.auth import Session
 from office.console.parts import Parts, PartsNow, Who
 from sitekeeper import __version__
 from sitekeeper.model.clock import SECOND
@@ -24,8 +26,7 @@ router = APIRouter(tags=["health"])
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(parts: PartsNow, session: Who) -> Response:
     """Counts and times for Prometheus, of the sites that the caller may see."""
-    only = session.sites
-    told = await parts.pages.ask(lambda reader: exposition([*_of_office(parts), *_of_store(parts, reader, only)]))
+    told = await parts.pages.ask(lambda reader: exposition([*_of_office(parts), *_of_store(parts, reader, session)]))
     return Response(told, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -52,16 +53,19 @@ def _of_office(parts: Parts) -> list[Family]:
     ]
 
 
-def _of_store(parts: Parts, reader: HistoryReader, only: Collection[str] | None) -> list[Family]:
-    sites, now = facts.all_sites(*parts.sites(reader), only), parts.now
+def _of_store(parts: Parts, reader: HistoryReader, session: Session) -> list[Family]:
+    only, hidden = session.sites, parts.sites(reader, session)[1].hidden(reader)
+    sites, now = facts.all_sites(*parts.sites(reader, session), only), parts.now
     heard = [({"site": s.row.site}, (now - s.row.last_seen) / SECOND) for s in sites if s.row.last_seen]
     unsent = [({"site": s.row.site, "stream": name}, n) for s in sites for name, n in sorted(s.row.unsent.items())]
     open_ones = [
         ({"site": site, "priority": priority, "state": state}, number)
-        for (site, priority, state), number in sorted(reader.alarm_counts().items())
+        for (site, priority, state), number in sorted(reader.alarm_counts(hidden=hidden).items())
         if only is None or site in only
     ]
-    pushes = [({"channel": c, "state": state}, number) for (c, state), number in sorted(reader.push_counts().items())]
+    counted = Counter(reader.push_counts())
+    counted.subtract(_kept_back(reader, hidden))
+    pushes = [({"channel": c, "state": state}, number) for (c, state), number in sorted(counted.items()) if number]
     live = [({"site": s.row.site}, s.live) for s in sites]
     room = [({"site": s.row.site}, s.room.hours) for s in sites if s.room is not None]
     of_sites: list[Family] = [
@@ -75,7 +79,27 @@ def _of_store(parts: Parts, reader: HistoryReader, only: Collection[str] | None)
         return of_sites  # the others count what belongs to all sites together
     return [
         *of_sites,
-        ("sitekeeper_transitions_total", "counter", "Moves of alarms stored.", [({}, reader.last_transition())]),
+        ("sitekeeper_transitions_total", "counter", "Moves of alarms stored.", [({}, _moves(reader, hidden))]),
         ("sitekeeper_pushes", "gauge", "Rows of the push log.", pushes),
         ("sitekeeper_quarantined", "gauge", "Messages that could not be used.", [({}, reader.quarantined())]),
     ]
+
+
+def _kept_back(reader: HistoryReader, hidden: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Return how many rows of the push log are about alarms of rules that the caller must not know of."""
+    rows = reader.ask(f"SELECT channel, p.state, count(*) {_of('pushes', hidden)} GROUP BY channel, p.state", *hidden)
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def _moves(reader: HistoryReader, hidden: Sequence[str]) -> int:
+    """Return how many moves the store has, as far as the caller may know."""
+    return reader.last_transition() - int(reader.ask(f"SELECT count(*) {_of('transitions', hidden)}", *hidden)[0][0])
+
+
+def _of(table: str, hidden: Sequence[str]) -> str:
+    """Return the rows of a table with occurrences that belong to alarms of these rules, `<site>/<rule>` each."""
+    marks = ", ".join("?" * len(hidden)) or "NULL"  # below, A is the character after @
+    return (
+        f"FROM alarms a JOIN {table} p ON p.occurrence >= a.key || '@' AND p.occurrence < a.key || 'A'"
+        f" WHERE a.site || '/' || a.rule IN ({marks})"
+    )

@@ -1,5 +1,6 @@
 """How complete the record is, and what became of pushes."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
@@ -11,7 +12,9 @@ from office import facts
 from office import ledger as days
 from office.api import items
 from office.api.sites import NEWEST
+from office.auth import Session
 from office.console.parts import PartsNow, Who
+from sitekeeper.model.alarm import split_key
 
 Item = dict[str, Any]
 PAGE: Final = 200
@@ -26,7 +29,7 @@ router = APIRouter(prefix="/api/v1", tags=["records"])
 @router.get("/ledger")
 async def ledger(
     parts: PartsNow,
-    _session: Who,
+    session: Who,
     site: Annotated[str, Query(max_length=200)],
     day: Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY)] = None,
     by: Literal["group", "point", "day"] = "group",
@@ -40,7 +43,7 @@ async def ledger(
     """
 
     def gather(reader: HistoryReader) -> list[Item]:
-        catalogue = facts.one_site(*parts.sites(reader), site).known.catalogue
+        catalogue = facts.one_site(*parts.sites(reader, session), site).known.catalogue
         if by == "day":
             return days.last_days(reader, site, catalogue, parts.now, days.DAYS)
         if by == "group" and day is None:
@@ -61,7 +64,7 @@ async def ledger_of_sites(
     `state` is `unexplained`, `telling` (told up to `told_to` only), `nothing`, `running` or `complete`. `counted` is
     when the figures were made; null, and no figures, for a site that this answer left no time for: ask again.
     """
-    rows = await parts.trends.ask(lambda reader: parts.fleet.of(*parts.sites(reader), day, session.sites))
+    rows = await parts.trends.ask(lambda reader: parts.fleet.of(*parts.sites(reader, session), day, session.sites))
     return [items.site_day(row) for row in rows]
 
 
@@ -93,9 +96,16 @@ async def notifications(
     """
 
     def gather(reader: HistoryReader) -> Item:
+        _, catalogues, _ = parts.sites(reader, session)
+        hidden = frozenset(catalogues.hidden(reader))
         rows = reader.pushes_of([alarm])[alarm] if alarm else reader.pushes_after(after, limit)
         rows = [row for row in rows if row.id > after][:limit]
-        seen = [items.notification(row) for row in rows if session.sees(row.occurrence.partition("/")[0])]
+        seen = [items.notification(row) for row in rows if _told(session, hidden, row.occurrence)]
         return {"notifications": seen, "next": rows[-1].id if rows else after}
 
     return await parts.pages.ask(gather)
+
+
+def _told(session: Session, hidden: Collection[str], occurrence: str) -> bool:
+    site, _, rule = split_key(occurrence)
+    return session.sees(site) and f"{site}/{rule}" not in hidden

@@ -25,31 +25,31 @@ router = APIRouter(prefix="/api/v1/sites", tags=["sites"])
 @router.get("")
 async def sites(parts: PartsNow, session: Who) -> list[Item]:
     """All sites that the caller may see, the worst first."""
-    found = await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader), session.sites))
+    found = await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader, session), session.sites))
     return [items.site(one) for one in found]
 
 
 @router.get("/{site}")
-async def one_site(parts: PartsNow, _session: Who, site: str) -> Item:
+async def one_site(parts: PartsNow, session: Who, site: str) -> Item:
     """One site."""
-    return items.site(await parts.pages.ask(lambda reader: facts.one_site(*parts.sites(reader), site)))
+    return items.site(await parts.pages.ask(lambda reader: facts.one_site(*parts.sites(reader, session), site)))
 
 
 @router.get("/{site}/devices")
-async def devices(parts: PartsNow, _session: Who, site: str) -> list[Item]:
+async def devices(parts: PartsNow, session: Who, site: str) -> list[Item]:
     """The devices of a site."""
-    found = await parts.pages.ask(lambda reader: facts.one_site(*parts.sites(reader), site))
+    found = await parts.pages.ask(lambda reader: facts.one_site(*parts.sites(reader, session), site))
     return [items.device(row) for row in found.known.devices.values()]
 
 
 @router.get("/{site}/points")
 async def points(
-    parts: PartsNow, _session: Who, site: str, device: Annotated[str, Query(max_length=200)] = ""
+    parts: PartsNow, session: Who, site: str, device: Annotated[str, Query(max_length=200)] = ""
 ) -> list[Item]:
     """The points of a site, or of one device, each with its newest value."""
 
     def gather(reader: HistoryReader) -> list[Item]:
-        found = facts.one_site(*parts.sites(reader), site)
+        found = facts.one_site(*parts.sites(reader, session), site)
         if device:
             return [items.value(value) for value in facts.values(reader, found, parts.now, device).values()]
         every = facts.all_values(reader, found, parts.now)
@@ -59,11 +59,11 @@ async def points(
 
 
 @router.get("/{site}/points/{device}/{point}/latest")
-async def latest(parts: PartsNow, _session: Who, site: str, device: str, point: str) -> Item:
+async def latest(parts: PartsNow, session: Who, site: str, device: str, point: str) -> Item:
     """The newest value of a point, with its quality, and until when it is vouched for."""
 
     def gather(reader: HistoryReader) -> Item:
-        found = facts.one_site(*parts.sites(reader), site)
+        found = facts.one_site(*parts.sites(reader, session), site)
         return items.value(facts.one_value(reader, found, parts.now, device, point))
 
     return await parts.pages.ask(gather)
@@ -72,7 +72,7 @@ async def latest(parts: PartsNow, _session: Who, site: str, device: str, point: 
 @router.get("/{site}/points/{device}/{point}/samples")
 async def samples(
     parts: PartsNow,
-    _session: Who,
+    session: Who,
     site: str,
     device: str,
     point: str,
@@ -85,12 +85,12 @@ async def samples(
     With `step` (`60s`, `1h`) also the mean, which weights each value by how long it stood, over the known time of its
     step. Without it the window has 600 steps and no mean.
     """
-    until = _time(end) if end is not None else parts.now
-    since = _time(start) if start is not None else until - HOUR
+    until = asked_time(end) if end is not None else parts.now
+    since = asked_time(start) if start is not None else until - HOUR
     asked = window(since, until, _duration(step))
 
     def gather(reader: HistoryReader) -> bytes:
-        found = facts.one_site(*parts.sites(reader), site)
+        found = facts.one_site(*parts.sites(reader, session), site)
         value = facts.one_value(reader, found, parts.now, device, point)
         answer = items.trend(read(reader, found, value.point, asked, parts.now, means=step is not None))
         return items.encoded({"point": point, "unit": value.point.unit, **answer})
@@ -101,7 +101,7 @@ async def samples(
 @router.get("/{site}/events")
 async def events(
     parts: PartsNow,
-    _session: Who,
+    session: Who,
     site: str,
     device: Annotated[str, Query(max_length=200)] = "",
     after: Annotated[int | None, Query(ge=0, le=NEWEST)] = None,
@@ -113,14 +113,15 @@ async def events(
     """
 
     def gather(reader: HistoryReader) -> Item:
-        facts.one_site(*parts.sites(reader), site)
-        found = reader.events(site, device=device, after=after, limit=limit)
-        return {"events": [items.event(row) for row in found], "next": found[-1].id if found else after or 0}
+        known = facts.one_site(*parts.sites(reader, session), site).known
+        found, newest = facts.events(reader, known, device=device, after=after, limit=limit)
+        return {"events": [items.event(row) for row in found], "next": newest or after or 0}
 
     return await parts.pages.ask(gather)
 
 
-def _time(written: str) -> Micros:
+def asked_time(written: str) -> Micros:
+    """Return a time of a question. Raises Refused: `usage`, it is none."""
     try:
         return items.parse_time(written.replace(" ", "+"))  # a plus in an address means a blank
     except ValueError as error:

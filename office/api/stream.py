@@ -34,7 +34,7 @@ async def stream(
         return who(parts, request.headers, request.url.path) is not None
 
     return StreamingResponse(
-        parts.hub.listen(begun, stands, session.sees),
+        parts.hub.listen(begun, stands, session.sees, security=session.security),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -25,7 +25,7 @@ from office.facts import SiteFacts, ValueFacts
 from office.writable import writable
 from sitekeeper.catalogue import CataloguePoint
 from sitekeeper.model.errors import NotFound, Refused
-from sitekeeper.order import TWO_PERSONS, VALID_FOR, same_person
+from sitekeeper.order import ALARM_TARGETS, TWO_PERSONS, VALID_FOR, same_person
 from sitekeeper.profile import Writable
 
 LATEST: Final = 100
@@ -56,9 +56,9 @@ async def commands(request: Request, parts: PartsNow, lang: Lang, session: Who) 
     only = None if session.sites is None else sorted(session.sites)
 
     def gather(reader: HistoryReader) -> dict[str, Any]:
-        last, rows = reader.last_transition(), reader.orders(LATEST, only)
+        last, rows = reader.last_transition(), facts.orders(*parts.sites(reader, session), LATEST, only)
         rows.sort(key=lambda row: row.state not in OPEN)
-        every = facts.all_sites(*parts.sites(reader), {row.site for row in rows})
+        every = facts.all_sites(*parts.sites(reader, session), {row.site for row in rows})
         known = {site.row.site: site for site in every}
         return {"rows": rows, "known": known, "last": last}
 
@@ -83,7 +83,7 @@ async def confirm(
     sure: Annotated[str, Form(max_length=10)] = "",
 ) -> Response:
     """Agree as the second person."""
-    await parts.pages.ask(lambda reader: _found(reader, session, command))
+    await parts.pages.ask(lambda reader: _found(parts, reader, session, command))
     try:
         _sure(sure)
         await _orders(parts).confirm(_caller(session), command)
@@ -106,7 +106,7 @@ async def form(
     """Show what may be asked of a device; with `point` and `value`, the form to ask for it."""
     _permit(session)
     given = {"point": point, "value": value, "reason": "", "expires": LASTS[0]}
-    return await _form(request, parts, lang, (site, device), given)
+    return await _form(request, parts, lang, session, (site, device), given)
 
 
 @router.post("/to/{site}/{device}")
@@ -131,7 +131,7 @@ async def ask(
         wanted = wanted_of({**given, "site": site, "device": device})
         row = await _orders(parts).ask(_caller(session), wanted)
     except Refused as refused:
-        return await _form(request, parts, lang, (site, device), given, refused)
+        return await _form(request, parts, lang, session, (site, device), given, refused)
     return RedirectResponse(f"/commands/{row.id}", 303)
 
 
@@ -139,8 +139,8 @@ async def _command(
     request: Request, parts: Parts, lang: Lang, session: Session, command: str, refused: Refused | None = None
 ) -> Response:
     def gather(reader: HistoryReader) -> dict[str, Any]:
-        last, row = reader.last_transition(), _found(reader, session, command)
-        site = facts.one_site(*parts.sites(reader), row.site)
+        last, row = reader.last_transition(), _found(parts, reader, session, command)
+        site = facts.one_site(*parts.sites(reader, session), row.site)
         device, _, name = row.target.partition("/")
         seen = {"site": site, "device": None, "words": (), "effect": None, "live": False}  # of a device that is gone
         if device in site.known.devices:
@@ -158,6 +158,7 @@ async def _command(
         reach="" if row.state not in OPEN else _reach(parts, row.site),
         valid_until=row.changed + VALID_FOR,
         is_open=row.state in OPEN,
+        of_alarm=row.target in ALARM_TARGETS,
         mine=same_person(session.user, row.who),
         refused=refused,
         site_state=site_state,
@@ -168,6 +169,7 @@ async def _form(
     request: Request,
     parts: Parts,
     lang: Lang,
+    session: Session,
     place: tuple[str, str],
     given: Mapping[str, str],
     refused: Refused | None = None,
@@ -176,7 +178,7 @@ async def _form(
     w = Words(lang)
 
     def gather(reader: HistoryReader) -> dict[str, Any]:
-        last, found = reader.last_transition(), facts.one_site(*parts.sites(reader), site)
+        last, found = reader.last_transition(), facts.one_site(*parts.sites(reader, session), site)
         return {"last": last} | _seen(reader, parts, found, device, given["point"], w)
 
     gathered = await parts.pages.ask(gather)
@@ -257,8 +259,8 @@ def _reach(parts: Parts, site: str) -> str:
     return ""
 
 
-def _found(reader: HistoryReader, session: Session, command: str) -> OrderRow:
-    row = reader.order(command)
+def _found(parts: Parts, reader: HistoryReader, session: Session, command: str) -> OrderRow:
+    row = facts.one_order(*parts.sites(reader, session), command)
     if row is None or not session.sees(row.site):
         raise NotFound(f"no command {command[:64]!r} at this office")
     return row

@@ -16,7 +16,8 @@ from cloud_sync.ledger import DROPPED, MISSING, QUARANTINED, Account
 from cloud_sync.store.history import HistoryReader
 from cloud_sync.store.ledger import DroppedRecords, SiteLedger
 from office import facts, ledger
-from office.facts import Catalogues, SiteFacts
+from office.facts import SiteFacts
+from office.known import Catalogues
 from office.ledger import State
 from sitekeeper.model.clock import SECOND, Micros
 

@@ -10,10 +10,11 @@ from typing import Final
 
 from cloud_sync.store.history import EventRow
 from office.console.words import Words
-from office.facts import Known
+from office.known import Known
 from sitekeeper.catalogue import CataloguePoint
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.sample import Value
+from sitekeeper.order import ALARM_TARGETS
 from sitekeeper.texts import text
 
 NEWEST: Final = 50
@@ -65,6 +66,8 @@ def _told(name: str, device: str, fields: Mapping[str, Value], known: Known, w: 
 def _command(device: str, fields: Mapping[str, Value], known: Known, w: Words) -> str:
     point = _point(device, str(fields["point"]), known)
     outcome = str(fields["outcome"])
+    if fields["point"] in ALARM_TARGETS:
+        return _of_alarm(fields, known, w)
     told = w(
         "told.command",
         point=w.point(point) if point else w.maybe(f"console.point.{fields['point']}", str(fields["point"])),
@@ -75,6 +78,19 @@ def _command(device: str, fields: Mapping[str, Value], known: Known, w: Words) -
     )
     reason = fields.get("reason")
     return f"{told} ({reason})" if reason else told
+
+
+def _of_alarm(fields: Mapping[str, Value], known: Known, w: Words) -> str:
+    """Return an order of the office about an alarm, and what came of it."""
+    outcome, reason = str(fields["outcome"]), str(fields.get("reason") or "")
+    told = w(
+        "told.alarm-order",
+        deed=w(f"deed.{str(fields['point']).partition('/')[2]}"),
+        alarm=_claimant(str(fields["value"]), known, w),
+        by=fields["by"],
+        outcome=w.maybe(f"console.drawer.order.{outcome}", outcome),
+    )
+    return f"{told} ({w.maybe(f'cli.problem.{reason}', reason)})" if reason else told
 
 
 def _claimant(by: str, known: Known, w: Words) -> str:

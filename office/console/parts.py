@@ -2,20 +2,25 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Form, Header, Request
 
 from cloud_sync.store.history import HistoryReader
+from cloud_sync.store.orders import OrderRow
+from office import facts
+from office.alarm_orders import Deed, order
 from office.auth import RANK, Session, Sessions, Throttle, Users
+from office.commands import Caller
 from office.console.fleet import FleetLedger
 from office.console.reading import ReadingThread
 from office.console.stream import Hub
-from office.facts import Catalogues
 from office.health import Health
+from office.known import Catalogues
 from office.operations import Operations
+from sitekeeper.audience import SECURITY_FLAG
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import NotFound, Refused
@@ -73,9 +78,9 @@ class Parts:
         """Return the wall time."""
         return self.clock.wall()
 
-    def sites(self, reader: HistoryReader) -> tuple[HistoryReader, Catalogues, Micros]:
-        """Return the first arguments of the functions in `office.facts`."""
-        return reader, self.catalogues, self.now
+    def sites(self, reader: HistoryReader, session: Session) -> tuple[HistoryReader, Catalogues, Micros]:
+        """Return the first arguments of the functions in `office.facts`, for what this person may know."""
+        return reader, self.catalogues.seen_by(security=session.security), self.now
 
 
 def parts_of(request: Request) -> Parts:
@@ -143,15 +148,41 @@ async def acknowledge(parts: Parts, session: Session, occurrence: str, note: str
     Raises:
         Refused: not allowed, or nothing to acknowledge. NotFound: no such alarm. StorageError: it was not stored.
     """
-    if session.sites is not None and parts.operations.reader.alarm(occurrence) is None:
-        raise NotFound(f"no alarm {occurrence!r} at the office")  # a short name could mean another site's
+    await parts.pages.ask(lambda reader: _may_know(parts, reader, session, occurrence))
     may = RANK[session.role] >= RANK["operator"]
     actor = Actor(name=session.user, role="operator" if may else "viewer", origin="office")
     done: dict[str, Any] = {}
-    async for item in parts.operations.table()["alarm.ack"](actor, {"id": occurrence, "note": note[:NOTE_LIMIT]}):
+    asked = {"id": occurrence, "note": note[:NOTE_LIMIT], SECURITY_FLAG: True}  # what he may know of is settled
+    async for item in parts.operations.table()["alarm.ack"](actor, asked):
         done = dict(item) if isinstance(item, dict) else {}
-    parts.hub.changed(occurrence)
+    parts.hub.changed(str(done["occurrence"]))  # whole: who sees all may have given a short name
     return done
+
+
+def _may_know(parts: Parts, reader: HistoryReader, session: Session, occurrence: str) -> None:
+    """Return if the alarm is one of which this person may know.
+
+    Raises:
+        NotFound: it is not; nor what is no alarm's full name, for a short one could mean another one.
+    """
+    if session.sites is None and session.security:
+        return
+    record = reader.alarm(occurrence)
+    if record is None or parts.sites(reader, session)[1].hides(reader, record.key):
+        raise NotFound(f"no alarm {occurrence!r} at the office")
+
+
+async def order_about(
+    parts: Parts, session: Session, occurrence: str, deed: Deed, given: Mapping[str, Any]
+) -> OrderRow:
+    """Order something of an alarm at its site, as this person.
+
+    Raises:
+        Refused, StorageError: as `office.alarm_orders.order`. NotFound: no such alarm.
+    """
+    alarm = await parts.pages.ask(lambda reader: facts.one_alarm(*parts.sites(reader, session), occurrence))
+    caller = Caller(name=session.user, role=session.role, person=not session.bearer)
+    return await order(parts.operations.commands, caller, alarm, deed, given)
 
 
 # FastAPI runs dependencies that are not coroutines in threads, one hop each.

@@ -47,7 +47,7 @@ async def fleet(
 ) -> Response:
     """Show of all sites how complete a day is, the worst first."""
     last = await parts.pages.ask(lambda reader: reader.last_transition())
-    rows = await parts.trends.ask(lambda reader: parts.fleet.of(*parts.sites(reader), day, session.sites))
+    rows = await parts.trends.ask(lambda reader: parts.fleet.of(*parts.sites(reader, session), day, session.sites))
     shown = [row for row in rows if row.count is not None and state in ("", row.state)]
     wanted = day or max((row.count.day for row in rows if row.count is not None), default=None)
     return await page(
@@ -68,11 +68,11 @@ async def fleet(
 
 
 @router.get("/ledger/{site}")
-async def one_site(request: Request, parts: PartsNow, lang: Lang, _session: Who, site: str) -> Response:
+async def one_site(request: Request, parts: PartsNow, lang: Lang, session: Who, site: str) -> Response:
     """Show the last days of a site."""
 
     def gather(reader: HistoryReader) -> dict[str, Any]:
-        found = facts.one_site(*parts.sites(reader), site)
+        found = facts.one_site(*parts.sites(reader, session), site)
         newest = ledger.today(found.known.zone, parts.now)
         wanted = [newest - timedelta(days=back) for back in range(ledger.DAYS)]
         return {"site": found, "days": [_day(reader, parts, found, each) for each in wanted]}
@@ -81,11 +81,11 @@ async def one_site(request: Request, parts: PartsNow, lang: Lang, _session: Who,
 
 
 @router.get("/ledger/{site}/{day}")
-async def one_day(request: Request, parts: PartsNow, lang: Lang, _session: Who, site: str, day: Day) -> Response:
+async def one_day(request: Request, parts: PartsNow, lang: Lang, session: Who, site: str, day: Day) -> Response:
     """Show a day of a site by scan group."""
 
     def gather(reader: HistoryReader) -> dict[str, Any]:
-        found = facts.one_site(*parts.sites(reader), site)
+        found = facts.one_site(*parts.sites(reader, session), site)
         account = _account(reader, parts, found, day)
         groups = [(row, ledger.state(account, row.account)) for row in account.groups()]
         groups.sort(key=lambda each: (STATES.index(each[1]), each[0].scan_group))
@@ -101,12 +101,12 @@ async def one_day(request: Request, parts: PartsNow, lang: Lang, _session: Who, 
 
 @router.get("/ledger/{site}/{day}/{group:path}")
 async def one_group(
-    request: Request, parts: PartsNow, lang: Lang, _session: Who, site: str, day: Day, group: str
+    request: Request, parts: PartsNow, lang: Lang, session: Who, site: str, day: Day, group: str
 ) -> Response:
     """Show a scan group's day as stretches with their causes, and its points with their records."""
 
     def gather(reader: HistoryReader) -> dict[str, Any]:
-        found = facts.one_site(*parts.sites(reader), site)
+        found = facts.one_site(*parts.sites(reader, session), site)
         account = _account(reader, parts, found, day)
         row = next((row for row in account.groups() if row.scan_group == group), None)
         evidence = account.evidence(group)
@@ -134,7 +134,7 @@ async def one_group(
 async def buffers(request: Request, parts: PartsNow, lang: Lang, session: Who) -> Response:
     """Show how much room each site has for what it cannot send, the least first."""
     last = await parts.pages.ask(lambda reader: reader.last_transition())
-    found = await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader), session.sites))
+    found = await parts.pages.ask(lambda reader: facts.all_sites(*parts.sites(reader, session), session.sites))
     return await page(
         request,
         "buffers.html",

@@ -18,8 +18,8 @@ from office.console.parts import Parts
 from office.console.reading import ReadingThread
 from office.console.stream import Hub
 from office.console.web import application
-from office.facts import Catalogues
 from office.health import Health
+from office.known import Catalogues
 from office.operations import Operations
 from office.settings import ConsoleSettings
 from sitekeeper.model.clock import Clock, Micros
@@ -61,15 +61,15 @@ class Console:
     ) -> None:
         self._settings = settings
         pages = ReadingThread(reader, "asyncio_console_pages", away)
-        users = Users(accounts)
+        users, catalogues = Users(accounts), Catalogues(revoked, unknown)
         self.parts = Parts(
             users=users,
             sessions=Sessions(users),
             throttle=Throttle(),
-            hub=Hub(pages, clock, broker, health),
+            hub=Hub(pages, clock, broker, health, catalogues),
             pages=pages,
             trends=ReadingThread(reader, "asyncio_console_trends", away),
-            catalogues=Catalogues(revoked, unknown),
+            catalogues=catalogues,
             fleet=FleetLedger(),
             operations=operations,
             clock=clock,

@@ -5,13 +5,14 @@ every client in ascending order, and a client that comes back with its `Last-Eve
 client's own queue is bounded; one that does not take its events is told to load the page anew.
 
 Events: `alarm` (id = transition id), `changed` (an acknowledgement is on its way, a push got its answer), `beat` (the
-office's time, whether it has its broker and can read its store, since when not, the sites heard since the last one),
-`reload`. The store is asked for news every few seconds even when nothing wakes the pump: that is how it shows in time
-that it does not answer.
+office's time, whether it has its broker and can read its store, since when not, the sites heard since the last one, how
+many commands wait for a second person), `reload`. Of an alarm that only security may know nobody else is told. The
+store is asked for news every few seconds even when nothing wakes the pump: that is how it shows in time that it does
+not answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +20,10 @@ import structlog
 
 from cloud_sync.store.base import StoredTransition
 from cloud_sync.store.history import HistoryReader
+from office.commands import AGREE_WITHIN
 from office.console.reading import ReadingThread
 from office.health import Health
+from office.known import Catalogues
 from sitekeeper.model.alarm import split_key
 from sitekeeper.model.clock import MS, SECOND, Clock, Micros
 from sitekeeper.model.errors import Refused, StorageError
@@ -50,9 +53,14 @@ Sees = Callable[[str], bool]
 class Client:
     """One browser's queue."""
 
-    def __init__(self, sees: Sees = lambda _: True) -> None:
-        self.sees = sees
+    def __init__(self, sees: Sees = lambda _: True, *, security: bool = False) -> None:
+        self.sees, self.security = sees, security
         self.queue: asyncio.Queue[Frame | None] = asyncio.Queue(BACKLOG)
+
+    def may_know(self, key: str, secret: Container[str]) -> bool:
+        """Tell whether it may know of an alarm; `secret` are the rules, `<site>/<rule>`, of security alone."""
+        site, _, rule = split_key(key)
+        return self.sees(site) and (self.security or f"{site}/{rule}" not in secret)
 
     def put(self, frame: Frame | None) -> bool:
         """Queue a frame; tell whether there was room. Without room everything is dropped for one `reload`."""
@@ -70,13 +78,21 @@ class Hub:
     """All browsers that listen."""
 
     def __init__(
-        self, reading: ReadingThread, clock: Clock, broker: Callable[[], bool], health: Callable[[], Health]
+        self,
+        reading: ReadingThread,
+        clock: Clock,
+        broker: Callable[[], bool],
+        health: Callable[[], Health],
+        catalogues: Catalogues,
     ) -> None:
         self._reading = reading
+        self._catalogues = catalogues  # as those see them who may not know of everything
         self._clock = clock
         self._broker, self._health = broker, health
         self._clients: set[Client] = set()
         self._heard: set[str] = set()  # sites, since the last beat
+        self._changed: dict[str, None] = {}  # occurrences, since the pump looked last
+        self._waiting: dict[str, int] = {}  # commands that wait for a second person, by site
         self._wake = asyncio.Event()
         self._last = 0
         self._closed = False
@@ -104,8 +120,11 @@ class Hub:
         self._heard.add(site)
 
     def changed(self, occurrence: str) -> None:
-        """Say that something about an alarm is new that is no transition."""
-        self._send((0, event("changed", {"occurrence": occurrence})), occurrence.partition("/")[0])
+        """Say that something about an alarm is new that is no transition: after its transitions, to who may know."""
+        self._changed[occurrence] = None
+        while len(self._changed) > REPLAY:
+            self._changed.pop(next(iter(self._changed)))
+        self._wake.set()
 
     def close(self) -> None:
         """End all streams, so that the server can stop."""
@@ -124,21 +143,21 @@ class Hub:
             raise Refused(reason, "too many browsers listen")
 
     async def listen(
-        self, after: int | None, stands: Callable[[], bool], sees: Sees = lambda _: True
+        self, after: int | None, stands: Callable[[], bool], sees: Sees = lambda _: True, *, security: bool = False
     ) -> AsyncIterator[bytes]:
         """Yield one browser's events until the office stops or its session does not stand any more.
 
         Args:
             after: the last transition that it has; None for one that wants only what is to come.
-            sees: which sites it may know of.
+            sees: which sites it may know of. security: whether also of what only security may.
         """
-        client = Client(sees)
+        client = Client(sees, security=security)
         self._clients.add(client)  # before the replay: what is published meanwhile waits in its queue
         try:
             yield RETRY + self._beat(client)
             told = 0
             if after is not None:
-                missed = await self._missed(after, sees)
+                missed = await self._missed(after, client)
                 if missed is None:
                     yield event("reload", {})
                     return
@@ -152,17 +171,26 @@ class Hub:
         finally:
             self._clients.discard(client)
 
-    async def _missed(self, after: int, sees: Sees) -> list[Frame] | None:
-        found = await self._reading.ask(lambda reader: reader.transitions_after(after, REPLAY + 1))
-        return [_alarm(one) for one in found if sees(one.site)] if len(found) <= REPLAY else None
+    async def _missed(self, after: int, client: Client) -> list[Frame] | None:
+        def gather(reader: HistoryReader) -> tuple[list[StoredTransition], frozenset[str]]:
+            return reader.transitions_after(after, REPLAY + 1), self._secret(reader)
+
+        found, secret = await self._reading.ask(gather)
+        if len(found) > REPLAY:
+            return None
+        return [_alarm(one) for one in found if client.may_know(one.transition.key, secret)]
+
+    def _secret(self, reader: HistoryReader) -> frozenset[str]:
+        return frozenset(self._catalogues.hidden(reader))
 
     async def _pump(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            changed = list(self._changed)
             self._asked = self._clock.monotonic()
             try:
-                fresh = await self._reading.ask(self._newer)
+                fresh, secret = await self._reading.ask(self._news)
             except (StorageError, Refused) as error:  # the beat says so, and the pages show it
                 self._failing(str(error))
                 self._wake.set()
@@ -172,9 +200,17 @@ class Hub:
             self._asked = None
             for one in fresh:
                 self._last = one.id
-                self._send(_alarm(one), one.site)
+                self._send(_alarm(one), one.transition.key, secret)
+            for occurrence in changed:
+                self._changed.pop(occurrence, None)
+                self._send((0, event("changed", {"occurrence": occurrence})), occurrence, secret)
             if len(fresh) == REPLAY:
                 self._wake.set()
+
+    def _news(self, reader: HistoryReader) -> tuple[list[StoredTransition], frozenset[str]]:
+        fresh = self._newer(reader)
+        self._waiting = reader.awaiting(self._clock.wall() - AGREE_WITHIN)
+        return fresh, self._secret(reader) if fresh or self._changed else frozenset()
 
     def _newer(self, reader: HistoryReader) -> list[StoredTransition]:
         return reader.transitions_after(self._last, REPLAY)
@@ -213,12 +249,13 @@ class Hub:
         now, sites = self._clock.wall() // MS, sorted(filter(client.sees, self._heard))
         why, since = self.trouble() or ("", None)
         told = {"broker": self._broker(), "store": why != "no-store", "since": None if since is None else since // MS}
-        return event("beat", {"now": now, **told, "sites": sites})
+        waiting = sum(number for site, number in self._waiting.items() if client.sees(site))
+        return event("beat", {"now": now, **told, "sites": sites, "waiting": waiting})
 
-    def _send(self, frame: Frame, site: str) -> None:
-        """Hand an event to every browser that may know of its site."""
+    def _send(self, frame: Frame, key: str, secret: Container[str]) -> None:
+        """Hand an event about an alarm to every browser that may know of it."""
         for client in list(self._clients):
-            if client.sees(site):
+            if client.may_know(key, secret):
                 self._put(client, frame)
 
     def _put(self, client: Client, frame: Frame) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from cloud_sync.store.history import HistoryReader
+from cloud_sync.store.orders import OrderRow
+from office import alarm_orders
 from office.facts import AlarmFacts
 from sitekeeper import story
 from sitekeeper.model.alarm import UNACKED, AlarmState
@@ -17,6 +19,9 @@ class Told:
     Attributes:
         lines: the story; indented lines explain the one before them. steps: the playbook.
         newer: the occurrence that has taken its place, or nothing. may_ack: it wants one, and none waits.
+        shelf: for how long it may be shelved, to choose from; nothing if it may not be.
+        protects: what protects life is not shelved. may_note: its site takes notes.
+        orders: the newest orders about it.
     """
 
     alarm: AlarmFacts
@@ -26,6 +31,15 @@ class Told:
     phone: str
     newer: str
     may_ack: bool
+    shelf: list[str]
+    protects: bool
+    may_note: bool
+    orders: list[OrderRow]
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether its site has still to say what came of one."""
+        return any(row.state in {"sent", "accepted"} for row in self.orders)
 
 
 def told(reader: HistoryReader, alarm: AlarmFacts, occurrence: str, lang: Language) -> Told:
@@ -51,6 +65,10 @@ def told(reader: HistoryReader, alarm: AlarmFacts, occurrence: str, lang: Langua
         phone=names.phone,
         newer="" if current else alarm.record.occurrence,
         may_ack=current and alarm.pending is None and AlarmState(alarm.record.state) in UNACKED,
+        shelf=alarm_orders.choices(alarm) if current else [],
+        protects=alarm_orders.protects_life(alarm),
+        may_note=current and not alarm_orders.is_own(alarm),
+        orders=alarm_orders.about(reader, alarm),
     )
 
 

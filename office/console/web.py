@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from office.api import alarms, commands, health, metrics, records, sites, stream
-from office.console import assets, command_pages, login, pages, record_pages
+from office.console import assets, command_pages, held_pages, login, pages, quality_page, record_pages
 from office.console.gate import Gate
 from office.console.parts import STATUS, Parts, language_of
 from office.console.render import page
@@ -39,8 +39,8 @@ def routes(parts: Parts) -> FastAPI:
         stream.router,
     ):
         app.include_router(router)
-    for router in (assets.router, login.router, pages.router, record_pages.router, command_pages.router):
-        app.include_router(router, include_in_schema=False)
+    for of_people in (assets, login, pages, held_pages, quality_page, record_pages, command_pages):
+        app.include_router(of_people.router, include_in_schema=False)
     app.add_exception_handler(NotFound, _failed)
     app.add_exception_handler(Refused, _failed)
     app.add_exception_handler(StorageError, _failed)

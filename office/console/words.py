@@ -6,16 +6,18 @@ from typing import Final, NamedTuple
 
 from cloud_sync.store.base import Push
 from cloud_sync.store.orders import OrderRow
-from office.facts import AlarmFacts, Known, SiteFacts, ValueFacts
+from office.facts import AlarmFacts, SiteFacts, ValueFacts
+from office.known import Known
 from office.silence import RULE as SILENCE
 from sitekeeper.catalogue import CataloguePoint
 from sitekeeper.durations import parse_duration
 from sitekeeper.model.alarm import UNACKED
-from sitekeeper.model.clock import DAY, HOUR, SECOND, Micros
+from sitekeeper.model.clock import DAY, HOUR, MINUTE, SECOND, Micros
 from sitekeeper.model.errors import NotFound, Refused
 from sitekeeper.model.point import ONLINE
 from sitekeeper.model.quality import is_good, unpack
 from sitekeeper.model.sample import Value
+from sitekeeper.order import ALARM_TARGETS
 from sitekeeper.story import span, stamp, why
 from sitekeeper.texts import Language, pick, text
 
@@ -135,6 +137,13 @@ class Words:
             return self("length.tenths", seconds=f"{max(passed / SECOND, 0.1):.1f}")
         return span(passed, self.lang)
 
+    def lasting(self, written: str) -> str:
+        """Return a length of time as a form has it (`30min`) in words."""
+        micros = parse_duration(written)
+        if micros % HOUR:
+            return self("length.minutes", minutes=micros // MINUTE)
+        return self("length.hours", hours=micros // HOUR)
+
     def room(self, hours: float) -> str:
         """Return for how long there is room, no more exactly than it is known."""
         if hours >= 48:
@@ -224,12 +233,25 @@ class Words:
 
     def order(self, site: SiteFacts | None, row: OrderRow) -> OrderWords:
         """Return a command in words."""
+        if row.target in ALARM_TARGETS:
+            return self._about_alarm(site, row)
         device, _, name = row.target.partition("/")
         points = site.known.points.get(device, ()) if site is not None else ()
         point = next((each for each in points if each.id == row.target), None)
         what = f"{name} = {row.value}" if point is None else self.wanted(point, row.value)
         places = [row.site, device] if site is None else [self.site(site.known), self.device(site.known, device)]
         state, why = self(f"commands.state.{row.state}"), self._why(row.why)
+        return OrderWords(what, " · ".join(places), state, why, *LOOKS.get(row.state, ILL))
+
+    def _about_alarm(self, site: SiteFacts | None, row: OrderRow) -> OrderWords:
+        deed, (device, _, rule) = row.target.partition("/")[2], row.value.partition("/")
+        what = self(f"deed.{deed}")
+        if deed == "shelve":
+            what = self("deed.shelve-for", time=self.length(row.lasts))
+        places = [row.site, device, rule]
+        if site is not None:
+            places = [self.site(site.known), self.device(site.known, device), self.rule(site.known, rule)]
+        state, why = self(f"drawer.order.{row.state}"), self._why(row.why)
         return OrderWords(what, " · ".join(places), state, why, *LOOKS.get(row.state, ILL))
 
     def refusal(self, refused: Refused) -> str:
@@ -257,6 +279,18 @@ class Words:
         if alarm.pending is not None and alarm.record.state in UNACKED:
             return self("alarms.pending", who=alarm.pending.who)
         return alarm.record.acked_by
+
+    def devices(self, known: Known, named: str) -> str:
+        """Return what some devices are called, whose ids stand in a text with commas."""
+        return self("list.comma").join(self.device(known, each) for each in named.split(", "))
+
+    def parents(self, alarm: AlarmFacts) -> str:
+        """Return which alarms suppress this one."""
+        named = [by.partition("/") for by in alarm.record.veils]
+        known = alarm.known
+        shown = [(device, rule) for device, _, rule in named if rule not in known.hidden]
+        told = [self("told.rule", device=self.device(known, d), rule=self.rule(known, r)) for d, r in shown]
+        return self("list.comma").join(told) or self("value.none")
 
     def pushed(self, alarm: AlarmFacts) -> tuple[str, str]:
         """Return how its pushes stand: (class, words)."""

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from cloud_sync.store.base import Push
 from office.notify.channels import Channel, Message
 from office.notify.log import PushLog
-from office.notify.stages import Case, NotSent, Reason, Routes, decide
+from office.notify.stages import NotSent, Reason, Roundup, Routing, Told, decide
 from sitekeeper.model.clock import SECOND, Clock, Micros
 
-Compose = Callable[[Case, str, Push], Awaitable[Message]]
-"""(case, channel id, row) -> message in the channel's language."""
+Compose = Callable[[Told, str, Push], Awaitable[Message]]
+"""(what it is about, channel id, row) -> message in the channel's language."""
 
 OFFICE_DIED = "office-died"
 ANSWER_LOST = "answer-lost"
@@ -51,12 +51,12 @@ class Lane:
     """Sends over one channel. Fresh events go before retries."""
 
     def __init__(
-        self, name: str, channel: Channel, log: PushLog, routes: Routes, compose: Compose, clock: Clock, retry: Retry
+        self, name: str, channel: Channel, log: PushLog, routing: Routing, compose: Compose, clock: Clock, retry: Retry
     ) -> None:
         self._name = name
         self._channel = channel
         self._log = log
-        self._routes = routes
+        self._routing = routing
         self._compose = compose
         self._clock = clock
         self._retry = retry
@@ -75,21 +75,22 @@ class Lane:
         for row in planned.values():
             self._wait(row, self._clock.monotonic())
 
-    def first_row(self, case: Case) -> Push:
+    def first_row(self, case: Told, reason: str = "") -> Push:
         """Return the row to store for a new case: already `sending` if it can begin as soon as the row is stored."""
         row = Push(
-            occurrence=case.transition.occurrence,
+            occurrence=case.occurrence,
             event_id=case.event_id,
             recipient=self._channel.recipient,
             channel=self._name,
             possible_repeat=case.resent,
+            reason=reason,
         )
         if len(self._flying) >= self._retry.width:
             return row
         self._flying.add(row.event_id)
         return replace(row, state="sending", started=self._clock.wall())
 
-    def take(self, case: Case, row: Push, group: asyncio.TaskGroup) -> None:
+    def take(self, case: Told, row: Push, group: asyncio.TaskGroup) -> None:
         """Send or queue a new case whose `first_row` is stored."""
         if row.state == "sending":
             group.create_task(self._fly(row, case), name=f"push-{self._name}-{row.event_id}")
@@ -147,15 +148,17 @@ class Lane:
         await self._log.save(row)
         await self._fly(row, case)
 
-    def _why_not(self, row: Push, case: Case) -> Reason | None:
+    def _why_not(self, row: Push, case: Told) -> Reason | None:
         if row.attempt > self._retry.attempts:
             return Reason.GAVE_UP
-        decision = decide(case, self._routes)
+        if isinstance(case, Roundup):
+            return None
+        decision = decide(case, self._routing)
         if isinstance(decision, NotSent):
             return decision.reason
         return None if self._name in decision.channels else Reason.NOT_ROUTED
 
-    async def _fly(self, row: Push, case: Case) -> None:
+    async def _fly(self, row: Push, case: Told) -> None:
         """Make the attempt of a stored row and plan the next one if it was not accepted."""
         message = await self._compose(case, self._name, row)
         began = self._clock.monotonic()
@@ -185,6 +188,7 @@ class Lane:
                 recipient=row.recipient,
                 channel=row.channel,
                 attempt=row.attempt + 1,
+                reason=row.reason,
             )
         following = replace(following, possible_repeat=row.possible_repeat or bool(reason))
         following = replace(following, id=await self._log.save(following))

@@ -1,17 +1,19 @@
 """What the notify worker needs of the store: the push log. The rows are the queue; memory holds what is in hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 
-from cloud_sync.store.base import OfficeStore, Push, StoredTransition
+from cloud_sync.store.base import Chatter, Digest, OfficeStore, Push
 from cloud_sync.store.reader import StoreReader
-from office.notify.stages import Case, event_id, settled_id
-from office.silence import is_active, silence_key
-from sitekeeper.model.alarm import Cause, annunciates
+from office.notify.bundles import Bundles
+from office.notify.cases import EVERY, Cases
+from office.notify.stages import Case, Roundup, Told
+from sitekeeper.model.alarm import Priority
+from sitekeeper.model.clock import Micros
 from sitekeeper.model.errors import Refused, StorageError
 
 _logger = structlog.get_logger()
@@ -28,11 +30,31 @@ class PushLog(Protocol):
     def undecided(self) -> AsyncIterator[Case]:
         """Yield the committed transitions without a decision, oldest first, each as the office knows it by then."""
 
-    async def decide(self, case: Case, decision: str, rows: Sequence[Push]) -> Sequence[int]:
+    async def decide(
+        self, case: Case, decision: str, rows: Sequence[Push], chatter: Chatter | None = None
+    ) -> Sequence[int]:
         """Record a decision together with the rows that follow from it; return their ids after the commit."""
 
-    async def case(self, row: Push) -> Case | None:
-        """Return the annunciation that a row is about, as the office knows it now."""
+    async def tell(self, digest: Digest, rows: Sequence[Push]) -> Sequence[int]:
+        """Record a digest together with its rows; return their ids after the commit."""
+
+    async def case(self, row: Push) -> Told | None:
+        """Return the annunciation or the digest that a row is about, as the office knows it now."""
+
+    async def numbered(self, number: int) -> Case | None:
+        """Return the case of a transition that is to be decided once more."""
+
+    async def step(self, occurrence: str, event: str) -> Case | None:
+        """Return the case of a step of a ladder, to be decided; a channel with any row of it is finished."""
+
+    async def roundup(self, digest: Digest) -> Roundup | None:
+        """Return a digest with what it speaks of; None if there is nothing of which all may know."""
+
+    async def bundles(self, now: Micros) -> Bundles:
+        """Return what is told together, as it stood when the last case was decided. `now` is wall time."""
+
+    async def unanswered(self, priorities: Iterable[Priority], now: Micros) -> list[Case]:
+        """Return what of these priorities was pushed lately and nobody has acknowledged. `now` is wall time."""
 
     async def unfinished(self) -> list[Push]:
         """Return the rows that are planned or were begun and not finished, oldest first."""
@@ -75,17 +97,37 @@ class StoreLog:
         self._changed = changed
         self._read = read
         self._hold = hold
+        self._cases = Cases()
 
     async def undecided(self) -> AsyncIterator[Case]:
         for stored in await self._ask(lambda reader: reader.undecided() if self._read else self._store.undecided()):
-            every = {"planned", "sending", "failed", "sent", "given-up"}
-            yield await self._ask(partial(_case, stored, every, _event(stored)))
+            yield await self._ask(partial(self._cases.undecided, stored))
 
-    async def decide(self, case: Case, decision: str, rows: Sequence[Push]) -> Sequence[int]:
-        return await self._again(lambda: asyncio.wrap_future(self._store.decide(case.number, decision, rows)))
+    async def decide(
+        self, case: Case, decision: str, rows: Sequence[Push], chatter: Chatter | None = None
+    ) -> Sequence[int]:
+        return await self._again(lambda: asyncio.wrap_future(self._store.decide(case.number, decision, rows, chatter)))
 
-    async def case(self, row: Push) -> Case | None:
-        return await self._ask(partial(_case_of, row))
+    async def tell(self, digest: Digest, rows: Sequence[Push]) -> Sequence[int]:
+        return await self._again(lambda: asyncio.wrap_future(self._store.tell(digest, rows)))
+
+    async def case(self, row: Push) -> Told | None:
+        return await self._ask(partial(self._cases.told, row))
+
+    async def numbered(self, number: int) -> Case | None:
+        return await self._ask(partial(self._cases.numbered, number))
+
+    async def step(self, occurrence: str, event: str) -> Case | None:
+        return await self._ask(partial(self._cases.named, occurrence, event, finished=EVERY))
+
+    async def roundup(self, digest: Digest) -> Roundup | None:
+        return await self._ask(partial(self._cases.roundup, digest))
+
+    async def bundles(self, now: Micros) -> Bundles:
+        return await self._ask(partial(self._cases.bundles, now))
+
+    async def unanswered(self, priorities: Iterable[Priority], now: Micros) -> list[Case]:
+        return await self._ask(partial(self._cases.unanswered, priorities, now))
 
     async def unfinished(self) -> list[Push]:
         return await self._ask(lambda reader: reader.unfinished_pushes())
@@ -113,37 +155,3 @@ class StoreLog:
                     _logger.warning("push log waits for the central store", why=str(error))
             await self._hold(tries)
             tries += 1
-
-
-def _case_of(row: Push, reader: StoreReader) -> Case | None:
-    """Return the annunciation that a row is about."""
-    story = [one for one in reader.story(row.occurrence) if annunciates(one.transition)]
-    for name in (row.event_id, settled_id(row.event_id)):  # the row may be older than the site's disk is well
-        for stored in story:
-            if _event(stored) == name:
-                return _case(stored, {"sent", "given-up"}, row.event_id, reader)
-    return None
-
-
-def _case(stored: StoredTransition, taken_care_of: set[str], event: str, reader: StoreReader) -> Case:
-    """Return what bears on a transition; a channel with a row in one of these states is finished with the event."""
-    moved = stored.transition
-    later = (one for one in reader.story(moved.occurrence) if one.id > stored.id)
-    return Case(
-        number=stored.id,
-        transition=moved,
-        event_id=event,
-        acknowledged=any(one.transition.cause is Cause.ACK for one in later)
-        or any(ack.state == "pending" for ack in reader.acks(moved.occurrence)),
-        finished=frozenset(
-            row.channel
-            for row in reader.pushes(moved.occurrence)
-            if row.event_id == event and row.state in taken_care_of
-        ),
-        resent=bool(reader.ask("SELECT 1 FROM resent WHERE id = ?", stored.id)),
-        site_silent=is_active(reader.alarm(silence_key(stored.site))),
-    )
-
-
-def _event(stored: StoredTransition) -> str:
-    return event_id(stored.transition, stored.epoch, stored.sequence, stored.position)

@@ -6,10 +6,21 @@ from typing import Final
 
 import msgspec
 
+from cloud_sync.store.base import Digest
 from sitekeeper.model.alarm import HELD_BACK, Cause, Priority, Transition, annunciates
+from sitekeeper.model.clock import Micros
 
 OFFICE_EPOCH: Final = "office-"
 """Epochs of alarms that the office itself raises begin so; a site's epoch never does."""
+
+BUNDLED: Final[tuple[Priority, ...]] = ("P3", "P4")
+"""Priorities that are told together in a flood, and once in a while where an alarm comes and goes."""
+
+SENT_TO: Final = "send: "
+"""A decision to send is recorded as this and the channels' ids; one not to send as its reason."""
+
+STEP: Final = "#"
+"""In an event id: before the number of a step of the ladder, or of a digest; no id of a site has it."""
 
 TOLD_BY: Final = "~"
 """Between epoch and boot of what a site told from memory (`cloud_sync.store.volatile`)."""
@@ -28,27 +39,79 @@ class Reason(StrEnum):
     GAVE_UP = "gave-up"  # tried for as long as the settings say
     HISTORY = "history"  # out of a site's history, long after it happened (`cloud_sync.store.late`)
     RECORD_MISSING = "record-missing"  # the transition is no longer in the store
+    DRILL = "drill"  # raised as part of a drill
+    AUDIENCE = "not-for-this-channel"  # for security alone, and no channel is security's
+    CHILD = "follows-from-another"  # it follows from an alarm of the same device that stands
+    FLOOD = "flood"  # told with others: more comes than people can take in
+    CHATTER = "chattering"  # told once in a while: it comes and goes
+    CONDITION_OVER = "condition-over"  # nobody else is called for what is over, or held back by now
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One committed transition with what the office knows that bears on pushing it.
 
     Attributes:
-        number: of the transition in the store.
-        event_id: see `event_id`.
+        number: of the transition in the store. committed: the office's wall time at which it came.
+        event_id: see `event_id` and `step_id`.
         acknowledged: it was acknowledged after this annunciation, at the site or (still pending) at the office.
         finished: ids of the channels that need no further attempt.
         site_silent: the site's own silence alarm (GW01) stands.
         resent: it came out of the site's history, so an office before this one may have pushed it.
+        secret: only security may know of it.
+        parent_stands: the alarm stands from which this one follows.
+        flood: the site is in a flood. chattering: this is the third activation of its alarm within a minute, or a later
+            one. told: the alarm has chattered and was pushed lately.
+        step: of the ladder, 0 for the first ones that are called. over: the condition is over and nothing is held by a
+            latch, or something has held the alarm back since.
     """
 
     number: int
     transition: Transition
     event_id: str
+    committed: Micros = 0
     acknowledged: bool = False
     finished: frozenset[str] = frozenset()
     site_silent: bool = False
     resent: bool = False
+    secret: bool = False
+    parent_stands: bool = False
+    flood: bool = False
+    chattering: bool = False
+    told: bool = False
+    step: int = 0
+    over: bool = False
+
+    @property
+    def occurrence(self) -> str:
+        """What the push is about."""
+        return self.transition.occurrence
+
+
+class Roundup(msgspec.Struct, frozen=True, kw_only=True):
+    """A digest with what it speaks of.
+
+    Attributes:
+        first: with which the flood began; None if not all may know of it. told: annunciations by rule and priority.
+    """
+
+    digest: Digest
+    first: Transition | None
+    told: Mapping[tuple[str, Priority], int]
+    resent: bool = False
+
+    @property
+    def event_id(self) -> str:
+        """What the receiver dedupes by."""
+        return self.digest.event_id
+
+    @property
+    def occurrence(self) -> str:
+        """What the push is about: the flood."""
+        return self.digest.event_id.partition(STEP)[0]
+
+
+Told = Case | Roundup
+"""What a push is about."""
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -65,6 +128,46 @@ class NotSent(msgspec.Struct, frozen=True):
 
 Routes = Mapping[Priority, tuple[str, ...]]
 """Channel ids by priority; a priority that is missing is not pushed."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """Who else is called, and how long after the office had the alarm, if nobody has acknowledged it by then."""
+
+    after: Micros
+    channels: tuple[str, ...]
+
+
+class Routing(msgspec.Struct, frozen=True):
+    """Who is pushed what.
+
+    Attributes:
+        security: channels of what only security may know of; such an alarm goes nowhere else.
+        ladder: by priority, the steps in order of time.
+    """
+
+    routes: Routes
+    security: Routes = {}
+    ladder: Mapping[Priority, tuple[Step, ...]] = {}
+
+    def wanted(self, case: Case) -> tuple[str, ...]:
+        """Return the channels that a case is for."""
+        priority = case.transition.priority
+        own = self.security if case.secret else self.routes
+        if not case.step:
+            return own.get(priority, ())
+        steps = self.ladder.get(priority, ())
+        if case.step > len(steps):
+            return ()
+        channels = steps[case.step - 1].channels
+        return tuple(name for name in channels if name in own.get(priority, ())) if case.secret else channels
+
+    def bundled(self) -> tuple[str, ...]:
+        """Return the channels that get what is told together in a flood."""
+        return tuple(dict.fromkeys(name for one in BUNDLED for name in self.routes.get(one, ())))
+
+    def priorities(self, channel: str) -> frozenset[Priority]:
+        """Return what a channel is pushed."""
+        return frozenset(priority for priority, channels in self.routes.items() if channel in channels)
 
 
 def event_id(transition: Transition, epoch: str, sequence: int, position: int) -> str:
@@ -86,24 +189,53 @@ def settled_id(event: str) -> str:
     return before if mark else event
 
 
-def decide(case: Case, routes: Routes) -> Send | NotSent:
+def step_id(event: str, step: int) -> str:
+    """Name a step of the ladder of an annunciation; 0 is the annunciation itself."""
+    return f"{event}{STEP}{step}" if step else event
+
+
+def step_of(event: str) -> tuple[str, int]:
+    """Return the annunciation and the step that an event names."""
+    before, mark, step = event.partition(STEP)
+    return before, int(step) if mark else 0
+
+
+def decide(case: Case, routing: Routing) -> Send | NotSent:
     """Say over which channels this transition is pushed, or why it is not."""
-    transition = case.transition
-    wanted = routes.get(transition.priority, ())
+    wanted = routing.wanted(case)
     missing = tuple(channel for channel in wanted if channel not in case.finished)
-    if not annunciates(transition):
-        return NotSent(_silent(transition))
-    if transition.mode == "watch":
-        return NotSent(Reason.WATCH_MODE)
-    if case.acknowledged:
-        return NotSent(Reason.ALREADY_ACKNOWLEDGED)
-    if case.site_silent and _is_child_of_silence(transition):
-        return NotSent(Reason.SITE_SILENT)
+    if not annunciates(case.transition):
+        return NotSent(_silent(case.transition))
+    if (reason := _nobody(case)) is not None:
+        return NotSent(reason)
     if not wanted:
-        return NotSent(Reason.NOT_ROUTED)
-    if not missing:
-        return NotSent(Reason.ALREADY_SENT)
-    return Send(missing)
+        return NotSent(Reason.AUDIENCE if case.secret else Reason.NOT_ROUTED)
+    if (reason := _not_alone(case)) is not None:
+        return NotSent(reason)
+    return Send(missing) if missing else NotSent(Reason.ALREADY_SENT)
+
+
+def _nobody(case: Case) -> Reason | None:
+    """Say why nobody needs to be told."""
+    moved = case.transition
+    if moved.mode:
+        return Reason.DRILL if moved.mode == "drill" else Reason.WATCH_MODE
+    if case.acknowledged:
+        return Reason.ALREADY_ACKNOWLEDGED
+    if case.site_silent and _is_child_of_silence(moved):
+        return Reason.SITE_SILENT
+    if case.step and case.over:
+        return Reason.CONDITION_OVER
+    return Reason.CHILD if case.parent_stands else None
+
+
+def _not_alone(case: Case) -> Reason | None:
+    """Say why it is told together with others, or later; of P1 and P2 nothing ever waits, nor what security gets."""
+    if case.transition.priority not in BUNDLED or case.secret:
+        return None
+    if case.flood:
+        return Reason.FLOOD
+    return Reason.CHATTER if case.chattering and case.told else None
 
 
 def _silent(transition: Transition) -> Reason:

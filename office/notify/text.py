@@ -7,8 +7,10 @@ rescue phone, the steps and the event id survive any shortening; other values an
 from typing import Final
 
 from cloud_sync.store.base import Push
+from office.notify.bundles import AGAIN
 from office.notify.channels import Message
-from office.notify.stages import Case
+from office.notify.stages import Case, Reason
+from sitekeeper.alarm_quality import CHATTER, CHATTER_WITHIN
 from sitekeeper.catalogue import Catalogue
 from sitekeeper.model.alarm import Cause, split_key
 from sitekeeper.model.clock import Micros
@@ -51,17 +53,20 @@ def title(case: Case, names: Labels) -> str:
     """Return severity, what and where within `GLANCE` characters, then the site if it found no room, then the time."""
     moved = case.transition
     severity = text(f"office.severity.{moved.priority}", names.lang)
-    again = text("office.push.again", names.lang) if moved.cause in {Cause.REANNUNCIATE, Cause.REALARM} else ""
+    anew = moved.cause in {Cause.REANNUNCIATE, Cause.REALARM}
+    again = (
+        text("office.push.unanswered" if case.step else "office.push.again", names.lang) if anew or case.step else ""
+    )
     tail = text("office.push.tail", names.lang, time=stamp(moved.at, names.zone)[11:16])
     where = text("office.push.where", names.lang, device=names.device, site=names.site)
     head = text("office.push.head", names.lang, severity=severity, what=names.rule + again, where=where)
     if len(head) > GLANCE:
         room = GLANCE - len(text("office.push.head", names.lang, severity=severity, what=again, where=""))
-        what = _clip(names.rule, max(room - len(names.device), room // 2))
-        where = _clip(names.device, room - len(what))
+        what = clip(names.rule, max(room - len(names.device), room // 2))
+        where = clip(names.device, room - len(what))
         head = text("office.push.head", names.lang, severity=severity, what=what + again, where=where)
         tail = text("office.push.site", names.lang, site=names.site) + tail
-    return _clip(head + tail, MAX_TITLE)
+    return clip(head + tail, MAX_TITLE)
 
 
 def _body(case: Case, row: Push, names: Labels, now: Micros, limit: int) -> str:
@@ -78,17 +83,28 @@ def _body(case: Case, row: Push, names: Labels, now: Micros, limit: int) -> str:
         text("office.push.since", names.lang, time=stamp(moved.at, names.zone), span=span(now - moved.at, names.lang)),
         *first,
     ]
-    end = [text("office.push.event", names.lang, event_id=_clip(case.event_id, 500))]
+    end = [text("office.push.event", names.lang, event_id=clip(case.event_id, 500))]
     if moved.volatile:
         end.insert(0, text("office.push.volatile", names.lang))
     if row.possible_repeat:
         end.insert(0, text("office.push.repeat", names.lang))
+    if row.reason == Reason.CHATTER:
+        top.insert(0, _chatters(names.lang))
+    if case.step:
+        top.insert(0, text("office.push.step", names.lang, number=case.step))
     may_go = [*values[len(first) : MOST_VALUES], *([why(moved, names.lang)] if why(moved, names.lang) else [])]
-    lines = [_clip(line, 200) for line in top], _instructions(names), [_clip(line, 200) for line in may_go]
-    return _fit(*lines, end, limit)
+    lines = [clip(line, 200) for line in top], _instructions(names), [clip(line, 200) for line in may_go]
+    return fit(*lines, end, limit)
 
 
-def _fit(top: list[str], steps: list[str], may_go: list[str], end: list[str], limit: int) -> str:
+def _chatters(lang: str) -> str:
+    """Say that an alarm comes and goes, and how often it is told."""
+    within, every = span(CHATTER_WITHIN, lang), span(AGAIN, lang)
+    return text("office.push.chatters", lang, times=CHATTER, within=within, every=every)
+
+
+def fit(top: list[str], steps: list[str], may_go: list[str], end: list[str], limit: int) -> str:
+    """Return the lines in at most `limit` bytes: those that may go give way first, then the steps, never the end."""
     while may_go and len("\n".join([*top, *may_go, *steps, *end]).encode()) > limit:
         may_go = may_go[:-1]
     body = "\n".join([*top, *may_go, *steps, *end])
@@ -100,7 +116,7 @@ def _fit(top: list[str], steps: list[str], may_go: list[str], end: list[str], li
 
 
 def _instructions(names: Labels) -> list[str]:
-    lines = [text("office.push.phone", names.lang, phone=_clip(names.phone, 60))] if names.phone else []
+    lines = [text("office.push.phone", names.lang, phone=clip(names.phone, 60))] if names.phone else []
     if names.playbook:
         try:
             steps = text(f"office.playbook.{names.playbook}", names.lang)
@@ -110,6 +126,7 @@ def _instructions(names: Labels) -> list[str]:
     return lines
 
 
-def _clip(line: str, limit: int) -> str:
+def clip(line: str, limit: int) -> str:
+    """Return a text in one line of at most `limit` characters."""
     flat = " ".join(line.split())
     return flat if len(flat) <= limit else flat[: max(limit - 1, 0)] + "…"

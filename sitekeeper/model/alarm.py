@@ -15,7 +15,7 @@ of service (G). These three lie over it (`sitekeeper.model.veil`), and what peop
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -216,7 +216,18 @@ class AlarmRecord(msgspec.Struct, frozen=True):
         return self.base or self.state
 
 
-def annunciates(transition: Transition) -> bool:
+class Move(Protocol):
+    """What of a transition tells whether it is annunciated."""
+
+    @property
+    def cause(self) -> Cause: ...
+    @property
+    def source(self) -> AlarmState: ...
+    @property
+    def target(self) -> AlarmState: ...
+
+
+def annunciates(transition: Move) -> bool:
     """Tell whether a move wants people's attention anew: a raise in sight, or what comes into sight and is true."""
     anew = transition.cause in {Cause.RAISE, Cause.REANNUNCIATE, Cause.REALARM} or transition.source in HELD_BACK
     return anew and transition.target is AlarmState.UNACKED

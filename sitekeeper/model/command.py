@@ -17,10 +17,12 @@ ROLE_RANK: dict[str, int] = {"viewer": 0, "office": 1, "operator": 1, "linkage":
 LIFE_SAFETY: Final = 1
 TESTS: Final = 5
 MANUAL: Final = 8
+SECURITY: Final = 10
 DEFAULT: Final = 16
 """Places among the sixteen priorities of a command, as in BACnet (ANSI/ASHRAE 135-2020, 19.2): 1 wins over all.
 
-1 is fire's and 2 that of other dangers to life, 5 what is under test, 8 a person's, 16 the weakest. `docs/commands.md`
+1 is fire's and 2 that of other dangers to life, 5 what is under test, 8 a person's, 10
+that of security and presence, 16 the weakest. `docs/commands.md`
 has the whole table.
 """
 

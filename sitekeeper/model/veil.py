@@ -11,10 +11,15 @@ annunciated (B), one that was over unlatched is done with (A), and a latch is st
 shelver has seen (LA).
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from sitekeeper.model.alarm import ACTIVE, HELD_BACK, LATCHED, AlarmRecord, AlarmState, Cause, next_state
+from sitekeeper.model.alarm import ACTIVE, HELD_BACK, LATCHED, AlarmRecord, AlarmState, Cause, Priority, next_state
+from sitekeeper.model.clock import HOUR, Micros
 from sitekeeper.model.errors import Refused
+
+SHELF: Final[Mapping[Priority, Micros]] = {"P1": HOUR, "P2": HOUR, "P3": 8 * HOUR, "P4": 8 * HOUR}
+"""How long an alarm may be shelved at once, by its priority."""
 
 _OF_THE_RULE: Final = frozenset({Cause.RAISE, Cause.CLEAR, Cause.LEVEL, Cause.REANNUNCIATE})
 _IN_SIGHT: Final = frozenset({Cause.ACK, Cause.UNACK, Cause.RESET, Cause.REALARM})
@@ -49,6 +54,16 @@ def layers(record: AlarmRecord | None) -> Layers:
         return Layers()
     held = record.shelved is not None, record.permit is not None
     return Layers(record.standing, record.veils, record.through, *held)
+
+
+def held_by(record: AlarmRecord) -> tuple[str, Micros, str]:
+    """Return by whom or what an alarm is held back, until when, and why; empty, or 0, where there is no such thing."""
+    hold = record.permit or record.shelved
+    if record.state is AlarmState.SUPPRESSED:
+        return ", ".join(record.veils), 0, ""
+    if hold is None or record.state not in HELD_BACK:
+        return "", 0, ""
+    return hold.by, hold.until, f"{hold.permit} {hold.note}".strip()
 
 
 def after(now: Layers, cause: Cause, *, latched: bool, by: str = "", through: bool | None = None) -> Layers:

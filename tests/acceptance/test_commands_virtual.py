@@ -7,6 +7,7 @@ from typing import Any
 
 from edge.commands import audit
 from tests import virtual, virtual_site
+from tests.fire_rig import area_is_normal
 from tests.virtual_site import VirtualSite
 
 CONTROLLER = "405419896"
@@ -73,7 +74,8 @@ FREED = {"door-1/mode": "free", "door-2/mode": "free", "door-3/mode": "free", "l
 def test_fire_opens_the_ways_out_and_its_end_gives_them_back(tmp_path: Path) -> None:
     """S10 short: within 5 s of the call point doors report unlocked, the exit stands open, escape lights burn full.
 
-    The entry lane and the lamp without the tag are left alone; after the reset everything goes back.
+    The entry lane and the lamp without the tag are left alone; after the reset everything goes back, doors when the
+    area is normal.
     """
 
     async def story() -> None:
@@ -93,6 +95,8 @@ def test_fire_opens_the_ways_out_and_its_end_gives_them_back(tmp_path: Path) -> 
             [status] = await site.technician("status")
             assert status["commands"]["unsettled"] == []
             assert status["commands"]["standing"] == 6
+            await site.at(170)
+            await area_is_normal(site)
             await site.at(180)
             assert [value(site, f"door-{n}/lock.state") for n in (1, 2, 3)] == ["locked"] * 3
             assert value(site, "lane-out/hold_open") is False
@@ -116,6 +120,8 @@ def test_a_kill_in_the_fire_leaves_the_doors_to_the_next_start(tmp_path: Path) -
             await site.start_gateway()
             await site.at(80)
             assert {point: value(site, point) for point in FREED} == FREED
+            await site.at(185)
+            await area_is_normal(site)
             await site.at(200)
             assert [value(site, f"door-{n}/lock.state") for n in (1, 2, 3)] == ["locked"] * 3
             assert outcomes(site, "door-2/mode").count("accepted") == 1, (

@@ -146,8 +146,8 @@ async def test_the_demo_loses_nothing_and_the_console_shows_it() -> None:
     assert (account["lost"], account["duplicated"], account["wrong_values"], account["unexplained_s"]) == (0, 0, 0, 0.0)
     assert (account["devices"], account["points"] > 350, account["polls"] > 1_000) == (35, True, True)
     assert account["events_stored"] >= account["events"] > 30  # what doors told before the site knew them is kept, too
-    assert account["alarms"]["by_rule"] == dict.fromkeys(("A01", "B01", "F01", "G01", "L01", "L22"), 1)
-    assert account["alarms"]["pushed"] == 5  # not the lamp: advice is not pushed
+    assert account["alarms"]["by_rule"] == dict.fromkeys(("A01", "A13", "B01", "F01", "G01", "L01", "L22"), 1)
+    assert account["alarms"]["pushed"] == 5  # not the lamp, which is advice, nor A13, which F01 says
     freed = account["freed"]
     assert (freed["doors"], freed["barriers"], freed["luminaires"]) == (6, 1, 8)
     assert account["resent_blocks"] >= 1

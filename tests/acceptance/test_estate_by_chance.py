@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests import virtual, virtual_site
+from tests.fire_rig import area_is_normal
 from tests.site_facts import value
 from tests.virtual_site import VirtualSite
 
-ENDS = 130.0
+NORMAL, ENDS = 110.0, 130.0
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "offline"}, {"kind": "silence"}, {"kind": "twice", "count": 2}, {"kind": "lose", "times": 3},
     {"kind": "shuffle", "count": 3, "delay": "1s"}, {"kind": "garbage", "count": 2},
@@ -41,9 +42,14 @@ def scenario(seed: int, chance: Random) -> dict[str, Any]:
     )  # fmt: skip
     for door, what in zip((0, 5, 4), trouble, strict=True):
         doors[door]["story"].append({"at": f"{chance.randint(5, 60)}s", "do": what})
-    lanes = [
-        {"id": f"lane-{way}", "unit": n, "face": "sp-barrier-1", "lane": {"way": way}, "traffic": "15s"}
+    lanes: list[dict[str, Any]] = [
+        {"id": f"lane-{way}", "unit": n, "face": "sp-barrier-1", "lane": {"way": way}, "traffic": "15s", "story": []}
         for n, way in zip(count(1), ("in", "out"), strict=False)
+    ]
+    begins = chance.randint(5, 90)
+    doors[1]["story"] += [{"at": f"{begins + n}s", "do": {"tamper": n == 0}} for n in (0, 20)]
+    lanes[0]["story"] += [
+        {"at": f"{begins + n}s", "do": {"boom": f"cabinet_{state}"}} for n, state in ((0, "open"), (20, "shut"))
     ]
     deeds = {40: "press", 55: "restore", 60: "reset"}
     panel = [{"at": f"{at}s", "do": {"panel": deed}} for at, deed in deeds.items()]
@@ -86,6 +92,8 @@ def test_whatever_happens_nothing_is_lost_and_all_ways_out_open_and_close(tmp_pa
         places = {"lane-out": {"tags": ["exit"]}}
         async with virtual_site.running(tmp_path, scenario(seed, chance), places=places) as site:
             await trouble(site, chance)
+            await site.at(NORMAL)
+            await area_is_normal(site)
             await site.at(ENDS)
             assert [value(site, f"door-{n}/mode") for n in range(1, 7)] == ["controlled"] * 6
             assert value(site, "lane-out/hold_open") is False

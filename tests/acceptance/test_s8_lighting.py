@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sitekeeper.model.clock import SECOND
+import pytest
+
+from sitekeeper.model.clock import MINUTE, SECOND
 from tests import virtual, virtual_site
 from tests.site_facts import alarms, journal, later
 from tests.virtual_site import VirtualSite
@@ -87,30 +89,74 @@ def test_s8_by_the_light(tmp_path: Path) -> None:
 
 
 def test_s8_by_the_schedule(tmp_path: Path) -> None:
-    """On at dusk less 15 min though the sensor has 70 lx, off by hand with an expiry, on again when that is over."""
+    """On at dusk less 15 min though the sensor has 70 lx, and so it stays."""
     began = micros("19:13:50")
 
     async def main() -> VirtualSite:
         plan = scenario()
         plan["links"][0]["devices"][0]["story"] = [{"at": "0s", "do": {"lux": 70}}]
         async with virtual_site.running(tmp_path, plan, places=PLACES, sections=SITE, start=began) as site:
-            await site.at((micros("19:15:00") - began) / SECOND)
+            await site.at((micros("19:15:30") - began) / SECOND)
+        return site
+
+    site = virtual.run(main())
+    [(on, lit_at)] = lit(site, "circuit-3")
+    assert on
+    assert between(lit_at, "19:14:34", POLL + LATE, early=5)
+    wrote = [line for line in journal(site) if line.get("device") == "gear-5" and "wrote" in line]
+    assert [line["wrote"]["command"] for line in wrote] == [0, 100]
+    assert between(clock(wrote[-1]["t"]), "19:14:34", POLL + LATE, early=5)
+    assert alarms(site) == []
+
+
+def test_s8_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off by hand at 21:00 for half an hour; its schedule has it on again at 21:30. The office is away meanwhile."""
+    monkeypatch.setattr("simulators.estate.PULSE", MINUTE)
+    began = micros("20:59:00")
+
+    async def main() -> VirtualSite:
+        plan = scenario()
+        plan["links"][0]["devices"][0]["story"] = [{"at": "0s", "do": {"lux": 70}}]
+        async with virtual_site.running(tmp_path, plan, places=PLACES, sections=SITE, start=began) as site:
+            await site.at(30)
+            await site.stop_office()
+            await site.at((micros("21:00:00") - began) / SECOND)
             told = await site.technician(
-                "point.write", id="circuit-3/on_command", value="false", reason="S8", expires="2min"
+                "point.write", id="circuit-3/on_command", value="false", reason="S8", expires="30min"
             )
             assert told[-1]["outcome"] == "confirmed"
-            await site.at((micros("19:17:30") - began) / SECOND)
+            await site.at((micros("21:30:20") - began) / SECOND)
+            await site.start_office()
+            await site.at((micros("21:31:00") - began) / SECOND)
         return site
 
     site = virtual.run(main())
     moves = lit(site, "circuit-3")
     assert [on for on, _ in moves] == [True, False, True]
-    assert between(moves[0][1], "19:14:34", POLL + LATE, early=5)
-    assert between(moves[1][1], "19:15:00", LATE)
-    assert between(moves[2][1], "19:17:00", LATE)
-    wrote = [line for line in journal(site) if line.get("device") == "gear-5" and "wrote" in line]
-    assert [line["wrote"]["command"] for line in wrote] == [0, 100]
-    assert between(clock(wrote[-1]["t"]), "19:14:34", POLL + LATE, early=5)
+    assert between(moves[1][1], "21:00:00", LATE)
+    assert between(moves[2][1], "21:30:00", LATE)
+    assert alarms(site) == []
+
+
+def test_s8_people_are_warned_before_the_light_goes_off(tmp_path: Path) -> None:
+    """Where people may be, a circuit that its schedule switches off blinks, and goes off a minute later."""
+    began = micros("21:59:30")
+    schedules = {"lights": {"on": [{"days": "all", "from": "18:00", "to": "22:00"}]}}
+
+    async def main() -> VirtualSite:
+        places = PLACES | {"circuit-3": {"zone": "park", "tags": ["scheduled", "occupied"]}}
+        more = SITE | {"schedules": schedules}
+        async with virtual_site.running(tmp_path, scenario(), places=places, sections=more, start=began) as site:
+            await site.at((micros("22:01:30") - began) / SECOND)
+        return site
+
+    site = virtual.run(main())
+    moves = lit(site, "circuit-3")
+    assert [on for on, _ in moves] == [True, False, True, False]
+    _, (_, blinked), (_, back), (_, off) = moves
+    assert between(blinked, "22:00:00", LATE)
+    assert back - blinked < timedelta(seconds=1)
+    assert timedelta(seconds=59) < off - blinked < timedelta(seconds=62)
     assert alarms(site) == []
 
 

@@ -14,8 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync import wire
-from cloud_sync.store import evidence, quarantine, streams
+from cloud_sync.store import bundles, evidence, quarantine, streams
 from cloud_sync.store.base import (
+    Chatter,
+    Digest,
     Push,
     PutBlock,
     PutCatalogue,
@@ -29,6 +31,7 @@ from cloud_sync.store.ledger import SiteLedger
 from cloud_sync.store.postgres import PostgresStore
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.store.store import Store
+from office.api import metrics
 from sitekeeper.block import Vouch, decode
 from sitekeeper.catalogue import catalogue_hash
 from sitekeeper.catalogue import decode as decode_catalogue
@@ -196,6 +199,32 @@ def test_coverage_grows_together_and_missing_blocks_show_as_holes(both):
     assert (row.known, row.unexplained) == (4 * SECOND, SECOND)
 
 
+def test_what_is_told_together_is_kept_with_its_pushes(both):
+    """A digest and its rows are one transaction that may be given again; the newest of a site says whether it lasts."""
+    store, rows = both
+    commit(store, payload("alarms", 1, transitions=[transition(1), transition(2)]))
+    first, second = store.undecided()
+    push = Push(occurrence="flood", event_id="flood#1", recipient="lee", channel="phone")
+    begun = Digest(event_id="flood#1", site=SITE, kind="begun", at=T0, first_id=first.id, after_id=0, upto_id=second.id)
+    ids = [store.tell(begun, [push]).result(30) for _ in range(2)]
+    assert ids[0] == ids[1] == [one.id for one in store.unfinished_pushes()]
+    assert bundles.lasting(store.reader.ask) == [begun]
+    assert bundles.digest(store.reader.ask, "flood#1") == begun
+    assert bundles.digest(store.reader.ask, "flood#2") is None
+    [kind] = bundles.spoken_of(store.reader.ask, begun)
+    assert (kind.rule, kind.priority, kind.cause, kind.source, kind.target, kind.count) == (
+        KEY.split("/")[2], first.transition.priority, Cause.RAISE, AlarmState.NORMAL, AlarmState.UNACKED, 1,
+    )  # fmt: skip
+    for held in (0, first.id):
+        store.decide(first.id, "chattering", [], Chatter(key=KEY, told=T0, held=held)).result(30)
+    assert bundles.chatters(store.reader.ask, T0 + 1) == [Chatter(key=KEY, told=T0, held=first.id)]
+    assert [one.decision for one in bundles.decided(store.reader.ask, 0)] == ["chattering"]
+    assert bundles.decided(store.reader.ask, 2**62) == []
+    store.tell(replace(begun, event_id="flood#2", kind="over"), []).result(30)
+    assert bundles.lasting(store.reader.ask) == []
+    assert rows("SELECT event_id, kind FROM digests ORDER BY event_id") == [("flood#1", "begun"), ("flood#2", "over")]
+
+
 def test_transitions_fold_into_the_alarm_and_wait_for_notify(both):
     """What was sent comes back; the record is the state after the last move; a push survives until it is finished."""
     store, _ = both
@@ -294,6 +323,11 @@ def test_the_consoles_questions(both):
         assert [one.fields for one in reader.events(SITE, after=1, limit=5)] == [{"n": 2}]
         assert [one.transition for one in reader.transitions_after(0, 5)] == [transition(1)]
         assert reader.last_transition() == 1
+        for hidden, left in (([f"{SITE}/L01"], 0), ([f"{SITE}/L0", "other/L01"], 1)):
+            assert len(reader.alarm_page(limit=5, hidden=hidden)) == len(reader.alarm_counts(hidden=hidden)) == left
+            assert (reader.last_alarm_at(hidden=hidden) is not None) == left
+            assert (metrics._moves(reader, hidden), metrics._kept_back(reader, hidden)) == (left, {})
+        assert reader.awaiting(0) == {}
         assert reader.covered_until(SITE, ["lift-a1@1s"]) == {}
         assert [span.end for span in reader.alarm_spans(SITE, "lift-a1", T0, T0 + DAY)] == [None]
         assert (reader.last_alarm_at(), reader.quarantined(), reader.push_counts()) == (T0 + SECOND, 0, {})

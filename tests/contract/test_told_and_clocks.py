@@ -1,4 +1,4 @@
-"""Alarms told from memory, and times under a wrong clock, on PostgreSQL: the facts of the unit tests, word for word."""
+"""Alarms told from memory, wrong clocks and exports, on PostgreSQL: the facts of the unit tests, word for word."""
 
 from collections.abc import Iterator
 
@@ -12,6 +12,7 @@ from sitekeeper.catalogue import decode as decode_catalogue
 from tests.fixtures.postgres import Postgres
 from tests.unit.cloud_sync.material import SITE, T0, catalogue
 from tests.unit.cloud_sync.test_clocks import *  # noqa: F403 - each of its tests runs here too
+from tests.unit.cloud_sync.test_export import *  # noqa: F403
 from tests.unit.cloud_sync.test_volatile import *  # noqa: F403
 
 

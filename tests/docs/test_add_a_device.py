@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from edge.commands.warning import OCCUPIED
 from edge.rules.packs import shipped_writables
 from tests.docs.pages import ROOT, play, table
 
@@ -18,6 +19,7 @@ def test_the_tags_are_those_that_mean_something() -> None:
     rules = "\n".join(line for line in rules.splitlines() if not line.startswith("      "))  # without the tests
     spoken = {tag for tags in re.findall(r"tags: \[([a-z, -]+)\]", rules) for tag in tags.split(", ")}
     spoken |= set(re.findall(r"tagged\('([a-z-]+)'\)", rules)) | set(re.findall(r"tag='([a-z-]+)'", rules))
-    spoken |= {tag for points in shipped_writables().values() for each in points.values() for tag in each.tagged}
+    writables = [each for points in shipped_writables().values() for each in points.values()]
+    spoken |= {tag for each in writables for tag in each.tagged} | {OCCUPIED for each in writables if each.warn}
     shown = {row[0].strip("`") for row in table("add-a-device.md", "shipped classes and rules:")}
     assert shown == spoken

@@ -51,6 +51,7 @@ def _row(cls: str, name: str, writable: Writable) -> list[str]:
     if writable.off_most:
         tags = ", ".join(f"`{tag}`" for tag in writable.off_most.tags)
         guards.append(f"off at most {duration_text(writable.off_most.for_)} with tag {tags}")
+    guards += [f"warns {duration_text(writable.warn.for_)} before a rule switches off"] if writable.warn else []
     rest = "-" if writable.rest is None else value_text(writable.rest)
     seen = f"`{writable.confirm.point if writable.confirm else name}`, {duration_text(writable.within)}"
     return [

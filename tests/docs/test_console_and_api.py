@@ -25,7 +25,7 @@ async def test_the_page_does_what_it_says(tmp_path: Path) -> None:
         swap = {"http://127.0.0.1:8080/": app.console.address}
         living = asyncio.ensure_future(_saying(court))  # however long the commands take, the site is live
         try:
-            assert await asyncio.to_thread(play, PAGE, tmp_path, swap) == 21
+            assert await asyncio.to_thread(play, PAGE, tmp_path, swap) == 25
         finally:
             living.cancel()
         shown = {path for row in table(PAGE, "## Reading") for path in re.findall(r"`(/[^`]*)`", row[0])}

@@ -11,7 +11,7 @@ from tests.docs.pages import DOCS, ROOT
 
 PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / f"{name}.md" for name in ("SAFETY", "SECURITY", "CHANGELOG", "README"))]
 CODE = re.compile(r"^```\w*[^\n]*\n(.*?)^```$|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"(?:^|[\s;(/$])sk ([a-z][a-z ]*[a-z])((?:(?!\bsk\b)[^\n;|`,])*)")
+NAMED = re.compile(r"(?:^|[\s;(/$])sk ([a-z]+(?:[ -][a-z]+)*)((?:(?!\bsk\b)[^\n;|`,])*)")
 
 
 def named(page: Path) -> list[tuple[list[str], list[str]]]:
@@ -40,7 +40,8 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
         command = find(words)
         if isinstance(command, click.Group):
             continue  # a family of commands, `sk alarm ...`, with an option that they share
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}
+        every = (option for each in command.params for option in (*each.opts, *each.secondary_opts))
+        known = {*every, "--help", "--version"}
         assert set(options) <= known, f"{' '.join(words)}: {sorted(set(options) - known)}"
 
 

@@ -15,6 +15,7 @@ import office.local_api
 from edge.socket_api import SocketApi
 from office.local_api import LocalApi
 from sitekeeper import control
+from sitekeeper.audience import SECURITY_FLAG
 from sitekeeper.model.command import Actor, Role
 from sitekeeper.model.errors import NotFound, Refused, StorageError
 
@@ -49,7 +50,7 @@ class Table:
         yield {"name": actor.name, "role": actor.role, "origin": actor.origin}
 
     async def echo(self, actor: Actor, args: Item) -> AsyncIterator[Item]:
-        yield args
+        yield {name: value for name, value in args.items() if name != SECURITY_FLAG}
 
     async def none(self, actor: Actor, args: Item) -> AsyncIterator[Item]:
         for item in ():
@@ -91,7 +92,7 @@ class Table:
         raise StorageError("disk full")
 
     async def broken(self, actor: Actor, args: Item) -> AsyncIterator[Item]:
-        yield {"n": 1 // len(args)}
+        yield {"n": 1 // len(())}
 
     async def late(self, actor: Actor, args: Item) -> AsyncIterator[Item]:
         raise TimeoutError("a part of ours was late")

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 
 from cloud_sync.memory import MemoryBroker
 from office.app import Office
-from office.console import stream
+from office.console import server, stream
 from office.console.gate import MAX_BODY
 from office.console.web import routes
 from sitekeeper.block import Gap, GapCause
@@ -31,7 +31,7 @@ OPEN = {"/healthz", "/readyz", "/login", "/static/{path:path}"}
 async def browser(app: Office, name: str = "") -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of the console, logged in as `name` if one is given."""
     assert app.console is not None
-    async with httpx.AsyncClient(base_url=app.console.address, trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=app.console.address, trust_env=False, timeout=60) as client:
         if name:
             answer = await client.post("/login", data={"name": name, "password": PASSWORDS[name]})
             assert answer.status_code == 303, answer.text
@@ -211,7 +211,7 @@ async def events(client: httpx.AsyncClient, count: int, **headers: str) -> list[
     """Return the first `count` events of the stream as {event, id, data}."""
     found: list[dict[str, Any]] = []
     one: dict[str, Any] = {}
-    async with asyncio.timeout(10), client.stream("GET", "/api/v1/stream", headers=headers) as answer:
+    async with asyncio.timeout(30), client.stream("GET", "/api/v1/stream", headers=headers) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         async for line in answer.aiter_lines():
             if not line and "event" in one:
@@ -262,15 +262,19 @@ async def test_the_beat_tells_of_the_broker_and_of_sites(tmp_path: Path) -> None
     async with running(tmp_path, broker) as app, site_on(broker) as site, browser(app, "vic") as client:
         await until(lambda: bool(app.store.reader.sites()))
         listening = asyncio.ensure_future(events(client, 2))
-        await asyncio.sleep(0.2)
-        await site.say()
+        while not listening.done():  # one that is said before the browser listens may be told to nobody
+            await site.say()
+            await asyncio.sleep(0.1)
         found = [one["data"] for one in await listening]
         assert found[-1]["sites"] == ["hq"]
         assert found[-1]["broker"] is True
 
 
-async def test_an_open_stream_does_not_hold_the_office_up_and_ends_with_its_session(tmp_path: Path) -> None:
-    """Logging out ends the stream within a beat; stopping the office with a stream open takes no grace time."""
+async def test_an_open_stream_does_not_hold_the_office_up_and_ends_with_its_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logging out ends the stream with the next beat; stopping the office with a stream open takes no grace time."""
+    monkeypatch.setattr(server, "GRACE_S", 60)
     broker = MemoryBroker()
     async with running(tmp_path, broker) as app:
         async with browser(app, "vic") as client:
@@ -279,12 +283,12 @@ async def test_an_open_stream_does_not_hold_the_office_up_and_ends_with_its_sess
             hub = app.console.parts.hub
             await until(lambda: len(hub._clients) == 1)
             await client.post("/logout", data={"csrf": await token(client)})
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(30):
                 await listening
         left = asyncio.ensure_future(_until_it_ends(app))
         await until(lambda: len(hub._clients) == 1)
         began = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - began < 2.5
+    assert asyncio.get_running_loop().time() - began < 30
     await left
 
 

@@ -29,7 +29,7 @@ async def program(app: Office, role: Any = "viewer") -> AsyncIterator[httpx.Asyn
     assert app.console is not None
     token = app.console.parts.users.add_token(f"test-{role}", role)
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=app.console.address, trust_env=False, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=app.console.address, trust_env=False, headers=headers, timeout=60) as client:
         yield client
 
 

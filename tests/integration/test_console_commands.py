@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from cloud_sync.memory import MemoryBroker
 from office.app import Office
+from office.console import stream
 from tests.console_estate import running, site_on, until
-from tests.integration.test_console import browser, token
+from tests.integration.test_console import browser, events, token
 from tests.integration.test_console_record import words
 from tests.integration.test_office_commands_api import Commanded, done, estate
 
@@ -62,6 +64,23 @@ async def test_a_barrier_is_opened_by_two_people_and_the_page_tells_what_the_sit
         for each in ("DONE: read back at the device", "ambulance", "Asked by ann", "Agreed to by admin"):
             assert each in told
         assert [order.second for order in site.orders] == ["admin"]
+
+
+async def test_who_may_agree_is_told_wherever_he_is_that_something_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each beat of the stream, as a number beside the word in the bar; none before, and none when it is over."""
+    monkeypatch.setattr(stream, "BEAT_S", 0.1)
+    async with estate(tmp_path) as (app, site), browser(app, "ann") as ann, browser(app, "admin") as boss:
+        assert 'id="waiting"' in (await boss.get("/sites")).text
+        assert [beat["data"]["waiting"] for beat in await events(boss, 1)] == [0]
+        await waiting(app, site, ann)
+        assert app.console is not None
+        hub = app.console.parts.hub
+        await until(lambda: hub._waiting == {"hq": 1})
+        assert [beat["data"]["waiting"] for beat in await events(boss, 1)] == [1]
+        await done(app, lambda sql: sql.execute("UPDATE orders SET due = 0"))
+        await until(lambda: hub._waiting == {})
 
 
 async def test_nothing_is_sent_by_the_one_who_asked_by_a_viewer_or_without_the_tick(tmp_path: Path) -> None:

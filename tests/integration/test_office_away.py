@@ -183,4 +183,5 @@ async def test_an_office_without_its_broker_is_its_own_alarm_and_blames_no_site(
     times = "SELECT rule, cause, mono FROM transitions ORDER BY id"
     raised, cleared, silent = on_file(tmp_path, times)
     assert [raised[:2], cleared[:2], silent[:2]] == [("GW15", "raise"), ("GW15", "clear"), ("GW01", "raise")]
-    assert silent[2] - cleared[2] >= short, "judged anew, with its full delay"
+    stored_later = 100 * MS  # the delay begins when the broker is back, and that is stored a moment after it
+    assert silent[2] - cleared[2] >= short - stored_later, "judged anew, with its full delay"

@@ -61,6 +61,8 @@ class Estate:
         for name, site in self.sites.items():
             await site.samples(now - 60 * SECOND, now, floor=3, load=12.5)
             self.alarms[name] = await raised(self.app, site)
+            shelf = {"until": now + 60 * SECOND, "base": AlarmState.UNACKED, "note": name}
+            await site.alarm("L25", "P3", Cause.SHELVE, AlarmState.SHELVED, **shelf)
             row = OrderRow(
                 id=self.orders[name], site=name, target="lift-a1/floor", value="3", lasts=SECOND, who="boss",
                 role="admin", reason="test", state="confirmed", asked=now, changed=now, due=now,
@@ -87,15 +89,17 @@ class Estate:
 
     @asynccontextmanager
     async def caller(
-        self, role: ConsoleRole, sites: list[str] | None, *, program: bool
+        self, role: ConsoleRole, sites: list[str] | None, *, program: bool, security: bool = False
     ) -> AsyncIterator[httpx.AsyncClient]:
         """Yield a client that may see these sites; with a token if it is a program, else logged in."""
-        name = f"{role}-{'some' if sites is not None else 'all'}"
-        async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=10) as client:
+        name = f"{role}-{'some' if sites is not None else 'all'}{'-security' * security}"
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=60) as client:
             if program:
-                client.headers["Authorization"] = f"Bearer {self.parts.users.add_token(name, role, sites)}"
+                client.headers["Authorization"] = (
+                    f"Bearer {self.parts.users.add_token(name, role, sites, security=security)}"
+                )
             else:
-                password = self.parts.users.put(name, role, sites)
+                password = self.parts.users.put(name, role, sites, security=security)
                 assert (await client.post("/login", data={"name": name, "password": password})).status_code == 303
                 page = await client.get("/alarms")
                 client.headers["X-CSRF-Token"] = re.findall(r'data-csrf="([^"]+)"', page.text)[0]
@@ -117,10 +121,12 @@ async def asked(client: httpx.AsyncClient, method: str, path: str, query: dict[s
     token = client.headers.get("X-CSRF-Token", "")
     if path.startswith("/api/"):
         body = {"site": site, "device": "lift-a1", "point": "floor", "value": 1, "reason": "test", "note": ""}
+        if path.endswith("/shelve"):
+            body = {"for": "30min", "reason": "test"}
         if path.endswith("/ack"):
             body = {"note": ""}
         return await client.request(method, path, params=query, json=body)
-    return await client.request(method, path, params=query, data={"csrf": token, "note": ""})
+    return await client.request(method, path, params=query, data={"csrf": token, "note": "", "reason": "test"})
 
 
 def found_routes(estate: Estate) -> list[tuple[str, APIRoute]]:
@@ -198,7 +204,7 @@ async def test_what_is_hidden_looks_as_if_it_were_not(tmp_path: Path) -> None:
 async def heard(client: httpx.AsyncClient, after: str, count: int) -> str:
     """Return what the stream tells until it has told so many alarms."""
     text = ""
-    async with asyncio.timeout(10), client.stream("GET", f"/api/v1/stream{after}") as answer:
+    async with asyncio.timeout(30), client.stream("GET", f"/api/v1/stream{after}") as answer:
         async for piece in answer.aiter_text():
             text += piece
             if text.count("event: alarm") >= count and text.count("event: beat") >= 2:

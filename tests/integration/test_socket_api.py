@@ -16,6 +16,7 @@ from edge import socket_api
 from edge.cli.client import ask
 from office import local_api
 from sitekeeper import control
+from sitekeeper.audience import SECURITY_GROUP
 from sitekeeper.model.command import Actor
 from sitekeeper.model.errors import SitekeeperError
 from tests.integration.callers import OPERATORS, ROLES, Door, asked, problem, said, shouted
@@ -32,9 +33,9 @@ async def test_the_caller_is_known_by_peer_credentials(door: Door, tmp_path: Pat
 
 @pytest.fixture
 def users(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with users lee (technician, operator), may (looker), and pat, one of whose groups has no name."""
-    names, member = {7001: "lee", 7002: "may", 7003: "pat"}, {"lee": [1, 2, 9], "may": [3, 9], "pat": [1, 404]}
-    groups = {1: "lift-ops", 2: "lift-techs", 3: "lift-lookers", 9: "users"}
+    """A machine with users lee (technician, operator), may (looker, security), and pat: a group of his has no name."""
+    names, member = {7001: "lee", 7002: "may", 7003: "pat"}, {"lee": [1, 2, 9], "may": [3, 5, 9], "pat": [1, 404]}
+    groups = {1: "lift-ops", 2: "lift-techs", 3: "lift-lookers", 5: SECURITY_GROUP, 9: "users"}
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd((names[uid], "x", uid, 9, "", "/", "/bin/sh")))
     monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((groups[gid], "x", gid, [])))
     monkeypatch.setattr(os, "getgrouplist", lambda name, gid: member[name])
@@ -71,6 +72,23 @@ def test_groups_give_roles_and_the_highest_counts(users: None, uid: int, name: s
 def test_at_the_office_one_group_may_acknowledge(users: None, uid: int, name: str, role: str) -> None:
     """Its members, root and the office's own user; groups and users without a name are no obstacle there either."""
     assert local_api.actor_of(uid, 9, OPERATORS) == Actor(name=name, role=role, origin="office")
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "sees"),
+    [
+        (7001, 9, False),
+        (7002, 9, True),
+        (7003, 9, False),
+        (7009, 9, False),
+        (7009, 5, True),
+        (7100, 9, False),
+        (0, 9, True),
+    ],
+)
+def test_duress_is_for_root_and_one_group_alone(users: None, door: Door, uid: int, gid: int, sees: bool) -> None:
+    """Neither an engineer nor the daemon's own user is of security; a user without a name is by his group."""
+    assert door.module.sees_security(uid, gid) is sees
 
 
 async def test_anybody_may_connect_because_the_role_decides(door: Door, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="event ledger forgotten at a restart",
-        file="edge/app.py",
+        file="edge/flowside.py",
         changes=(("occurrences=Occurrences(state.rule_state)", "occurrences=Occurrences({})"),),
         test=_DEAD,
     ),
@@ -398,6 +398,36 @@ MUTANTS: Final = (
         file="cloud_sync/store/push_log.py",
         changes=(("number = push.id or _same(sql, push)", "number = push.id"),),
         test="tests/unit/office/test_away.py::test_the_push_log_waits_for_its_store_and_makes_no_row_twice",
+    ),
+    Mutant(
+        name="life safety waits in a flood",
+        file="office/notify/stages.py",
+        changes=(("if case.transition.priority not in BUNDLED or case.secret:", "if case.secret:"),),
+        test="tests/unit/office/test_stages.py::test_only_faults_and_notes_wait_in_a_flood_or_a_chatter",
+    ),
+    Mutant(
+        name="others are called although somebody has acknowledged",
+        file="office/notify/stages.py",
+        changes=(("    if case.acknowledged:\n", "    if case.acknowledged and not case.step:\n"),),
+        test="tests/unit/office/test_told_together.py::test_an_acknowledgement_ends_the_ladder",
+    ),
+    Mutant(
+        name="every engineer is told of duress",
+        file="edge/socket_api.py",
+        changes=(("return uid == 0 or SECURITY_GROUP in", "return uid in (0, os.getuid()) or SECURITY_GROUP in"),),
+        test="tests/integration/test_socket_api.py::test_duress_is_for_root_and_one_group_alone",
+    ),
+    Mutant(
+        name="an entry told late undoes the exit",
+        file="edge/muster.py",
+        changes=(("return event.source if event.late and", "return event.source if False and"),),
+        test="tests/unit/edge/test_muster.py::test_what_is_told_late_counts_by_its_own_time",
+    ),
+    Mutant(
+        name="duress pushed to everybody",
+        file="office/notify/stages.py",
+        changes=(("own = self.security if case.secret else self.routes", "own = self.routes"),),
+        test="tests/unit/office/test_told_together.py::test_what_only_security_may_know_goes_nowhere_else",
     ),
     Mutant(
         name="catalogues of a site without bound",

@@ -6,6 +6,8 @@ Each variant differs from the rule in one place, and the tests that stand beside
     no-delay      one delay is next to nothing: an on-delay, that of a level, the span of a `held`, a duration parameter
     bad-as-false  inputs that are not known count as false, nought, or the first word
     no-unless     nothing holds the rule back
+    no-latch      its alarm is over when its condition is, and nobody need come to reset it
+    bound         one comparison takes in its limit or leaves it out, or one number is a tenth larger
 
 A rule that has no such place has no such variant.
 """
@@ -28,6 +30,8 @@ from sitekeeper.durations import parse_duration
 from sitekeeper.faults import Faults, Place
 
 NEXT_TO_NOTHING: Final = "1ms"
+LARGER: Final = 1.1
+_BOUNDS: Final = {">": ">=", ">=": ">", "<": "<=", "<=": "<"}
 _KINDS: Final = ("raise", "clear", "level", "note", "stands", "none")
 
 Path = tuple[str | int, ...]
@@ -61,6 +65,7 @@ def variants(text: RuleText) -> Iterator[Variant]:
     """Yield every variant of a rule."""
     written: dict[str, Any] = {key: value for key, value in text.mapping.items() if key != "tests"}
     made = [*_negated(written), *_without_delay(written), *_bad_as_false(written), *_without_unless(written)]
+    made += [*_without_latch(written), *_other_bounds(written)]
     for name, changed in made:
         yield Variant(str(written["id"]), name, _with(text, changed))
 
@@ -109,6 +114,38 @@ def _negated(rule: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _without_unless(rule: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     if "unless" in rule:
         yield "no-unless", {key: value for key, value in rule.items() if key != "unless"}
+
+
+def _without_latch(rule: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    until_reset = any((rule.get(key) or {}).get("until") == "reset" for key in ("do", "suppress", "forbid"))
+    if rule.get("latch") and not until_reset:  # what lasts until the reset asks for the latch by itself
+        yield "no-latch", {key: value for key, value in rule.items() if key not in {"latch", "reset_when"}}
+
+
+def _other_bounds(rule: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, value in rule.get("params", {}).items():
+        if _is_number(value) and value:
+            yield f"bound params.{name}", _put(rule, ("params", name), _larger(value))
+    for path, tree in _trees(rule):
+        for place, changed in enumerate(_each(tree, _bound)):
+            yield f"bound {'.'.join(map(str, path))} {place}", _put(rule, path, written_back(changed))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _bound(tree: Expression) -> Expression | None:
+    if isinstance(tree, Binary) and tree.operator in _BOUNDS:
+        return replace(tree, operator=_BOUNDS[tree.operator])
+    if isinstance(tree, Constant) and tree.base == "number" and tree.value:
+        return replace(tree, value=_larger(tree.value))
+    return None
+
+
+def _larger(value: Any) -> int | float:
+    """Return a number a tenth larger; a whole number stays one."""
+    return max(value + 1, round(value * LARGER)) if isinstance(value, int) else round(value * LARGER, 6)
 
 
 def _without_delay(rule: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -280,6 +280,26 @@ def test_one_marked_repeat_after_a_death_is_as_promised(run: Run) -> None:
     assert account.figures["push_repeats"] == 1
 
 
+def test_what_is_told_with_others_is_no_push_lost(run: Run) -> None:
+    """Faults of a flood are told by a digest, one that comes and goes by its own last push; nothing urgent ever is."""
+    name = f"{SITE}/gateway/FLOOD@office-9#1"
+    for number in range(4):
+        move(run.sql, f"{SITE}/door-{number}/A02@e1-{9 + number}", 9 + number, RAISED + number * S, "A", "B", "raise")
+    for number in range(3):
+        move(run.sql, f"{SITE}/lane/B06@e1-{20 + number}", 20 + number, RAISED + (700 + number) * S, "A", "B", "raise")
+        run.lines["phone"].append(push(700, event=f"{SITE}/lane/B06@e1-{20 + number}"))
+    run.lines["phone"].pop()
+    run.sql.execute("UPDATE transitions SET priority = 'P3' WHERE rule IN ('A02', 'B06')")
+    assert sum("no push for" in one for one in run.judge().wrong) == 4
+    run.lines["phone"].append(push(3, event=name))
+    wrong = run.judge().wrong
+    assert [one for one in wrong if "no push for" in one or "of nothing" in one] == [
+        f"1 no push for {SITE}/door-{number}/A02@e1-{9 + number} (A02)" for number in range(3)
+    ]  # the fifth in ten minutes is the last door: before it there was no flood
+    run.sql.execute("UPDATE transitions SET priority = 'P2' WHERE rule IN ('A02', 'B06')")
+    assert sum("no push for" in one for one in run.judge().wrong) == 5
+
+
 def test_a_run_in_which_nothing_could_be_lost_proves_nothing(run: Run) -> None:
     """The same record without any death, delay or repeat is no evidence."""
     run.lines["done"], run.lines["tap"] = [], []

@@ -38,7 +38,10 @@ def wrote(seconds: float, device: str, **values: object) -> dict[str, Any]:
 
 
 class Run:
-    """Eight events, all stored; a fire alarm at second 20 that frees both doors and a barrier, over at second 30."""
+    """Eight events, all stored; a fire alarm at second 20 that frees both doors and a barrier, over at second 30.
+
+    At second 31 somebody says that the area is normal.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "office.db"
@@ -64,6 +67,11 @@ class Run:
         for device, free, bound in freed:
             self.journal += [wrote(20.4, device, **free), wrote(31, device, **bound)]
         self.journal.append(fact(100, "fire-panel", "the end"))
+        self.normal(31)
+
+    def normal(self, seconds: int) -> None:
+        """Say that the area is normal: A13 is reset on site."""
+        self.move(seconds, "reset", "P1", "LA", "A", alarm="fire-panel/A13")
 
     def store(self, line: dict[str, Any], *, late: int = 0, **said: object) -> None:
         """Store an event as the site tells it; `said` stands in for what it says of the event."""
@@ -88,14 +96,16 @@ class Run:
             (SITE, T, fields),
         )
 
-    def move(self, seconds: int, cause: str, priority: str, source: str, target: str) -> None:
-        """Let the alarm of the first door's being held open move."""
-        key = f"{SITE}/door-1/A02"
+    def move(
+        self, seconds: int, cause: str, priority: str, source: str, target: str, alarm: str = "door-1/A02"
+    ) -> None:
+        """Let an alarm move, that of the first door's being held open if no other is named."""
+        key = f"{SITE}/{alarm}"
         self.sql.execute(
             "INSERT INTO transitions (site, epoch, sequence, position, occurrence, key, rule, source, target, cause,"
             " priority, at, mono, latched, note, detail, inputs, limits, revision, ack_id, mode, volatile, committed)"
-            " VALUES (?, 'e', ?, 0, ?, ?, 'A02', ?, ?, ?, ?, ?, 0, 0, '', '', '{}', '{}', '', '', '', 0, 0)",
-            (SITE, seconds, f"{key}@e-1", key, source, target, cause, priority, T + seconds * S),
+            " VALUES (?, 'e', ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', '', '{}', '{}', '', '', '', 0, 0)",
+            (SITE, seconds, f"{key}@e-1", key, alarm[-3:], source, target, cause, priority, T + seconds * S),
         )
 
     def judge(self) -> Account:
@@ -192,7 +202,21 @@ def test_a_panel_that_is_reset_too_early_ends_no_fire(run: Run) -> None:
     for line in run.journal:
         if "wrote" in line and line["t"] == T + 31 * S:
             line["t"] += 60 * S
+    run.normal(90)
     assert run.judge().wrong == []
+
+
+def test_a_door_waits_for_the_word_of_somebody_on_site(run: Run) -> None:
+    """Bound after the panel's reset and before that word it was taken back; where nobody says it, it stays free."""
+    run.sql.execute("DELETE FROM transitions")
+    assert run.judge().wrong == [f"1 {door} was taken back in the fire" for door in DOORS]
+    run.normal(40)
+    assert f"1 {DOORS[0]} was taken back in the fire" in run.judge().wrong
+    run.sql.execute("DELETE FROM transitions")
+    run.journal = [line for line in run.journal if line.get("wrote") != {"mode": "controlled"}]
+    assert run.judge().wrong == []
+    run.journal += [fact(70, "fire-panel", "fire alarm"), fact(80, "fire-panel", "panel reset")]
+    assert not any("not freed" in sentence and "door" in sentence for sentence in run.judge().wrong), "they are free"
 
 
 @pytest.mark.parametrize(("back", "clean"), [(45, True), (38, False)])
@@ -260,8 +284,8 @@ def test_what_happened_calls_for_its_alarms() -> None:
     ]  # fmt: skip
     found = [(rule, device, (start - T) // S, (end - T) // S) for rule, device, start, end in truths(lines)]
     assert found == [
-        ("A01", "door-1", 1, 6), ("A02", "door-1", 2, 40), ("F01", "fire-panel", 50, 70), ("B03", "lane-in", 55, 60),
-        ("B01", "lane-in", 80, 90),
+        ("A01", "door-1", 1, 6), ("A02", "door-1", 2, 40), ("A13", "fire-panel", 50, 70), ("F01", "fire-panel", 50, 70),
+        ("B03", "lane-in", 55, 60), ("B01", "lane-in", 80, 90),
     ]  # fmt: skip
 
 

@@ -83,6 +83,8 @@
     trouble = beat.store ? (beat.broker ? "" : "no-broker") : "no-store";
     since = beat.since || 0;
     beats += 1;
+    const waiting = byId("waiting");
+    if (waiting) { waiting.textContent = beat.waiting || ""; waiting.hidden = !beat.waiting; }
     for (const site of beat.sites) {
       for (const heard of document.querySelectorAll(`[data-heard="${CSS.escape(site)}"]`)) {
         heard.dataset.at = beat.now;
@@ -164,6 +166,10 @@
       const button = document.querySelector('#act[data-state="awaiting-confirmation"] .danger button');
       if (button && !left) button.dataset.over = "yes";
     }
+    for (const left of document.querySelectorAll(".left[data-until]")) {
+      const words = span(Number(left.dataset.until) - at);
+      if (left.textContent !== words) left.textContent = words;
+    }
     judge();
   }
 
@@ -177,8 +183,8 @@
   }
   const choosing = (elt) => elt.id === "live" && !elt.dataset.list && performance.now() - touched < 10000 &&
     elt.querySelector(".filter")?.contains(document.activeElement);
-  const writing = (elt) => choosing(elt) ||
-    (elt.id === "act" && (elt.contains(document.activeElement) || byId("note")?.value));
+  const begun = () => Boolean(byId("note")?.value || document.querySelector("#act details[open]"));
+  const writing = (elt) => choosing(elt) || (elt.id === "act" && (elt.contains(document.activeElement) || begun()));
 
   body.addEventListener("htmx:beforeSwap", (event) => {
     if (writing(event.detail.requestConfig.elt)) event.detail.shouldSwap = false;
@@ -210,7 +216,7 @@
   body.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "live") fresh = 0;
     const [state, act] = [byId("live")?.dataset.state, byId("act")?.dataset.state];
-    if (state && act && state !== act && !byId("note")?.value) location.reload(); // a command has moved on: so has what may be done
+    if (state && act && state !== act && !begun()) location.reload(); // a command has moved on: so has what may be done
   });
   body.addEventListener("htmx:afterSettle", (event) => {
     tick();
@@ -234,7 +240,7 @@
   });
   document.addEventListener("keydown", (event) => {
     const close = document.querySelector("#drawer .close");
-    if (event.key === "Escape" && close && !byId("note")?.value) close.click();
+    if (event.key === "Escape" && close && !begun()) close.click();
   });
   document.addEventListener("visibilitychange", () => {
     // A browser keeps six connections to one office: tabs that nobody sees give theirs back.

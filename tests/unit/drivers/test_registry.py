@@ -21,7 +21,7 @@ def test_unknown_kind_has_near_misses():
     """A misspelt kind is not found, and the right spelling is offered."""
     with pytest.raises(NotFound) as refusal:
         registry.kind("modbus-tpc")
-    assert refusal.value.near == ("modbus-tcp",)
+    assert refusal.value.near[0] == "modbus-tcp"
 
 
 def test_two_origins_of_one_name():

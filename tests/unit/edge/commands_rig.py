@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from edge.commands import audit
+from edge.commands.asked import Asked
 from edge.commands.audit import AuditRow
-from edge.commands.commander import Asked, Commander
+from edge.commands.commander import Commander
 from edge.commands.desk import Result
 from edge.commands.guard import Present, Target
 from edge.rules.instance import Verdict
@@ -24,6 +25,8 @@ from sitekeeper.model.sample import Sample, Value
 from sitekeeper.profile import Writable
 from tests import virtual
 
+RELINQUISH = ("lamp-1", "lamp-3")
+"""Devices whose protocol knows priorities."""
 LEE = Actor("lee", "operator", "site")
 FIRE = "fire-1/A13"
 
@@ -41,11 +44,18 @@ _POINTS: dict[str, tuple[PointType, tuple[str, ...]]] = {
     "lamp-1/command": ("float", ()),
     "lamp-1/level": ("float", ()),
     "lamp-1/test": ("bool", ()),
+    "lamp-1/power_cycled": ("bool", ()),
+    "lamp-2/command": ("float", ()),
+    "lamp-2/presence": ("bool", ()),
+    "lamp-3/command": ("float", ()),
+    "lamp-3/presence": ("bool", ()),
     "door-1/online": ("bool", ()),
     "door-2/online": ("bool", ()),
     "door-3/online": ("bool", ()),
     "gate-1/online": ("bool", ()),
     "lamp-1/online": ("bool", ()),
+    "lamp-2/online": ("bool", ()),
+    "lamp-3/online": ("bool", ()),
 }
 
 WRITABLES: dict[str, dict[str, Any]] = {
@@ -77,6 +87,10 @@ WRITABLES: dict[str, dict[str, Any]] = {
         "by": ["operator", "linkage"], "range": [0, 100], "confirm": {"point": "level"},
         "off_most": {"tags": ["stair"], "for": "15min"},
     },
+    "lamp-2/command": {
+        "by": ["operator", "linkage"], "range": [0, 100], "rest": 0, "warn": {"value": -1, "for": "60s"},
+    },
+    "lamp-3/command": {"by": ["operator", "linkage"], "range": [0, 100], "warn": {"value": -1, "for": "60s"}},
     "lamp-1/test": {"by": ["linkage"], "values": [True], "pulse": True, "confirm": {"point": "test"}},
 }  # fmt: skip
 
@@ -113,8 +127,8 @@ class Site:
         self.set(
             **{"gate-1/hold_open": False, "gate-1/close_clear": False, "lamp-1/level": 20.0, "lamp-1/command": 20.0}
         )
-        self.set(**{"door-2/mode": "controlled", "door-3/mode": "controlled"})
-        self.set(**{f"{device}/online": True for device in ("door-1", "door-2", "door-3", "gate-1", "lamp-1")})
+        self.set(**{"door-2/mode": "controlled", "door-3/mode": "controlled", "lamp-2/command": 80.0})
+        self.set(**{id_: True for id_ in self.points if id_.endswith("/online")})
 
     def made(self, known: Mapping[str, AuditRow], standing: Sequence[Verdict]) -> Commander:
         targets = {}
@@ -123,7 +137,8 @@ class Site:
             confirm = None if writable.confirm is None else self.points.get(f"{device}/{writable.confirm.point}")
             targets[id_] = Target(
                 point=self.points[id_], writable=writable, online=self.points[f"{device}/online"], confirm=confirm,
-                interlock=self.points.get(f"{device}/{writable.interlock}"), relinquishes=device == "lamp-1",
+                interlock=self.points.get(f"{device}/{writable.interlock}"), relinquishes=device in RELINQUISH,
+                cycled=self.points.get(f"{device}/power_cycled"), presence=self.points.get(f"{device}/presence"),
             )  # fmt: skip
         return Commander(
             targets, present=self.present, write=self.write, record=self.record, clock=self.clock, known=known,
@@ -152,8 +167,11 @@ class Site:
                 self.set(**{point: value, "door-1/lock.state": "unlocked" if value == "free" else "locked"})
             case "door-1/unlock.pulse":
                 self.set(**{"door-1/lock.state": "unlocked"})
-            case "door-2/mode" | "door-3/mode" | "lamp-1/test":
+            case "door-2/mode" | "door-3/mode" | "lamp-1/test" | "lamp-2/command":
                 self.set(**{point: value})
+            case "lamp-3/command":
+                if isinstance(value, float) and value >= 0:  # below are warnings, which change nothing
+                    self.set(**{point: value})
             case "gate-1/hold_open":
                 self.set(**{point: value, "gate-1/lane.state": "open" if value else "closed"})
             case "gate-1/cmd.open":

@@ -5,6 +5,7 @@ from typing import Final
 
 from sitekeeper.model.clock import HOUR, MINUTE, SECOND
 from sitekeeper.model.command import Write
+from sitekeeper.model.errors import DeviceSilent
 from sitekeeper.model.sample import Value
 
 from .commands_rig import FIRE, LEE, Site, on_site, refused, running, verdict
@@ -69,6 +70,46 @@ async def test_relocking_goes_on_after_a_restart(site: Site) -> None:
             await asyncio.sleep(5)
             assert [write for write in site.writes if write in RELOCKED] == RELOCKED[:count]
             await asyncio.sleep(5)
+
+
+@on_site
+async def test_a_kill_between_the_reset_and_the_first_door_changes_nothing(site: Site) -> None:
+    """The reset is on the disk and the claims are as they were: after the restart doors relock one by one."""
+    site.rule("raise", *FREE, until="reset", stagger=10 * SECOND)
+    await asyncio.sleep(5)
+    site.commander.stop()
+    site.commander = site.made({}, ())
+    async with running(site):
+        for count in (1, 2, 3):
+            await asyncio.sleep(5)
+            assert [write for write in site.writes if write in RELOCKED] == RELOCKED[:count]
+            await asyncio.sleep(5)
+
+
+@on_site
+async def test_a_lost_write_and_a_late_door_relock_all_the_same(site: Site) -> None:
+    """A door that does not take it is told again, one that is away when it is back; the others keep their turn."""
+    site.rule("raise", *FREE, until="reset", stagger=10 * SECOND)
+    await asyncio.sleep(5)
+    site.set(**{"door-3/online": False})
+    lost: list[str] = []
+
+    async def lose_the_first(point: str, value: Value) -> None:
+        if not lost:
+            lost.append(point)
+            raise DeviceSilent("lost", endpoint="door-1")
+        await site.obey(point, value)
+
+    site.behaviour = lose_the_first
+    site.rule("clear", *FREE)
+    await asyncio.sleep(60)
+    taken = [write for write in site.writes if write in RELOCKED]
+    assert [taken.count(write) for write in RELOCKED] == [2, 1, 0]
+    site.set(**{"door-3/online": True})
+    await asyncio.sleep(1)
+    assert RELOCKED[2] in site.writes
+    assert [site.samples[site.points[f"door-{n}/mode"].handle].value for n in (1, 2, 3)] == ["controlled"] * 3
+    assert site.state == {}
 
 
 @on_site

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from edge.commands.lamp_tests import Act, Around, LampTests, Plan
+from edge.commands.lamp_tests import READ_FOR, Act, Around, LampTests, Plan
 from sitekeeper.model.clock import DAY, HOUR, MINUTE, Micros, Moment
 from sitekeeper.model.errors import FormatError, Refused
 from sitekeeper.model.sample import Value
@@ -23,7 +23,7 @@ class Cellar:
         self.open: bool | None = True
         self.closes: Micros | None = self.mono + NIGHT
         self.occupied: bool | None = False
-        self.danger: frozenset[str] = frozenset()
+        self.danger = False
         self.acts: list[Act] = []
         self.found: list[tuple[str, str, str]] = []
         self.state: dict[str, bytes] = {}
@@ -46,6 +46,11 @@ class Cellar:
 
     def all(self, lamps: tuple[str, ...], **points: Value) -> None:
         self.says(dict.fromkeys(lamps, points))
+
+    def ends(self, lamps: tuple[str, ...], **points: Value) -> None:
+        """Let tests end, and pass the time in which their results are read."""
+        self.all(lamps, testing=False, **points)
+        self.passes(READ_FOR)
 
     def go(self) -> list[Act]:
         """Let the machine look, do what it says, and return that."""
@@ -82,11 +87,11 @@ def test_two_neighbours_are_never_tested_together() -> None:
     assert starts(cellar.go()) == ODD
     cellar.passes(MINUTE)
     assert cellar.go() == []
-    cellar.all(ODD[1:], testing=False)
+    cellar.ends(ODD[1:])
     assert cellar.go() == [], "one of the first half is still dark"
-    cellar.all(ODD[:1], testing=False)
+    cellar.ends(ODD[:1])
     assert starts(cellar.go()) == EVEN
-    cellar.all(EVEN, testing=False)
+    cellar.ends(EVEN)
     cellar.go()
     assert sorted(cellar.found) == [(lamp, "function", "passed") for lamp in LAMPS]
     assert cellar.machine.running is None
@@ -103,7 +108,7 @@ def test_a_lamp_that_fails_is_told_and_the_others_go_on() -> None:
     cellar = Cellar(duration=365 * DAY)
     cellar.go()
     cellar.passes(180 * MINUTE)
-    cellar.all(ODD, testing=False, result_minutes=180.0)
+    cellar.ends(ODD, result_minutes=180.0)
     cellar.says({ODD[0]: {"status_duration_failed": True}, ODD[1]: {"result_minutes": 121.0}})
     cellar.go()
     assert cellar.found == [
@@ -117,7 +122,7 @@ def test_after_a_duration_test_the_other_half_waits_for_the_batteries() -> None:
     cellar = Cellar(duration=365 * DAY)
     cellar.go()
     cellar.passes(180 * MINUTE)
-    cellar.all(ODD, testing=False, result_minutes=180.0, battery=5.0)
+    cellar.ends(ODD, result_minutes=180.0, battery=5.0)
     assert cellar.go() == []
     cellar.nights()
     cellar.all(ODD, battery=100.0)
@@ -138,7 +143,7 @@ def test_a_half_that_is_never_charged_ends_the_run() -> None:
     """A battery that stays at 60 percent is an alarm of its own (G10); after a week the run is given up, untold."""
     cellar = Cellar(duration=365 * DAY)
     cellar.go()
-    cellar.all(ODD, testing=False, result_minutes=180.0, battery=60.0)
+    cellar.ends(ODD, result_minutes=180.0, battery=60.0)
     cellar.go()
     for _ in range(8):
         cellar.nights()
@@ -154,7 +159,7 @@ REFUSALS = [
     ({"open": None}, "outside-window"),
     ({"closes": None}, "outside-window"),
     ({"closes": HOUR + 9 * MINUTE}, "outside-window"),
-    ({"danger": frozenset({LAMPS[3]})}, "life-safety"),
+    ({"danger": True}, "life-safety"),
 ]
 
 
@@ -186,6 +191,65 @@ def test_a_test_does_not_begin_beside_another_or_without_mains() -> None:
     assert starts(cellar.go()) == ODD
 
 
+def test_nothing_begins_before_the_lamps_were_heard() -> None:
+    """After a start nobody knows how they stand; one that stays silent for five minutes is not waited for."""
+    cellar = Cellar()
+    cellar.machine = LampTests(cellar.plan, None, cellar.now)
+    assert cellar.go() == []
+    cellar.all(LAMPS[:4], testing=False, power="mains")
+    assert cellar.go() == []
+    with pytest.raises(Refused) as refused:
+        cellar.machine.start("function", "chan", cellar.around, cellar.now)
+    assert refused.value.reason == "not-heard"
+    cellar.passes(5 * MINUTE + 1)
+    assert starts(cellar.go()) == ODD
+
+
+def test_the_short_test_comes_before_the_long_one() -> None:
+    """Both are due: after the long one there is no charge for the short one."""
+    cellar = Cellar(function=31 * DAY, duration=365 * DAY)
+    assert {act.point for act in cellar.go()} == {"test.function"}
+
+
+def test_what_came_of_a_test_is_read_some_time_after_its_end() -> None:
+    """What says whether it failed may be read a minute later than that it has ended."""
+    cellar = Cellar()
+    cellar.go()
+    cellar.all(ODD, testing=False)
+    assert cellar.go() == []
+    cellar.passes(MINUTE)
+    cellar.says({ODD[0]: {"status_function_failed": True}})
+    assert cellar.go() == []
+    cellar.passes(READ_FOR - MINUTE)
+    cellar.go()
+    assert cellar.found[0] == (ODD[0], "function", "failed")
+
+
+def test_a_plan_says_what_is_in_its_way() -> None:
+    """Its window, the charge between the halves, a lost run; nothing while a half is under test."""
+    cellar = Cellar(duration=365 * DAY)
+
+    def waits() -> str:
+        return cellar.machine.waits("duration", cellar.around, cellar.now)
+
+    cellar.open = False
+    assert waits() == "outside-window"
+    cellar.open = True
+    assert waits() == ""
+    cellar.go()
+    assert (waits(), cellar.machine.under_test) == ("", ODD)
+    cellar.ends(ODD, result_minutes=180.0, battery=5.0)
+    cellar.go()
+    assert (waits(), cellar.machine.under_test) == ("charging", ())
+    cellar.all(ODD, battery=90.0)
+    cellar.go()
+    cellar.danger = True
+    cellar.go()
+    cellar.danger = False
+    assert waits() == "next-window"
+    assert (cellar.machine.due("duration"), cellar.machine.due("function")) == (0, None)
+
+
 def test_a_person_starts_a_test_that_is_not_due() -> None:
     """It is the same run, his name is in each result, and there are not two at once."""
     cellar = Cellar(function=31 * DAY, duration=365 * DAY)
@@ -193,7 +257,7 @@ def test_a_person_starts_a_test_that_is_not_due() -> None:
     cellar.take(deeds.acts, [], deeds.state)
     with pytest.raises(Refused, match="under way"):
         cellar.machine.start("duration", "chan", cellar.around, cellar.now)
-    cellar.all(ODD, testing=False)
+    cellar.ends(ODD)
     found = cellar.machine.advance(cellar.around, cellar.now).found
     assert {each.who for each in found} == {"chan"}
 
@@ -206,11 +270,11 @@ def test_a_run_that_is_lost_is_stopped_and_tried_in_the_next_window(how: str) ->
     if how == "power":
         cellar.says({LAMPS[0]: {"power": "failed"}})
     else:
-        cellar.danger = frozenset({LAMPS[1]})
+        cellar.danger = True
     assert cellar.go() == [Act(lamp, "test.stop") for lamp in ODD]
     assert cellar.found == [(lamp, "function", "aborted") for lamp in ODD]
     cellar.says({LAMPS[0]: {"power": "mains"}})
-    cellar.danger = frozenset()
+    cellar.danger = False
     cellar.passes(HOUR)
     assert cellar.go() == []
     cellar.nights()
@@ -222,9 +286,9 @@ def test_a_lamp_that_does_nothing_spoils_its_own_test_only() -> None:
     cellar = Cellar()
     cellar.deaf = {ODD[1]}
     cellar.go()
-    cellar.all((ODD[0], ODD[2]), testing=False)
+    cellar.ends((ODD[0], ODD[2]))
     cellar.go()
-    cellar.passes(3 * MINUTE)
+    cellar.passes(3 * MINUTE - READ_FOR)
     assert cellar.go() == []
     cellar.passes(1)
     assert cellar.go() == [Act(ODD[1], "test.stop"), *(Act(lamp, "test.function") for lamp in EVEN)]
@@ -238,6 +302,7 @@ def test_a_quick_test_that_no_scan_saw_running_is_known_by_its_flag() -> None:
     cellar.all(LAMPS, function_done=False)
     cellar.go()
     cellar.all(ODD, function_done=True)
+    cellar.passes(READ_FOR)
     assert starts(cellar.go()) == EVEN
     assert cellar.found == [(lamp, "function", "passed") for lamp in ODD]
 
@@ -268,7 +333,7 @@ def test_a_restart_goes_on_with_what_runs() -> None:
     cellar.machine = LampTests(cellar.plan, cellar.state["~tests/cellar"], cellar.now)
     assert (cellar.go(), cellar.machine.running) == ([], "duration")
     cellar.passes(2 * HOUR)
-    cellar.all(LAMPS, testing=False, battery=100.0, power="mains", rated_minutes=180.0, status_duration_failed=False)
+    cellar.ends(LAMPS, battery=100.0, power="mains", rated_minutes=180.0, status_duration_failed=False)
     cellar.all(ODD, result_minutes=180.0)
     cellar.closes = cellar.mono + NIGHT
     assert starts(cellar.go()) == EVEN
@@ -287,9 +352,9 @@ def test_the_deadline_is_a_minute_in_a_run_and_else_the_day_it_is_due() -> None:
     cellar = Cellar()
     cellar.go()
     assert cellar.machine.next_deadline() == cellar.mono + MINUTE
-    cellar.all(ODD, testing=False)
+    cellar.ends(ODD)
     cellar.go()
-    cellar.all(EVEN, testing=False)
+    cellar.ends(EVEN)
     cellar.go()
     assert cellar.machine.next_deadline() == cellar.mono + 31 * DAY
     assert LampTests(Plan(id="x", lamps=LAMPS, every={}), None, cellar.now).next_deadline() is None

@@ -1,14 +1,15 @@
 """Fakes for the notify worker: a push log in memory, a channel that does what it is told, a clock tied to nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import pytest
 from msgspec.structs import replace
 
-from cloud_sync.store.base import Push
+from cloud_sync.store.base import Chatter, Digest, Push
+from office.notify.bundles import Bundles
 from office.notify.channels import Answer, Message
-from office.notify.stages import Case
+from office.notify.stages import Case, Roundup, step_of
 from sitekeeper.model.alarm import AlarmState, Cause, Transition
 
 
@@ -51,15 +52,38 @@ class MemoryLog:
         for case in [c for c in self.cases.values() if c.number not in self.decisions]:
             yield case
 
-    async def decide(self, case: Case, decision: str, rows: Sequence[Push]) -> list[int]:
+    async def decide(
+        self, case: Case, decision: str, rows: Sequence[Push], chatter: Chatter | None = None
+    ) -> list[int]:
         await asyncio.sleep(0)
         assert case.number not in self.decisions, "decided twice"
         self.decisions[case.number] = decision
         return [self._put(row) for row in rows]
 
+    async def tell(self, digest: Digest, rows: Sequence[Push]) -> list[int]:
+        await asyncio.sleep(0)
+        return [self._put(row) for row in rows]
+
     async def case(self, row: Push) -> Case | None:
         await asyncio.sleep(0)
         return self.cases.get(row.event_id)
+
+    async def numbered(self, number: int) -> Case | None:
+        return next((case for case in self.cases.values() if case.number == number), None)
+
+    async def step(self, occurrence: str, event: str) -> Case | None:
+        before, step = step_of(event)
+        case = self.cases.get(before)
+        return None if case is None else replace(case, event_id=event, step=step)
+
+    async def roundup(self, digest: Digest) -> Roundup | None:
+        return None
+
+    async def bundles(self, now: int) -> Bundles:
+        return Bundles()
+
+    async def unanswered(self, priorities: Iterable[str], now: int) -> list[Case]:
+        return []
 
     async def unfinished(self) -> list[Push]:
         await asyncio.sleep(0)

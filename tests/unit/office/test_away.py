@@ -11,7 +11,7 @@ from office.away import AwayAlarm
 from office.notify.channels import Answer
 from office.notify.lane import Retry
 from office.notify.log import StoreLog
-from office.notify.stages import decide
+from office.notify.stages import Routing, decide
 from office.own_alarms import OFFICE, OwnAlarms
 from sitekeeper.model.clock import SECOND, ManualClock
 from sitekeeper.model.errors import StorageError
@@ -19,6 +19,7 @@ from sitekeeper.model.errors import StorageError
 from .conftest import ScriptedChannel, case, compose, until
 
 AFTER = 60 * SECOND
+ROUTING = Routing({"P2": ("desk", "chat")})
 
 
 class Gone:
@@ -72,7 +73,7 @@ async def test_it_is_told_once_over_each_channel_and_stored_with_its_pushes(tmp_
     pushes = rig.store.reader.pushes(event)
     assert sorted((row.channel, row.state, row.attempt) for row in pushes) == [("chat", "sent", 3), ("desk", "sent", 1)]
     found = [one async for one in StoreLog(rig.store, rig.store.reader).undecided()]
-    assert [str(getattr(decide(one, {"P2": ("desk", "chat")}), "reason", "")) for one in found] == [
+    assert [str(getattr(decide(one, ROUTING), "reason", "")) for one in found] == [
         "already-sent", "not-annunciating",
     ]  # fmt: skip
     assert rig.own.record(OFFICE, "GW16").state == "D"  # type: ignore[union-attr]
@@ -89,7 +90,7 @@ async def test_a_channel_that_took_nothing_is_left_to_the_worker(tmp_path: Path)
     task.cancel()
     await asyncio.wait({task})
     [first, _] = [one async for one in StoreLog(rig.store, rig.store.reader).undecided()]
-    assert decide(first, {"P2": ("desk", "chat")}).channels == ("chat",)  # type: ignore[union-attr]
+    assert decide(first, ROUTING).channels == ("chat",)  # type: ignore[union-attr]
     rig.store.close()
 
 

@@ -9,7 +9,8 @@ from cloud_sync.store.reader import LatestRow
 from office.console.brief import Brief, brief, grouped, natural
 from office.console.happened import Happened, happened
 from office.console.words import Words
-from office.facts import Known, ValueFacts, _indexed
+from office.facts import ValueFacts
+from office.known import Known, indexed
 from sitekeeper.catalogue import Catalogue, CatalogueDevice, CataloguePoint, CatalogueRule
 from sitekeeper.model.event import pseudonym
 from sitekeeper.texts import LANGUAGES
@@ -25,7 +26,7 @@ POINTS = (
 @pytest.fixture
 def known() -> Known:
     rules = (CatalogueRule("F01", "P1", {"en": "Fire: doors free"}),)
-    return _indexed(
+    return indexed(
         Catalogue(site="s", devices=(CatalogueDevice("door", "access", "p"),), points=POINTS, rules=rules), "h"
     )
 

@@ -9,7 +9,8 @@ from cloud_sync.store.reader import LatestRow
 from office.console.brief import brief
 from office.console.stream import BACKLOG, Client, event
 from office.console.words import SHAPES, Words
-from office.facts import VOUCHED_WITHIN, AlarmFacts, ValueFacts, _indexed, _value
+from office.facts import VOUCHED_WITHIN, AlarmFacts, ValueFacts, _value
+from office.known import indexed
 from sitekeeper.catalogue import Catalogue, CataloguePoint
 from sitekeeper.model.alarm import AlarmRecord, AlarmState
 from sitekeeper.model.clock import SECOND
@@ -69,7 +70,7 @@ def alarm(
         for n, each in enumerate(states)
     ]
     record = AlarmRecord(moved.key, "L01", moved.occurrence, AlarmState(state), "P1", True, 0, 0)
-    known = _indexed(Catalogue(site="hq"), None)
+    known = indexed(Catalogue(site="hq"), None)
     return AlarmFacts(record=record, known=known, live=True, cause=cause, pending=pending, pushes=pushes)
 
 

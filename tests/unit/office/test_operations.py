@@ -24,7 +24,7 @@ async def test_an_acknowledgement_begun_is_finished_though_the_caller_hangs_up(e
         finished.set()
 
     record = AlarmRecord("hq/a/L01", "L01", f"hq/a/L01@{epoch}-1", AlarmState.UNACKED, "P1", False, 1, 1)
-    reader: Any = SimpleNamespace(alarm=lambda _: record, acks=lambda _: [])
+    reader: Any = SimpleNamespace(alarm=lambda _: record, acks=lambda _: [], ask=lambda *_: [])
     operations = Operations(
         store=reader, reader=reader, clock=SystemClock(), ack_here=acknowledge, ack_sent=acknowledge
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from office.central import open_store
+from office.notify.stages import Step
 from office.settings import load
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.errors import ConfigError, StorageError
@@ -43,13 +44,41 @@ def test_a_good_file_gives_settings_with_secrets_and_defaults(folder: Path) -> N
     settings = load(write(folder, GOOD))
     assert settings.broker.password == "hunter22"
     assert settings.channels[0].timeout == 3 * SECOND
-    assert settings.routing() == {"P1": ("desk",), "P2": ("desk",), "P3": ("desk",)}
+    assert settings.routing().routes == {"P1": ("desk",), "P2": ("desk",), "P3": ("desk",)}
     assert settings.silence.after == 60 * SECOND
 
 
 def test_routes_as_written_replace_the_default(folder: Path) -> None:
     """A priority that is not routed is not pushed."""
-    assert load(write(folder, GOOD + "routes: {P1: [desk]}\n")).routing() == {"P1": ("desk",)}
+    assert load(write(folder, GOOD + "routes: {P1: [desk]}\n")).routing().routes == {"P1": ("desk",)}
+
+
+def test_security_and_the_ladder_are_read_as_written(folder: Path) -> None:
+    """What only security may know has routes of its own; a ladder has its steps in order."""
+    written = "routes: {P1: [desk], security: {P1: [desk]}}\nladder: {P1: [{after: 30s, channels: [desk]}]}\n"
+    found = load(write(folder, GOOD + written)).routing()
+    assert (found.routes, found.security) == ({"P1": ("desk",)}, {"P1": ("desk",)})
+    assert found.ladder == {"P1": (Step(30 * SECOND, ("desk",)),)}
+    assert load(write(folder, GOOD)).routing().ladder == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("routes: {P1: [desk], security: {P1: [dsek]}}", "5:38: no channel has the id dsek [unknown-channel]"),
+        ("ladder: {P1: [{after: 30s, channels: [dsek]}]}", "5:39: no channel has the id dsek [unknown-channel]"),
+        ("ladder: {P4: [{after: 30s, channels: [desk]}]}", "5:10: ladder: P4 goes to no channel under routes"),
+        ("ladder: {P1: [{after: 30s, channels: [desk]}, {after: 30s, channels: [desk]}]}", "5:55: ladder: each step"),
+        ("ladder: {P1: [{after: 0s, channels: [desk]}]}", "5:23: "),
+        ("ladder: {P1: []}", "5:14: P1: "),
+        ("ladder: {P1: [{after: 30s, chanels: [desk]}]}", "did you mean channels?"),
+        ("routes: {P5: [desk]}", "unknown key P5"),
+        ("security: {P1: [desk]}", "it belongs under routes:"),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_told_at_its_place(folder: Path, written: str, fault: str) -> None:
+    """Unknown channels, a priority that goes nowhere, steps that do not come one after the other, misspelt keys."""
+    assert any(fault in line for line in faults(folder, GOOD + written + "\n")), faults(folder, GOOD + written + "\n")
 
 
 def test_the_environment_comes_before_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from office.notify.stages import Case, NotSent, Reason, Send, decide, event_id
+from office.notify.stages import Case, NotSent, Reason, Routing, Send, Step, decide, event_id, step_id, step_of
 from sitekeeper.model.alarm import AlarmState, Cause
 
 from .conftest import case, transition
 
-ROUTES = {"P1": ("desk", "chat"), "P2": ("desk",)}
+ROUTES = Routing({"P1": ("desk", "chat"), "P2": ("desk",)})
 
 
 def of(**fields: object) -> Case:
@@ -50,6 +50,11 @@ def test_other_moves_are_not_announced(cause: Cause) -> None:
     ("given", "reason"),
     [
         (of(mode="watch"), Reason.WATCH_MODE),
+        (of(mode="drill"), Reason.DRILL),
+        (case(secret=True), Reason.AUDIENCE),
+        (case(parent_stands=True), Reason.CHILD),
+        (case(step=1, over=True), Reason.CONDITION_OVER),
+        (case(step=1, acknowledged=True), Reason.ALREADY_ACKNOWLEDGED),
         (case(acknowledged=True), Reason.ALREADY_ACKNOWLEDGED),
         (of(priority="P4"), Reason.NOT_ROUTED),
         (case(finished=frozenset({"desk", "chat"})), Reason.ALREADY_SENT),
@@ -79,3 +84,43 @@ def test_event_ids_tell_annunciations_apart_and_nothing_else() -> None:
     assert event_id(transition(), "e1", 1, 0) == "hq/lift-a1/L01@e1-1"
     assert event_id(again, "e1", 7, 0) == event_id(again, "e1", 7, 0)
     assert len({event_id(again, e, s, p) for e in ("e1", "e2") for s in (7, 8) for p in (0, 1)}) == 8
+
+
+def test_only_faults_and_notes_wait_in_a_flood_or_a_chatter() -> None:
+    """P1 and P2 go out at once whatever else happens; of P3 and P4 the reason says with what they are told."""
+    routing = Routing(dict.fromkeys(("P1", "P2", "P3", "P4"), ("desk",)))
+    crowded = {"flood": True}, {"chattering": True, "told": True}
+    for priority in ("P1", "P2"):
+        for how in crowded:
+            assert decide(replace(of(priority=priority), **how), routing) == Send(("desk",)), (priority, how)
+    for priority in ("P3", "P4"):
+        found = [decide(replace(of(priority=priority), **how), routing) for how in crowded]
+        assert found == [NotSent(Reason.FLOOD), NotSent(Reason.CHATTER)]
+        assert decide(replace(of(priority=priority), chattering=True), routing) == Send(
+            ("desk",)
+        )  # the first that says so
+
+
+def test_the_reasons_count_in_their_order() -> None:
+    """Of several the first one is told: a drill before an acknowledgement, that before a parent, all before a flood."""
+    routing = Routing({"P3": ("desk",)})
+    everything = {"acknowledged": True, "parent_stands": True, "flood": True}
+    given = replace(of(priority="P3", mode="drill"), **everything)
+    reasons = [decide(given, routing)]
+    given = replace(given, transition=transition(priority="P3"))
+    for name in everything:
+        reasons.append(decide(given, routing))
+        given = replace(given, **{name: False})
+    assert reasons == [
+        NotSent(Reason.DRILL), NotSent(Reason.ALREADY_ACKNOWLEDGED), NotSent(Reason.CHILD), NotSent(Reason.FLOOD),
+    ]  # fmt: skip
+    assert decide(given, routing) == Send(("desk",))
+
+
+def test_steps_of_a_ladder_are_events_of_their_own() -> None:
+    """The name tells annunciation and step; a step that the settings no longer have goes nowhere."""
+    routing = Routing({"P1": ("desk",)}, ladder={"P1": (Step(30, ("boss",)),)})
+    assert step_of(step_id("hq/lift-a1/L01@e1-1~b1", 2)) == ("hq/lift-a1/L01@e1-1~b1", 2)
+    assert step_of(step_id("x", 0)) == ("x", 0)
+    assert decide(case(step=1), routing) == Send(("boss",))
+    assert decide(case(step=2), routing) == NotSent(Reason.NOT_ROUTED)

@@ -11,7 +11,8 @@ from cloud_sync.store.retention import Retention
 from cloud_sync.store.rolled import Rolled
 from cloud_sync.store.sqlite import SqliteStore
 from office import trend_rolled
-from office.facts import Catalogues, all_sites
+from office.facts import all_sites
+from office.known import Catalogues
 from office.trend import Trend, read, window
 from sitekeeper.block import Vouch, decode
 from sitekeeper.catalogue import catalogue_hash

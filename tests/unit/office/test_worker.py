@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from cloud_sync.store.base import Push
 from office.notify.channels import Answer
 from office.notify.lane import Retry
+from office.notify.stages import Routing
 from office.notify.worker import Notifier
 from sitekeeper.model.clock import SECOND, ManualClock
 from sitekeeper.model.errors import StorageError
@@ -26,7 +27,7 @@ UNKNOWN = Answer("unknown", "no answer")
 async def running(
     log: MemoryLog, channels: dict[str, ScriptedChannel], retry: Retry = SOON, routes: tuple[str, ...] | None = None
 ) -> AsyncIterator[Notifier]:
-    notifier = Notifier(log, channels, {"P1": routes or tuple(channels)}, compose, ManualClock(), retry)
+    notifier = Notifier(log, channels, Routing({"P1": routes or tuple(channels)}), compose, ManualClock(), retry)
     task = asyncio.ensure_future(notifier.run())
     try:
         yield notifier
@@ -201,7 +202,7 @@ async def test_a_log_that_cannot_be_written_stops_the_worker() -> None:
             raise StorageError("disk full")
 
     log, desk = Broken([case()]), ScriptedChannel()
-    notifier = Notifier(log, {"desk": desk}, {"P1": ("desk",)}, compose, ManualClock())
+    notifier = Notifier(log, {"desk": desk}, Routing({"P1": ("desk",)}), compose, ManualClock())
     with pytest.raises(ExceptionGroup) as caught:
         await notifier.run()
     assert caught.group_contains(StorageError)

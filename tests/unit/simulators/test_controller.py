@@ -54,6 +54,8 @@ def lived(scenario: str, seconds: int) -> list[dict[str, Any]]:
         journal=journal,
         teller=lambda device: lambda at, fact, more: journal.fact(at, device, fact, more),
     )
+    for plan_, at, name, deed in builder.deeds:
+        plan_(at, name, deed)
     for controller in builder.controllers.values():
         controller.advance(seconds * SECOND)
     return lines

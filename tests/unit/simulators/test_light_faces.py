@@ -2,12 +2,13 @@
 
 from simulators.dali import Gear
 from simulators.daylight import Daylight
-from simulators.light_face import GearFace, LuxFace, RelayFace
+from simulators.emergency import FUNCTION, LASTS, RATED, Emergency
+from simulators.light_face import EmergencyFace, GearFace, LuxFace, RelayFace
 from simulators.lighting import FADE
-from simulators.maps import DALI_GEAR, SP_LUX_1, SP_RELAY_8, decode
+from simulators.maps import DALI_EMERGENCY, DALI_GEAR, SP_LUX_1, SP_RELAY_8, decode
 from simulators.modbus_face import Echo, Refusal, Registers
 from simulators.relays import HOURS, STRIKES, Circuit
-from sitekeeper.model.clock import HOUR, SECOND
+from sitekeeper.model.clock import DAY, HOUR, MINUTE, SECOND
 
 
 def meaning(face, function, address, count, at=0):
@@ -84,3 +85,64 @@ def test_gear_fades_fails_and_tells_that_its_supply_was_interrupted() -> None:
     assert isinstance(face.write(6, 506, (1,), 0), Refusal)
     assert isinstance(face.read(3, 600, 1, 0), Refusal)
     assert DALI_GEAR is face.map
+
+
+def said(face, at, first=900):
+    return meaning(face, 3, first + 42, 16, at)
+
+
+def test_a_function_test_begins_runs_and_ends_by_its_bits() -> None:
+    """Written to +63; the mode has its bit while it runs, and then the state has it that it was done."""
+    face = EmergencyFace(Emergency(), 9)
+    assert DALI_EMERGENCY is face.map
+    assert not said(face, 0)["function_done"]
+    assert face.write(6, 963, (1,), 0) == Echo(40_063, (1,))
+    assert said(face, FUNCTION - 1)["function_running"]
+    ended = said(face, FUNCTION)
+    assert (ended["testing"], ended["function_done"], ended["status_function_failed"]) == (False, True, False)
+    assert isinstance(face.write(6, 906, (0,), FUNCTION), Refusal), "nothing else of it can be written"
+
+
+def test_a_duration_test_empties_the_battery_and_tells_for_how_long_it_lasted() -> None:
+    """A good one gives its rated time and is charged again; a weak one does not, and both bits tell."""
+    good, weak = Emergency(), Emergency()
+    weak.become("weak")
+    for gear in (good, weak):
+        gear.begin("duration")
+        gear.advance(RATED * MINUTE)
+    assert (good.minutes, good.failed, round(good.battery)) == (RATED, set(), round(100 - 100 * RATED / LASTS))
+    assert (weak.minutes, weak.short, weak.failed) == (120, True, {"duration"})
+    good.advance(RATED * MINUTE + DAY)
+    assert good.charged
+    words = said(EmergencyFace(weak, 9), RATED * MINUTE)
+    assert (words["status_duration_short"], words["status_duration_failed"], words["result_minutes"]) == (
+        True,
+        True,
+        120,
+    )
+
+
+def test_mains_that_fail_end_a_test_and_what_is_worn_is_never_charged() -> None:
+    """Nothing is done then; a lamp that fails fails its tests; of an endless one no test ends but by hand."""
+    gear = Emergency()
+    gear.begin("function")
+    gear.set_mains(False)
+    gear.advance(HOUR)
+    words = said(EmergencyFace(gear, 9), HOUR)
+    assert (words["power"], words["testing"], words["function_done"], words["battery"]) == ("failed", False, False, 70)
+    gear.advance(2 * HOUR)
+    gear.set_mains(True)
+    gear.become("worn")
+    gear.advance(5 * DAY)
+    assert gear.battery == 60
+    gear.become("lamp")
+    gear.begin("function")
+    gear.advance(6 * DAY)
+    assert gear.failed == {"function"}
+    gear.become("endless")
+    gear.begin("function")
+    gear.advance(9 * DAY)
+    assert gear.testing == "function"
+    gear.stop()
+    assert gear.testing is None
+    assert "function" not in gear.done

@@ -3,7 +3,7 @@
 import pytest
 
 from sitekeeper import block, catalogue
-from tests.golden import ALARMS, CATALOGUE, EARLIER, EVENTS, FOLDER, HELD, LIFE_SAFETY, SAMPLES, golden
+from tests.golden import ALARMS, CATALOGUE, EARLIER, EVENTS, FOLDER, HELD, LIFE_SAFETY, SAMPLES, SECRETS, golden
 
 
 @pytest.mark.parametrize("name", sorted(golden()))
@@ -32,6 +32,7 @@ def test_the_golden_catalogue_reads_as_the_values_it_was_made_from() -> None:
     assert catalogue.decode(data) == CATALOGUE
     assert catalogue.catalogue_hash(data) == "65ff187bbc8a7f966e6485693db910ed"
     assert catalogue.decode((FOLDER / "catalogue-v1-flags.bin").read_bytes()) == LIFE_SAFETY
+    assert catalogue.decode((FOLDER / "catalogue-v1-secrets.bin").read_bytes()) == SECRETS
 
 
 def test_no_golden_file_is_left_over() -> None:

@@ -66,14 +66,24 @@ def test_nuisances_are_short_ones_that_nobody_acknowledged_and_chatter():
     assert short.rules["R1"].nuisance_new == 1 / DAYS
     acked = compare({}, spans((100, 130), acked=True), 0, DAYS * DAY, 1)
     assert acked.rules["R1"].nuisance_new == 0
+    again = compare(spans((100, 130), acked=True), spans((100, 130)), 0, DAYS * DAY, 1)
+    assert (again.rules["R1"].nuisance_old, again.rules["R1"].nuisance_new) == (0, 0)
     chatter = compare(spans((0, 70), (30, 100), (60, 125), (500, 600)), {}, 0, DAYS * DAY, 1)
     assert chatter.rules["R1"].nuisance_old == 3 / DAYS
 
 
-def _move(at: int, source: AlarmState, target: AlarmState, cause: Cause, base: AlarmState | None = None, priority="P2"):
+def _move(
+    at: int,
+    source: AlarmState,
+    target: AlarmState,
+    cause: Cause,
+    base: AlarmState | None = None,
+    priority="P2",
+    revision="r",
+):
     return Transition(
         occurrence="s/d1/R1@e-1", key="s/d1/R1", rule="R1", source=source, target=target, cause=cause,
-        priority=priority, at=at * SECOND, mono=at, latched=False, base=base,
+        priority=priority, at=at * SECOND, mono=at, latched=False, base=base, revision=revision,
     )  # fmt: skip
 
 
@@ -86,10 +96,18 @@ def test_a_recorded_alarm_is_the_time_of_its_condition_whatever_people_do():
         _move(40, E, E, Cause.CLEAR, base=D),
         _move(50, E, F, Cause.SUPPRESS, base=D),
         _move(60, F, F, Cause.RAISE, base=B, priority="P3"),
-        _move(70, F, C, Cause.ACK, priority="P3"),
+        _move(70, F, C, Cause.ACK, priority="P3", revision=""),
     ]
     assert of_transitions(moves) == {
         "d1/R1": [Span(10 * SECOND, 40 * SECOND, "P1"), Span(60 * SECOND, None, "P3", acked=True)]
+    }
+
+
+def test_of_the_record_only_what_rules_decided_counts():
+    """What the gateway watches of itself has no rule's revision; an alarm without its beginning stood before."""
+    assert of_transitions([_move(10, A, B, Cause.RAISE, revision="")]) == {}
+    assert of_transitions([_move(10, B, B, Cause.LEVEL), _move(20, C, A, Cause.CLEAR)]) == {
+        "d1/R1": [Span(0, 20 * SECOND, "P2")]
     }
 
 

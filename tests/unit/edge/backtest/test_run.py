@@ -1,6 +1,6 @@
 """Rules on a record decide what they decide live: over restarts, changed handles, overlapping blocks and holes."""
 
-from edge.backtest.record import Piece, Record
+from edge.backtest.record import Piece, Record, begun
 from edge.backtest.run import run
 from edge.rules.derives import compile_derives
 from edge.rules.engine import Engine
@@ -29,14 +29,14 @@ def block(boot: str, stream: str, number: int, mono0: int, wall: int = WALL, nam
                  t0=wall + mono0, mono0=mono0, **records)  # fmt: skip
 
 
-def record(*gaps: Gap) -> Record:
+def record() -> Record:
     """Return a record in which `a` was handle 1 of an old catalogue, beside a point that is gone."""
     known = {"old": catalogue("0ld", "a"), "new": catalogue("a", "b")}
-    return Record(known, {point.id: point for point in thing().points.values()}, gaps)
+    return Record(known.__getitem__, {point.id: point for point in thing().points.values()})
 
 
-def told(rules, blocks, *gaps: Gap):
-    return [((at - WALL) / SECOND, v.kind) for at, v in run(record(*gaps).pieces(blocks), rules).verdicts]
+def told(rules, blocks):
+    return [((at - WALL) / SECOND, v.kind) for at, v in run(record().pieces(blocks), rules).verdicts]
 
 
 def test_overlapping_blocks_of_samples_and_events_are_one_stream():
@@ -72,17 +72,61 @@ def test_a_new_run_is_a_restart():
     assert raised == (103.0 - 1e-6, "raise")
 
 
-def test_a_hole_in_the_record_is_unknown_from_its_beginning():
-    """What was lost there may have been anything; the delay stands still."""
-    rules = compiled(rule("a", on_delay="5s"), thing())
-    blocks = [
-        block("b1", "samples", 1, 0, samples=[Sample(0, 0, True, GOOD)]),
-        block("b1", "samples", 2, 20 * SECOND, samples=[Sample(0, 20 * SECOND, True, GOOD)]),
-        block("b1", "samples", 3, 40 * SECOND, samples=[Sample(1, 40 * SECOND, True, GOOD)]),
+def _quiet(second: int, **more) -> list[Block]:
+    """Return a true `a` that is confirmed after 20 s, and a block that ends the record 20 s later."""
+    return [
+        block("b1", "samples", 1, 2 * SECOND, samples=[Sample(0, 0, True, GOOD)]),
+        block("b1", "samples", second, 20 * SECOND, samples=[Sample(0, 20 * SECOND, True, GOOD)], **more),
+        block("b1", "samples", second + 1, 40 * SECOND, samples=[Sample(1, 40 * SECOND, True, GOOD)]),
     ]
-    hole = Gap(GROUP, WALL + 2 * SECOND, WALL + 20 * SECOND, GapCause.DROPPED)
-    assert told(rules, blocks, hole) == [(23.0, "raise")]
-    assert told(rules, blocks) == [(5.0, "raise")]
+
+
+def test_a_hole_in_the_record_is_unknown_from_its_beginning():
+    """What was in blocks that are missing may have been anything, as what could not be written; the delay stands."""
+    rules = compiled(rule("a", on_delay="5s"), thing())
+    behind = Gap(GROUP, WALL + 2 * SECOND, WALL + 20 * SECOND, GapCause.WRITER_BEHIND)
+    assert told(rules, _quiet(2)) == [(5.0, "raise")]
+    assert told(rules, _quiet(3)) == [(23.0, "raise")]
+    assert told(rules, _quiet(2, gaps=[behind])) == [(23.0, "raise")]
+
+
+def test_a_silence_is_no_hole():
+    """The device's points turned bad in the record when rules saw it; before that they were good."""
+    rules = compiled(rule("a", on_delay="5s"), thing())
+    silent = Gap(GROUP, WALL + 2 * SECOND, WALL + 20 * SECOND, GapCause.SILENT)
+    assert told(rules, _quiet(2, gaps=[silent])) == [(5.0, "raise")]
+
+
+def test_what_is_told_late_of_the_past_does_not_undo_what_was_told_since():
+    """After records were dropped the site tells what a point was then; it was heard again meanwhile."""
+    rules = compiled(rule("a", off_delay="0s"), thing())
+    blocks = [
+        block("b1", "samples", 1, 0, samples=[Sample(0, 5 * SECOND, False, GOOD)]),
+        block("b1", "samples", 2, 9 * SECOND, samples=[Sample(0, SECOND, True, GOOD), Sample(1, SECOND, True, GOOD)]),
+    ]
+    assert told(rules, blocks) == []
+
+
+def test_a_run_lasts_as_long_as_its_last_block_says():
+    """A timer that is over before the gateway ended has fired, even if nothing changed any more."""
+    rules = compiled(rule("a", on_delay="5s"), thing())
+    quiet = [block("b1", "samples", 1, 2 * SECOND, samples=[Sample(0, 0, True, GOOD)])]
+    assert told(rules, quiet) == []
+    assert told(rules, [*quiet, block("b1", "samples", 2, 9 * SECOND)]) == [(5.0, "raise")]
+
+
+def test_a_look_at_the_end_of_a_record_begins_with_the_states_of_then():
+    """What did not change since is known; a start of the gateway in between makes it unknown, as it was."""
+    rules = compiled(rule("a and b", off_delay="0s"), thing())
+    blocks = [
+        block("b1", "samples", 1, 0, samples=[Sample(0, 0, True, GOOD), Sample(1, 1, False, GOOD)]),
+        block("b1", "samples", 2, 20 * SECOND, samples=[Sample(1, 20 * SECOND, True, GOOD)]),
+    ]
+    found = run(begun(record().pieces(blocks), WALL + 9 * SECOND), rules)
+    assert [((at - WALL) / SECOND, v.kind) for at, v in found.verdicts] == [(20.0, "raise")]
+    restarted = [blocks[0], block("b2", "samples", 2, 20 * SECOND, samples=blocks[1].samples)]
+    assert run(begun(record().pieces(restarted), WALL + 9 * SECOND), rules).verdicts == []
+    assert run(begun(record().pieces(blocks), WALL + 21 * SECOND), rules).records == 0
 
 
 def test_it_decides_what_was_decided_live():
@@ -98,7 +142,7 @@ def test_it_decides_what_was_decided_live():
         *samples(device, 6 * SECOND, a=False),
     ]
     live = Engine(rules, state={}, as_of=None, now=SECOND).feed(fed, now=6 * SECOND + 1)
-    again = run([Piece("b", WALL, fed[:2]), Piece("b", WALL, fed[2:])], rules).verdicts
+    again = run([Piece("b", WALL, fed[:2], 0), Piece("b", WALL, fed[2:], 0)], rules).verdicts
     assert [verdict for _, verdict in again] == live
     assert [at - verdict.at for at, verdict in again] == [WALL] * len(live)
     assert len(live) >= 2
@@ -113,7 +157,7 @@ def test_derived_points_that_the_record_lacks_are_computed():
     )
     assert faults.found == []
     fed = [*samples(device, SECOND, a=True), event("ev", 3 * SECOND), *samples(device, 4 * SECOND, a=True)]
-    found = run([Piece("b", 0, fed)], compiled(rule("b"), device), made)
+    found = run([Piece("b", 0, fed, 0)], compiled(rule("b"), device), made)
     assert [(at, v.kind) for at, v in found.verdicts] == [(2 * SECOND, "raise")]
 
 

@@ -13,10 +13,14 @@ from edge.rules.rule import DeviceSpec
 from sitekeeper.data import data_path
 from sitekeeper.model.clock import MS, SECOND
 from tests.reference_evaluator import Change, Member, Reference, Told, moments
-from tests.unit.edge.rules.worlds import GROUPS, compiled, event, lift, rule, samples, thing, things
+from tests.unit.edge.rules.worlds import GROUPS, compiled, event, lift, rule, said, samples, thing, things
 
 CLOCK_JUMP = 7_777_777
 """What the monotonic clock of the next start has gained when the gateway comes back."""
+
+
+Texts = dict[str, dict[str, Any]]
+"""What the rules say, by id."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def play(
 
 
 def expected(
-    rules: Rules, device: DeviceSpec, steps: list[Step], tick: int, end: int, *others: DeviceSpec
+    texts: Texts, rules: Rules, device: DeviceSpec, steps: list[Step], tick: int, end: int, *others: DeviceSpec
 ) -> list[tuple[str, int, str, str]]:
     far = {point.id for spec in others if spec.cls == "gateway" for point in spec.points.values()}
     site = {spec.id: _member(spec, far) for spec in (device, *others)}
@@ -80,7 +84,7 @@ def expected(
             continue
         given_params = {name: setting.value for name, setting in device.settings.get(plan.rule.id, {}).items()}
         reference = Reference(
-            dict(plan.rule.text.mapping), set(plan.device.points), kinds, given_params, set(device.events), site,
+            texts[plan.rule.id], set(plan.device.points), kinds, given_params, set(device.events), site,
             device.id, dict(device.asset),
         )  # fmt: skip
         out += [(plan.rule.id, at, kind, priority) for at, kind, priority in reference.verdicts(history)]
@@ -191,9 +195,10 @@ def test_each_operator_equals_the_reference(when, delay, unless, steps):
     """Each operator by itself, on any stream: what it keeps over a bad input and over a restart is what it should."""
     more = {"on_delay": delay} | ({"unless": unless} if unless else {})
     device = thing()
-    rules = compiled(rule(when, **more), device)
+    text = rule(when, **more)
+    rules = compiled(text, device)
     end = steps[-1].change.at + 8 * MS
-    assert play(rules, device, steps, end) == expected(rules, device, steps, MS, end)
+    assert play(rules, device, steps, end) == expected(said(text), rules, device, steps, MS, end)
 
 
 @pytest.mark.parametrize("when", SETS)
@@ -202,9 +207,10 @@ def test_each_operator_equals_the_reference(when, delay, unless, steps):
 def test_each_set_equals_the_reference(when, delay, steps):
     """Conditions over other devices, whatever those do: unknown members, events, timers of their own, restarts."""
     device, *others = things()
-    rules = compiled(rule(when, on_delay=delay), device, *others)
+    text = rule(when, on_delay=delay)
+    rules = compiled(text, device, *others)
     end = steps[-1].change.at + 8 * MS
-    assert play(rules, device, steps, end, *others) == expected(rules, device, steps, MS, end, *others)
+    assert play(rules, device, steps, end, *others) == expected(said(text), rules, device, steps, MS, end, *others)
 
 
 @settings(max_examples=100, deadline=None)
@@ -224,9 +230,10 @@ def test_the_engine_equals_the_reference(when, unless, narrow, delays, steps):
     if unless is not None:
         more["unless"] = f'"{unless}"'
     device = thing()
-    rules = compiled(rule(when, **more), device)
+    text = rule(when, **more)
+    rules = compiled(text, device)
     end = steps[-1].change.at + 12 * MS
-    assert play(rules, device, steps, end) == expected(rules, device, steps, MS, end)
+    assert play(rules, device, steps, end) == expected(said(text), rules, device, steps, MS, end)
 
 
 # --- the shipped lift rules, one tick a second
@@ -275,4 +282,4 @@ def test_the_shipped_lift_rules_equal_the_reference(steps, kind, stuck_for, with
         for s in [first, *steps]
     ]
     end = known[-1].change.at + 40 * SECOND
-    assert play(rules, device, known, end) == expected(rules, device, known, SECOND, end)
+    assert play(rules, device, known, end) == expected(said(PACK), rules, device, known, SECOND, end)

@@ -22,7 +22,9 @@ def test_a_failing_test_is_exit_1_and_a_broken_rule_exit_6(tmp_path):
     """A wrong expectation and a mistake in an expression are told apart."""
     good = data_path("rules", "lift.yaml").read_text(encoding="utf-8")
     file = tmp_path / "lift.yaml"
-    file.write_text(good.replace("{at: 13s, raise: L03, priority: P1}", "{at: 14s, raise: L03}"), encoding="utf-8")
+    file.write_text(
+        good.replace("{at: 13s, raise: L03, priority: P1, latched: true}", "{at: 14s, raise: L03}"), encoding="utf-8"
+    )
     assert CliRunner().invoke(command, ["test", str(file)], standalone_mode=False).return_value == 1
     file.write_text(good.replace("power == 'failed'\n", "powr == 'failed'\n"), encoding="utf-8")
     broken = CliRunner().invoke(command, ["test", str(file)], standalone_mode=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sitekeeper.model.clock import MS
 from tests.reference_evaluator import Change, Told
 from tests.unit.edge.rules.test_against_reference import DIRECTED, DURATION, EVENTS, Step, expected, play, streams
-from tests.unit.edge.rules.worlds import compiled, gateway, rule, thing, things
+from tests.unit.edge.rules.worlds import compiled, gateway, rule, said, thing, things
 
 NUMBERS = [n / 64 for n in (0, 1, 5, 64, 65, 128, 130, 640)]
 """Multiples of 1/64: their sums over time are exact in either way of working them out."""
@@ -59,9 +59,10 @@ def values(*names: str) -> st.SearchStrategy[dict[str, Any]]:
 def agree(when: str, steps: list[Step], *others: Any, **more: str) -> None:
     """Compare engine and reference."""
     device = thing()
-    rules = compiled(rule(when, **more), device, *others)
+    text = rule(when, **more)
+    rules = compiled(text, device, *others)
     end = steps[-1].change.at + 10 * MS
-    assert play(rules, device, steps, end, *others) == expected(rules, device, steps, MS, end, *others)
+    assert play(rules, device, steps, end, *others) == expected(said(text), rules, device, steps, MS, end, *others)
 
 
 @pytest.mark.parametrize("when", [*WINDOWED, *ORDERED, *LEARNED])
@@ -122,13 +123,14 @@ def test_ten_thousand_streams(shard):
     """Every operator by itself, on thousands of streams of forty ticks each, with a bounded cost."""
     begun = time.process_time()
     device = thing()
-    known = [compiled(rule(when, on_delay=delay), device) for when in EVERY for delay in ("0s", "2ms")]
+    texts = [rule(when, on_delay=delay) for when in EVERY for delay in ("0s", "2ms")]
+    known = [(said(text), compiled(text, device)) for text in texts]
     decided = 0
     for seed in range(shard * STREAMS, (shard + 1) * STREAMS):
         random_ = random.Random(seed)
-        steps, rules = _stream(random_), random_.choice(known)
+        steps, (text, rules) = _stream(random_), random_.choice(known)
         found = play(rules, device, steps, 44 * MS)
-        assert found == expected(rules, device, steps, MS, 44 * MS), (seed, rules.rules[0].text.mapping["when"])
+        assert found == expected(text, rules, device, steps, MS, 44 * MS), (seed, text["R1"]["when"])
         decided += len(found)
     assert decided > STREAMS / 2, "the streams must make the rules decide something"
     assert time.process_time() - begun < CPU

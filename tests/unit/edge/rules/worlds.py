@@ -1,10 +1,12 @@
 """Small sites for rule tests: devices of a class, their rules from text, samples and events by name."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from edge.rules import packs
 from edge.rules.compiling import Rules, compile_rules
-from edge.rules.packs import rules_of, shipped_classes, shipped_events
+from edge.rules.packs import rules_of
 from edge.rules.rule import DeviceSpec, RuleText, Setting
 from edge.rules.types import BOOL, COUNT, Type
 from sitekeeper.faults import Faults, Place
@@ -30,6 +32,10 @@ THING: dict[str, Type] = {
 
 THING_EVENTS = {"ev": {"f": Type("bool"), "g": Type("number", "")}, "gone.ev": {"f": Type("bool"), "h": COUNT}}
 """Its events; the device of `thing` lacks `gone.ev`."""
+
+shipped_classes = cache(packs.shipped_classes)
+shipped_events = cache(packs.shipped_events)
+"""Read once: a test file compiles hundreds of rules."""
 
 _KIND_OF_POINT = {"bool": "bool", "number": "float", "enum": "enum", "text": "text"}
 
@@ -129,6 +135,11 @@ def compiled(yaml: str, *devices: DeviceSpec) -> Rules:
     )
     assert faults.found == []
     return rules
+
+
+def said(yaml: str) -> dict[str, dict[str, Any]]:
+    """Return what a text says, by rule."""
+    return {str(text.mapping["id"]): dict(text.mapping) for text in texts(yaml, Faults())}
 
 
 def found_in(yaml: str, *devices: DeviceSpec, file: str = "rules.yaml") -> list[Fault]:

@@ -303,7 +303,7 @@ def test_rules_see_zone_tags_link_events_and_writes(site, tmp_path: Path, monkey
     loaded = load(tmp_path, environment={})
     spec = seen["door-1"]
     assert (spec.zone, spec.tags, spec.link) == ("lobby", ("perimeter",), "doors")
-    assert spec.events["read.event"].keys() == {"granted", "reason", "dir", "cred", "status"}
+    assert spec.events["read.event"].keys() == {"granted", "reason", "dir", "cred", "duress", "status"}
     assert spec.events["door.event"]["state"].members == ("open", "closed")
     assert spec.writables == loaded.devices["door-1"].writables
     assert seen["groups"] == loaded.groups_by_name == {"ways-out": ("door-1",)}

@@ -1,0 +1,71 @@
+"""The two ways in which Modbus stands on a line, behind one face. Pure.
+
+Towards the library everything is Modbus TCP; `Framing` says what really goes out, and finds in what comes in the one
+answer that belongs to the request.
+"""
+
+from typing import Final, Protocol
+
+from drivers.modbus import rtu
+from drivers.modbus.options import AnyLink, TcpLink
+from drivers.modbus.reply import HEAD, Expected, Wrong, examine
+
+NOTHING: Final = b""
+
+
+class Framing(Protocol):
+    """One request after the other on one line.
+
+    Attributes:
+        numbered: answers tell which request they belong to. Where they do not, a late one may look like the right one.
+    """
+
+    @property
+    def numbered(self) -> bool: ...
+
+    def sent(self, library: bytes) -> bytes:
+        """Take the library's frame of the next request and return what goes on the line."""
+
+    def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:
+        """Return the answer as the library's frame, what is wrong, or None if it has not come (completely) yet."""
+
+
+class Mbap:
+    """Modbus TCP: `reply`."""
+
+    numbered = True
+
+    def __init__(self) -> None:
+        self.transaction = NOTHING
+
+    def sent(self, library: bytes) -> bytes:
+        self.transaction = library[:2]
+        return library
+
+    def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:
+        return examine(buffer, self.transaction, expected)
+
+
+class Rtu:
+    """A serial line: `rtu`. `echo`: what we send comes back first."""
+
+    numbered = False
+
+    def __init__(self, *, echo: bool) -> None:
+        self._echo, self._head, self._sent = echo, NOTHING, NOTHING
+
+    def sent(self, library: bytes) -> bytes:
+        self._head, self._sent = library[:4], rtu.frame(library[HEAD:])
+        return self._sent
+
+    def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:
+        rest = rtu.without_echo(buffer, self._sent) if self._echo else buffer
+        if not isinstance(rest, bytes):
+            return rest
+        found = rtu.examine(rest, self._sent, expected)
+        return self._head + len(found).to_bytes(2) + found if isinstance(found, bytes) else found
+
+
+def framing(options: AnyLink) -> Framing:
+    """Return how requests stand on this link."""
+    return Mbap() if isinstance(options, TcpLink) else Rtu(echo=options.echo)

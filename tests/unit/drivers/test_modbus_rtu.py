@@ -1,0 +1,101 @@
+"""Which answers are taken on a serial line. Frames are written in hex, checksums from the standard's own example."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.modbus.framing import Rtu
+from drivers.modbus.reply import Expected, Wrong
+from drivers.modbus.rtu import checksum, examine, frame, without_echo
+
+TWO_REGISTERS = Expected(unit=1, function=3, size=4)
+ASKED = bytes.fromhex("01 03 0000 0002 c40b")
+GOOD = frame(bytes.fromhex("01 03 04 1122 3344"))
+ECHO = Expected(unit=1, function=6, size=0, echo=bytes.fromhex("0010 0001"))
+
+
+def test_the_checksum_is_that_of_the_standard():
+    """MODBUS over Serial Line V1.02, appendix B: 02 07 has the checksum 41 12."""
+    assert checksum(bytes.fromhex("02 07")) == bytes.fromhex("41 12")
+    assert frame(ASKED[:-2]) == ASKED
+
+
+def test_right_answer_exception_and_confirmation():
+    """What is expected is handed on from its unit on, without its checksum."""
+    assert examine(GOOD, ASKED, TWO_REGISTERS) == GOOD[:-2]
+    refusal = frame(bytes.fromhex("01 83 02"))
+    assert examine(refusal, ASKED, TWO_REGISTERS) == refusal[:-2]
+    written = frame(bytes.fromhex("01 06 0010 0001"))
+    assert examine(written, written, ECHO) == written[:-2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        ("02 03 04 1122 3344", "unit 2"),
+        ("01 04 04 1122 3344", "function 04"),
+        ("01 01 04 1122 3344", "function 01"),
+        ("01 03 02 1122", "2 data bytes"),
+        ("01 03 06 1122 3344 5566", "6 data bytes"),
+        ("01 84 02", "function 84"),
+        ("01 06 0010 0001", "function 06"),
+    ],
+)
+def test_wrong_answers(answer, what):
+    """A sound frame of another unit, function or length says which it was."""
+    found = examine(frame(bytes.fromhex(answer)), ASKED, TWO_REGISTERS)
+    assert isinstance(found, Wrong)
+    assert what in found.what
+
+
+@given(st.integers(0, 8 * len(GOOD) - 1))
+def test_no_flipped_bit_passes(bit):
+    """One bit of a right answer that is wrong is found, wherever it is."""
+    flipped = (int.from_bytes(GOOD) ^ 1 << bit).to_bytes(len(GOOD))
+    assert not isinstance(examine(flipped, ASKED, TWO_REGISTERS), bytes)
+
+
+@given(st.integers(0, len(GOOD) - 1))
+def test_half_an_answer_is_waited_for(size):
+    """While it is not complete nothing is said."""
+    assert examine(GOOD[:size], ASKED, TWO_REGISTERS) is None
+
+
+@given(st.binary(min_size=1, max_size=4).filter(lambda noise: noise[0] != 1))
+def test_a_little_noise_before_the_answer_does_no_harm(noise):
+    """A driver that switches over makes a byte or two."""
+    assert examine(noise + GOOD, ASKED, TWO_REGISTERS) == GOOD[:-2]
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_what_follows_the_answer_makes_it_doubtful(more):
+    """Two answers to one request: the first may be a late one."""
+    found = examine(GOOD + more, ASKED, TWO_REGISTERS)
+    assert isinstance(found, Wrong)
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_no_answer(garbage):
+    """Whatever comes, it is an answer only with the right checksum."""
+    found = examine(garbage, ASKED, TWO_REGISTERS)
+    assert not isinstance(found, bytes) or garbage.endswith(frame(found))
+
+
+def test_an_echo_is_told_or_taken_away():
+    """An adapter that repeats what we send is named; with `echo` its repetition is cut off, and must be unchanged."""
+    found = examine(ASKED, ASKED, TWO_REGISTERS)
+    assert isinstance(found, Wrong)
+    assert "echo: true" in found.what
+    assert without_echo(ASKED + GOOD, ASKED) == GOOD
+    assert without_echo(ASKED[:3], ASKED) is None
+    changed = without_echo(b"\x09" + ASKED[1:], ASKED)
+    assert isinstance(changed, Wrong)
+    assert "two spoke at once" in changed.what
+
+
+def test_an_echoing_adapter_confirms_no_write():
+    """The confirmation of a write is the request once more: its echo alone must not be taken for it."""
+    line = Rtu(echo=True)
+    request = line.sent(bytes.fromhex("0007 0000 0006 01 06 0010 0001"))
+    assert line.examine(request, ECHO) is None
+    assert line.examine(request + request, ECHO) == bytes.fromhex("0007 0000 0006 01 06 0010 0001")
