@@ -3,8 +3,9 @@
 Those of an earlier epoch too, if they were saved from its file (`saved`).
 
 It takes no part in windows and receipts: the office asks again for what does not come. One block is under way at a
-time, at the rate of backfill and after everything that was never receipted; an alarm that waits stops it at once. What
-the outbox does not have any more is answered in the next statuses.
+time, at the rate of backfill and after everything that was never receipted; an alarm that waits stops it at once.
+Alarms that are asked for go before all else: the one that waits may be waiting for them, at the office. What the outbox
+does not have any more is answered in the next statuses.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ class History:
         self._site, self._source, self._pace, self._clock, self._remember = site, source, pace, clock, remember
         self._saved = source if isinstance(source, SavedSource) else None
         self._useless: OrderedDict[BlockName, None] = OrderedDict()
-        self._wanted: deque[Resend] = deque(maxlen=MOST)
+        self._wanted: deque[Resend] = deque()
         self._absent: deque[Resend] = deque(maxlen=MAX_ABSENT)
         self._asked = asyncio.Event()
         self.sent = 0
@@ -72,7 +73,7 @@ class History:
             return
         left = Resend(asked.epoch, asked.stream, asked.start, end)
         if left.start <= left.end and left not in self._wanted:
-            self._wanted.append(left)
+            self._put(left)
             self._asked.set()
 
     def useless(self, name: BlockName) -> None:
@@ -101,7 +102,15 @@ class History:
             asked = self._wanted.popleft()
             following = await self._serve(session, asked)
             if following <= asked.end:
-                self._wanted.appendleft(Resend(asked.epoch, asked.stream, following, asked.end))
+                self._put(Resend(asked.epoch, asked.stream, following, asked.end), back=True)
+
+    def _put(self, asked: Resend, *, back: bool = False) -> None:
+        """Queue a request, alarms before all others; `back` puts what is left of one before those of its kind."""
+        alarms = sum(one.stream == "alarms" for one in self._wanted)
+        if len(self._wanted) >= MOST:
+            del self._wanted[min(alarms, MOST - 1)]
+        begin, end = (0, alarms) if asked.stream == "alarms" else (alarms, len(self._wanted))
+        self._wanted.insert(begin if back else end, asked)
 
     async def _serve(self, session: Session, asked: Resend) -> int:
         """Send the first block of a range that is still there; return where the range goes on."""
@@ -111,7 +120,8 @@ class History:
                 continue
             if sequence > asked.start:
                 self._gone(asked, asked.start, sequence - 1)
-            await self._room(asked.stream)
+            if not await self._room(asked.stream):
+                return sequence
             self._pace.charge(len(payload))
             self._remember(payload, (asked.epoch, asked.stream, sequence))
             reason = await session.publish(up_topic(self._site, asked.stream), payload)
@@ -124,13 +134,18 @@ class History:
         await asyncio.sleep(0)
         return last + 1
 
-    async def _room(self, stream: Stream) -> None:
-        """Wait until a block of history may go: no alarm waits, and backfill would have room and rate."""
+    async def _room(self, stream: Stream) -> bool:
+        """Wait until a block of history may go: no alarm waits, and backfill would have room and rate.
+
+        Returns False if it has to make way for alarms that were asked for meanwhile.
+        """
         while True:
+            if stream != "alarms" and self._wanted and self._wanted[0].stream == "alarms":
+                return False
             self._pace.refill(self._clock.monotonic())
             alarms = self._source.unsent("alarms")[2] if stream != "alarms" else 0
             if not alarms and self._pace.owes() is None and self._pace.room(backfill=True):
-                return
+                return True
             await asyncio.sleep(PAUSE)
 
     def _gone(self, asked: Resend, start: int, end: int) -> None:

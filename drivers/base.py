@@ -287,6 +287,14 @@ class Asker(Protocol):
 
 
 @runtime_checkable
+class Sparing(Protocol):
+    """A driver on whose link waiting for a silent device takes much time from the others has this too."""
+
+    def spare(self, device: str) -> Micros:
+        """Return how long the poller leaves the device alone at most, if it does not answer; 0: as any other."""
+
+
+@runtime_checkable
 class Reporter(Protocol):
     """A driver that knows more of a device than its points say has this too. It is for people, never for rules."""
 

@@ -63,6 +63,7 @@ def _facts(plan: Plan) -> RuleFacts:
         life_safety=plan.rule.life_safety,
         realarm=plan.rule.realarm,
         parent=plan.rule.parent,
+        audience=plan.rule.audience,
     )
 
 

@@ -19,7 +19,7 @@ from edge.brokers import real_brokers
 from edge.commands import audit
 from edge.commands.alarm_door import AlarmDoor
 from edge.commands.commander import Commander
-from edge.commands.lamp_shell import LampShell
+from edge.commands.lamp_shell import LampShell, endangers
 from edge.drill import DrillDesk
 from edge.local import webhook
 from edge.local.shell import Posting
@@ -224,7 +224,10 @@ class App:
 
     def _lamp_tests(self) -> LampShell:
         pipeline, saved, decided = self.pipeline, self.outbox.state().rule_state, self.commander.decided
-        lamps = LampShell(self.site, self.commander, pipeline, saved=saved, clock=self.clock)
+        lamps = LampShell(
+            self.site, self.commander, pipeline,
+            alarmed=lambda: endangers(pipeline.book.records()), saved=saved, clock=self.clock,
+        )  # fmt: skip
         pipeline.watchers.add(lamps.seen)
 
         def commands(verdicts: Sequence[Verdict]) -> None:

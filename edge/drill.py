@@ -75,7 +75,8 @@ class Records(Protocol):
 
     def noted(self, audit: Sequence[bytes] = (), state: Mapping[str, bytes | None] = {}) -> "Future[None]": ...
 
-    def serious(self) -> None: ...
+    def serious(self) -> None:
+        """Let what is still true of a drill be real; nothing has moved if it raises."""
 
 
 class DrillDesk:
@@ -93,14 +94,12 @@ class DrillDesk:
         self.last = None if saved is None else _read(saved)
         self._due: Micros | None = None
         self._changed = asyncio.Event()
-        self._untold: tuple[bytes | None, str] | None = None
-        """Row and person of an end that is not recorded yet."""
+        self._untold: tuple[Drill, bytes | None, str] | None = None
+        """A drill whose end is not recorded yet, with the row and the person."""
+        self._owed = self.last is not None and not self.last.on
+        """Whether what still stands of an ended drill may not be real yet: the last run may have died in between."""
         if self.last is not None and self.last.on:
-            moment = now()
-            left = min(max(self.last.until - moment.wall, 0), LONGEST)
-            self._due = moment.mono + left
-            if left:
-                book.drilled = frozenset(self.last.devices)
+            self._resume(self.last, now())
 
     @property
     def running(self) -> Drill | None:
@@ -113,7 +112,7 @@ class DrillDesk:
         Raises:
             Refused: `site-only`, `not-permitted`, `reason-needed`, `too-short`, `too-long`, `drill-on` while one runs,
                 `fire-stands` while a fire alarm does.
-            StorageError: it cannot be recorded, and did not begin.
+            StorageError: it cannot be recorded, or the end of the last one is not yet; it did not begin.
         """
         now = self._now()
         drill = Drill(tuple(sorted(devices)), where, actor.name, note, now.wall, now.wall + lasts)
@@ -123,6 +122,9 @@ class DrillDesk:
         except Refused as refused:
             self._records.noted(audit=[encode(replace(row, outcome=refused.reason))])
             raise
+        self._try_again()
+        if self._unfinished:
+            raise StorageError("the end of the last drill cannot be stored at present")
         self._tell(drill, encode(row), actor.name)
         self.last = drill
         self._due, self._book.drilled = now.mono + lasts, frozenset(drill.devices)
@@ -156,10 +158,10 @@ class DrillDesk:
             self._changed.clear()
             mono = self._now().mono
             if self._due is not None and mono >= self._due:
-                self._end("over", "sitekeeper")
+                self._end("fire" if self._burns() else "over", "sitekeeper")
             self._try_again()
             wait = SLEEP if self._due is None else self._due - mono
-            wait = wait if self._untold is None else AGAIN
+            wait = AGAIN if self._unfinished else wait
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(wait, SLEEP) / SECOND):
                     await self._changed.wait()
@@ -174,30 +176,49 @@ class DrillDesk:
             raise Refused("too-long", f"at most {LONGEST // HOUR} h")
         if self.running is not None:
             raise Refused("drill-on", f"one runs in {self.running.where}")
-        if any(_real_fire(record) for record in self._book.records()):
+        if self._burns():
             raise Refused("fire-stands", "no drill while a fire alarm stands")
 
     def _fire(self) -> None:
         if self.running is not None:
             self._end("fire", "sitekeeper")
-            self._changed.set()
+
+    def _burns(self) -> bool:
+        """Tell whether a fire alarm stands that is no practice."""
+        return any(_real_fire(record) for record in self._book.records())
+
+    def _resume(self, drill: Drill, now: Moment) -> None:
+        """Go on with a drill after a restart; one that is over, or was ended by a fire as the last run died, ends."""
+        left = 0 if self._burns() else min(max(drill.until - now.wall, 0), drill.until - drill.started)
+        self._due = now.mono + left
+        if left:
+            self._book.drilled = frozenset(drill.devices)
 
     def _end(self, why: Why, who: str, audit: bytes | None = None) -> Drill:
         """End the drill, whatever the disk says: from now on everything is real."""
         assert self.last is not None
         self._due, self._book.drilled = None, frozenset()
         self.last = replace(self.last, ended=self._now().wall, why=why)
-        self._untold = (audit, who)
+        self._untold, self._owed = (self.last, audit, who), True
         self._try_again()
-        self._records.serious()
+        self._changed.set()
         return self.last
 
+    @property
+    def _unfinished(self) -> bool:
+        """Whether the store has not taken all of an end yet."""
+        return self._untold is not None or self._owed
+
     def _try_again(self) -> None:
-        """Record an end; what the store does not take now is tried again."""
-        if self._untold is not None and self.last is not None:
+        """Record an end, and let what stands be real; what the store does not take now is tried again."""
+        if self._untold is not None:
             with contextlib.suppress(StorageError):
-                self._tell(self.last, *self._untold)
+                self._tell(*self._untold)
                 self._untold = None
+        if self._owed:
+            with contextlib.suppress(StorageError):
+                self._records.serious()
+                self._owed = False
 
     def _tell(self, drill: Drill, audit: bytes | None, who: str) -> None:
         fields: dict[str, Value] = {

@@ -109,8 +109,8 @@ class Pipeline:
         self._taken_up = False
         self._state: dict[str, bytes | None] = {}
         self.last_append: Future[None] = Future()
-        self._heard: Future[None] = Future()
-        self._heard.set_result(None)
+        self.last_append.set_result(None)  # nothing is under way
+        self._heard = self.last_append
 
     def scanned(self, scan: Scan) -> None:
         """Take one reading of one scan group."""
@@ -219,7 +219,13 @@ class Pipeline:
         return future
 
     def serious(self) -> None:
-        """Take note that a drill is over: what is still true was none, and rings."""
+        """Take note that a drill is over: what is still true was none, and rings.
+
+        Raises:
+            StorageError: the store is behind; nothing has moved.
+        """
+        if self._store.behind("alarms"):
+            raise StorageError("alarms cannot be stored at present")
         now = self._now()
         blocks, records = self._moves.serious(now)
         if blocks:

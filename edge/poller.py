@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from drivers.base import Account, Asker, Driver, Listener, Reporter, Scan
+from drivers.base import Account, Asker, Driver, Listener, Reporter, Scan, Sparing
 from drivers.base import Sink as Hearer
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import LinkDown
@@ -35,17 +35,18 @@ KNOWN_SILENT: Final = 2
 class BackOff:
     """How long to wait before trying again: doubled from `first` to at most `most`, less a random part of up to a half.
 
-    A device that comes back is found within `most` plus one request, which is why it is short. `alone` is the most for
-    a device that has its link to itself: asking it often takes time from nobody.
+    A device that comes back is found within `most` plus one request, which is why it is short; within more where its
+    driver is `Sparing`. `alone` is the most for a device that has its link to itself: asking it often takes time from
+    nobody.
     """
 
     first: Micros = SECOND // 4
     most: Micros = 3 * SECOND // 2
     alone: Micros = 3 * SECOND // 4
 
-    def wait(self, failures: int, rng: random.Random, *, alone: bool = False) -> Micros:
-        """Return the wait after `failures` failures in a row (at least one)."""
-        full: Micros = min(self.alone if alone else self.most, self.first << min(failures - 1, 16))
+    def wait(self, failures: int, rng: random.Random, *, alone: bool = False, spare: Micros = 0) -> Micros:
+        """Return the wait after `failures` failures in a row (at least one); see `Sparing` for `spare`."""
+        full: Micros = min(self.alone if alone else max(self.most, spare), self.first << min(failures - 1, 16))
         return full - int(full * rng.random() / 2)
 
 
@@ -190,7 +191,8 @@ class Poller:
             self.counts.unanswered += 1
             self._gave_up = now
             failures = self._silent[group.device] = self._silent.get(group.device, 0) + 1
-            wait = self._back_off.wait(failures, self._rng, alone=self._alone)
+            spare = self._driver.spare(group.device) if isinstance(self._driver, Sparing) else 0
+            wait = self._back_off.wait(failures, self._rng, alone=self._alone, spare=spare)
             return now + (wait if self._alone else max(group.period, wait))
         self._silent.pop(group.device, None)
         self._answered(now)

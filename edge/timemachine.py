@@ -6,7 +6,7 @@ Nothing is written, nobody is told, no command is given. A gateway may go on wri
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
@@ -92,10 +92,13 @@ def _tried(site: Site, wanted: Wanted, read: _Read, first: Micros, last: Micros)
     since, until = _since(wanted, first, last), last + 1 if wanted.until is None else wanted.until
     pieces = takewhile(lambda piece: piece.wall + _at(piece) < until, begun(read.pieces, since - wanted.warm))
     rules = site.rules if wanted.rules is None else _only(site.rules, wanted.rules)
-    decided = run(pieces, rules, [each for each in site.derivations if each.point.id not in read.points])
+    lacking = [each for each in site.derivations if each.point.id not in read.points]
+    decided = run(pieces, rules, lacking, (since, until))
     old = _chosen(of_transitions(_before(read.record.transitions, until)), wanted.rules)
     new = of_verdicts(decided.verdicts)
-    result = compare(old, new, since, until, decided.records)
+    result = compare(old, new, since, until, decided.records, max(first, since - wanted.warm))
+    if not result.differences and all(plan.mode == "off" for plan in rules.plans):
+        result = replace(result, records=0)  # nothing decided about them
     return Tried(result=result, since=since, until=until, gone=frozenset(read.record.gone), old=old, new=new)
 
 

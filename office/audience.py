@@ -1,13 +1,14 @@
 """Which alarms only security may know of: the one place where the office reads it, from the catalogues of a site."""
 
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
 
 from cloud_sync.store.reader import StoreReader
 from sitekeeper.audience import hidden_rules
 from sitekeeper.catalogue import decode
 
 NEWEST: Final = 16
-"""So many catalogues of a site are asked; decoding a large one takes tens of milliseconds."""
+"""So many catalogues of a site are asked, beside the one in force; decoding a large one takes tens of milliseconds."""
 
 
 class Hidden(NamedTuple):
@@ -18,7 +19,7 @@ class Hidden(NamedTuple):
 
 
 class Audiences:
-    """One office's. A rule that a catalogue of a site has hidden stays hidden, though the newest has it no more."""
+    """One office's. What the catalogue in force hides is hidden, and what one of the NEWEST that came hid stays so."""
 
     def __init__(self) -> None:
         self._hidden: dict[str, Hidden] = {}  # by hash of a catalogue
@@ -37,8 +38,10 @@ class Audiences:
         Raises:
             StorageError, FormatError: as `of`.
         """
-        rows = reader.ask("SELECT hash FROM catalogues WHERE site = ? ORDER BY received DESC LIMIT ?", site, NEWEST)
-        found = [self._of(reader, str(row[0])) for row in rows]
+        # One that comes again keeps the time at which it came first: the one in force may be older than all of these.
+        force = reader.ask("SELECT catalogue FROM sites WHERE site = ? AND catalogue IS NOT NULL", site)
+        newest = reader.ask("SELECT hash FROM catalogues WHERE site = ? ORDER BY received DESC LIMIT ?", site, NEWEST)
+        found = [self._of(reader, one) for one in dict.fromkeys(str(row[0]) for row in (*force, *newest))]
         nothing = frozenset[str]()
         return Hidden(nothing.union(*(one.rules for one in found)), nothing.union(*(one.fields for one in found)))
 
@@ -50,3 +53,24 @@ class Audiences:
             found = decode(bytes(rows[0][0]))
             self._hidden[catalogue] = Hidden(hidden_rules(found), frozenset(found.secrets))
         return self._hidden[catalogue]
+
+
+class Numbered(Protocol):
+    """A row of the store."""
+
+    @property
+    def id(self) -> int: ...
+
+
+def going_on(rows: Sequence[Numbered], kept: Sequence[Numbered], start: int, *, limit: int, looked: int) -> int:
+    """Return behind which row the next question goes on: never one that was not shown, unless it has to be passed.
+
+    Else whoever asks again and again would see when something happens that is kept from him.
+
+    Args:
+        rows: what was looked at, at most `looked`. kept: of it, what may be shown, `limit` of which is.
+        start: behind which row this question began.
+    """
+    if kept:
+        return kept[:limit][-1].id
+    return rows[-1].id if len(rows) == looked else start

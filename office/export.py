@@ -23,7 +23,8 @@ from sitekeeper.model.errors import StorageError
 def export(*, site: str, target: Path, since: str, until: str | None, config: str) -> None:
     """Write what the store has of SITE to FILE, in order: samples, events and moves of alarms. The office may run.
 
-    Personal identifiers are in it as the site told them: as pseudonyms, and plates where they are kept.
+    Personal identifiers are in it as the site told them: as pseudonyms, and plates where they are kept. So is what only
+    security may know of, such as alarms of duress.
     """
     end = _end(until)
     begin = end - _length(since)
@@ -37,6 +38,8 @@ def export(*, site: str, target: Path, since: str, until: str | None, config: st
 def written(path: Path, lines: Iterable[bytes]) -> int:
     """Write lines to a file that only its owner may read; return how many. One that fails leaves none.
 
+    It is made anew as FILE.part: whatever is there goes, and nothing that stands or comes there is written through.
+
     Raises:
         StorageError: it cannot be written; what the lines raise.
     """
@@ -45,7 +48,8 @@ def written(path: Path, lines: Iterable[bytes]) -> int:
     part = path.with_name(f"{path.name}.part")
     count = 0
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             pack = zstandard.ZstdCompressor(write_checksum=True)
             with os.fdopen(descriptor, "wb") as file, pack.stream_writer(file) as packed:

@@ -16,6 +16,7 @@ from cloud_sync.store.heads import Word
 from cloud_sync.store.history import EventRow, HistoryReader
 from cloud_sync.store.orders import OrderRow
 from cloud_sync.store.reader import LatestRow, SiteRow
+from office.audience import going_on
 from office.known import Catalogues, Known, indexed
 from office.own_alarms import OFFICE, own_names
 from sitekeeper.catalogue import Catalogue, CataloguePoint
@@ -37,8 +38,8 @@ PAGE: Final = 200
 """Alarms on one page."""
 DRILL_LASTS: Final[Micros] = 2 * HOUR
 """The longest drill."""
-LOOKED_THROUGH: Final = 200
-"""Events of a gateway among which the newest word about a drill is looked for."""
+LOOKED_AT: Final = 200
+"""Rows looked at for one answer of those in which something may be hidden, however few of them are wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,11 +224,14 @@ def last_alarm(
 def events(
     reader: HistoryReader, known: Known, *, limit: int, device: str = "", after: int | None = None
 ) -> tuple[list[EventRow], int]:
-    """Return events of a site as whoever asks may see them, and the id of the newest that was looked at, or 0."""
-    rows = reader.events(known.catalogue.site, device=device, after=after, limit=limit)
+    """Return events of a site as whoever asks may see them, and after which one to go on."""
+    looked = max(limit, LOOKED_AT) if known.hidden else limit
+    rows = reader.events(known.catalogue.site, device=device, after=after, limit=looked)
     shown = (known.shown(row.source_id, row.fields) for row in rows)
     kept = [structs.replace(row, fields=fields) for row, fields in zip(rows, shown, strict=True) if fields is not None]
-    return kept, rows[-1].id if rows else 0
+    if after is None:
+        return kept[-limit:], kept[-1].id if kept else 0
+    return kept[:limit], going_on(rows, kept, after, limit=limit, looked=looked)
 
 
 class Drill(NamedTuple):
@@ -238,10 +242,14 @@ class Drill(NamedTuple):
 
 
 def drill(reader: HistoryReader, site: str, now: Micros) -> Drill | None:
-    """Return the drill that is under way at a site, by the newest word of its gateway about one."""
-    told = (row for row in reversed(reader.events(site, device="gateway", limit=LOOKED_THROUGH)))
-    newest = next((row for row in told if row.source_id == "gateway/drill"), None)
-    if newest is None or newest.fields.get("on") is not True or now - newest.at > DRILL_LASTS:
+    """Return the drill that is under way at a site, by the newest word of its gateway about one.
+
+    When that was is told by the site's clock, corrected where it was not to be believed.
+    """
+    newest = reader.drill_told(site)
+    if newest is None or newest.fields.get("on") is not True:
+        return None
+    if now - (newest.at if newest.corrected is None else newest.corrected) > DRILL_LASTS:
         return None
     return Drill(str(newest.fields.get("who") or ""), str(newest.fields.get("devices") or ""))
 

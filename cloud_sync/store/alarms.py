@@ -1,6 +1,6 @@
 """Transitions, the alarm records folded from them, and the acknowledgements that they settle, in SQL."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -101,7 +101,24 @@ def _fold(sql: Sql, source: Source, position: int, move: Transition) -> None:
         same = theirs == epoch
         if (same and tuple(place) >= (sequence, position)) or (not same and before.changed > move.at):
             return  # an older move never overwrites a newer state
+        if not same:
+            save(sql, *_taken_over(sql, source, position, fold(before, move)))
+            return
     save(sql, fold(before, move), source, position)
+
+
+def _taken_over(sql: Sql, source: Source, position: int, found: AlarmRecord) -> tuple[AlarmRecord, Source, int]:
+    """An epoch takes an alarm over from another: fold in what is here of it already, and what its clock held back."""
+    site, epoch, sequence = source
+    rows = sql.execute(
+        f"SELECT {COLUMNS} FROM transitions WHERE key = ? AND site = ? AND epoch = ? AND volatile = 0"  # noqa: S608
+        " AND (sequence > ? OR (sequence = ? AND position > ?)) ORDER BY sequence, position",
+        (found.key, site, epoch, sequence, sequence, position),
+    )
+    names = COLUMNS.split(", ")
+    for one in stored(dict(zip(names, row, strict=True)) for row in rows):
+        found, sequence, position = fold(found, one.transition), one.sequence, one.position
+    return found, (site, epoch, sequence), position
 
 
 def save(sql: Sql, record: AlarmRecord, source: Source, position: int) -> None:
@@ -168,12 +185,12 @@ def record(row: NamedRow | Sequence[object]) -> AlarmRecord:
     return msgspec.convert(found, AlarmRecord, strict=False)
 
 
-def stored(rows: Iterable[NamedRow]) -> list[StoredTransition]:
+def stored(rows: Iterable[NamedRow | Mapping[str, Any]]) -> list[StoredTransition]:
     """Return the transitions in rows of COLUMNS."""
     return [_stored(row) for row in rows]
 
 
-def _stored(row: NamedRow) -> StoredTransition:
+def _stored(row: NamedRow | Mapping[str, Any]) -> StoredTransition:
     actor = None if row["actor"] is None else Actor(row["actor"], row["role"], row["origin"])
     return StoredTransition(
         id=row["id"],

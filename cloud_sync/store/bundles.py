@@ -5,7 +5,7 @@ speaks of, so that it can be put into words at any later time, and the newest of
 `chatters` holds when an alarm that comes and goes was pushed last, and what was held back since.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +20,7 @@ TABLES: Final = """
 CREATE TABLE digests (
     event_id TEXT PRIMARY KEY, site TEXT NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL, first_id INTEGER NOT NULL,
     after_id INTEGER NOT NULL, upto_id INTEGER NOT NULL);
-CREATE INDEX digests_of_site ON digests (site, at);
+CREATE INDEX digests_of_site ON digests (site, first_id, upto_id, kind);
 CREATE TABLE chatters (key TEXT PRIMARY KEY, told INTEGER NOT NULL, held INTEGER NOT NULL);
 CREATE INDEX transitions_by_arrival ON transitions (committed);
 CREATE INDEX transitions_by_time ON transitions (site, at)"""
@@ -55,6 +55,16 @@ def lasting(ask: Ask) -> list[Digest]:
     return [_digest(row) for row in rows]
 
 
+def purge(sql: Sql, cut: Micros, most: int) -> int:
+    """Delete digests of before a time, but never a site's newest, which says whether a flood lasts; return how many."""
+    return sql.execute(
+        "DELETE FROM digests WHERE event_id IN (SELECT event_id FROM digests d WHERE at < ? AND EXISTS"
+        " (SELECT 1 FROM digests o WHERE o.site = d.site AND (o.first_id, o.upto_id, o.kind) >"
+        " (d.first_id, d.upto_id, d.kind)) LIMIT ?)",
+        (cut, most),
+    ).rowcount
+
+
 def digest(ask: Ask, event_id: str) -> Digest | None:
     """Return the digest of an event."""
     rows = ask(f"SELECT {_DIGEST} FROM digests WHERE event_id = ?", event_id)  # noqa: S608 - our own columns
@@ -72,8 +82,45 @@ def decided(ask: Ask, since: Micros) -> list[StoredTransition]:
     return stored(
         ask(
             f"SELECT {COLUMNS} FROM transitions WHERE committed >= ? AND decision <> 'history' AND target = 'B'"  # noqa: S608
-            " ORDER BY id",
+            " ORDER BY +id",  # the plus keeps SQLite from reading the whole table in this order
             since,
+        )
+    )
+
+
+def unanswered(ask: Ask, priorities: Collection[Priority], since: Micros) -> list[StoredTransition]:
+    """Return what came after a time and stands without an acknowledgement, in order; at least one priority is named."""
+    marks = ", ".join("?" * len(priorities))
+    return stored(
+        ask(
+            f"SELECT {COLUMNS} FROM transitions t WHERE committed > ? AND priority IN ({marks})"  # noqa: S608
+            " AND target = 'B' AND volatile < 2 AND EXISTS (SELECT 1 FROM alarms a"
+            " WHERE a.key = t.key AND a.occurrence = t.occurrence AND a.state IN ('B', 'LU') AND a.mode = '')"
+            " ORDER BY committed, id",
+            since,
+            *priorities,
+        )
+    )
+
+
+def is_acknowledged(ask: Ask, one: StoredTransition) -> bool:
+    """Tell whether somebody at the office has acknowledged it since it came, and the site has not answered yet."""
+    mine = "SELECT 1 FROM acks WHERE occurrence = ? AND state = 'pending' AND made >= ? LIMIT 1"
+    return bool(ask(mine, one.transition.occurrence, one.committed))
+
+
+def is_superseded(ask: Ask, number: int) -> bool:
+    """Tell whether a transition was lost with the memory that told it, or another occurrence has come in its place.
+
+    One that was only told together with others takes its place once somebody has acknowledged that.
+    """
+    return bool(
+        ask(
+            "SELECT 1 FROM transitions t WHERE t.id = ? AND (t.volatile = 2 OR EXISTS (SELECT 1 FROM alarms a"
+            " JOIN transitions n ON n.occurrence = a.occurrence"
+            " WHERE a.key = t.key AND a.occurrence <> t.occurrence AND n.id > t.id AND n.target = 'B'"
+            " AND (n.decision NOT IN ('flood', 'chattering') OR a.acked_by <> '')))",
+            number,
         )
     )
 

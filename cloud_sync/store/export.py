@@ -50,12 +50,14 @@ def lines(reader: StoreReader, site: str, since: Micros, until: Micros) -> Itera
 
 
 def _moves(reader: StoreReader, site: str, since: Micros, until: Micros) -> Iterator[bytes]:
-    last = 0
-    sql = f"SELECT {COLUMNS} FROM transitions WHERE site = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608 - our columns
-    while rows := stored(reader.ask(sql, site, last, _PAGE)):
-        last = rows[-1].id
-        moves = (row.transition for row in rows)
-        yield from (_encode(("t", move)) for move in moves if since <= move.at < until and not move.volatile)
+    at, last = since, 0
+    sql = (
+        f"SELECT {COLUMNS} FROM transitions WHERE site = ? AND volatile = 0"  # noqa: S608 - our own columns
+        " AND at < ? AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?"
+    )
+    while rows := stored(reader.ask(sql, site, until, at, last, _PAGE)):
+        at, last = rows[-1].transition.at, rows[-1].id
+        yield from (_encode(("t", row.transition)) for row in rows)
 
 
 def _runs(reader: StoreReader, site: str, since: Micros, until: Micros) -> list[tuple[str, Micros, Micros, Micros]]:

@@ -182,15 +182,15 @@ class HistoryReader(StoreReader):
         Either way in order of arrival.
         """
         of_device = f" AND {self._sql.dialect.device_of} = ?" if device else ""
-        sql = (
-            "SELECT e.id, e.site, source_id, at, fields, device_sequence, source, late,"  # noqa: S608 - our own words
-            " e.at - (b.t0 - b.mono0) + c.wall_less_mono AS corrected, coalesce(1 - c.trusted, 0) AS estimated"
-            f" FROM events e LEFT JOIN blocks b ON b.id = e.block {clocks.JOINED} WHERE e.site = ?"
-            f"{of_device} AND e.id > ? ORDER BY e.id {'DESC' if after is None else 'ASC'} LIMIT ?"
-        )
+        sql = f"{_EVENTS}{of_device} AND e.id > ? ORDER BY e.id {'DESC' if after is None else 'ASC'} LIMIT ?"
         rows = self._rows(sql, site, *([device] if device else []), after or 0, limit)
         found = [_event(row) for row in rows]
         return found[::-1] if after is None else found
+
+    def drill_told(self, site: str) -> EventRow | None:
+        """Return the newest word of a site's gateway about a drill; it has an index of its own."""
+        rows = self._rows(f"{_EVENTS} AND e.source_id = 'gateway/drill' ORDER BY e.id DESC LIMIT 1", site)
+        return _event(rows[0]) if rows else None
 
     def pushes_after(self, number: int, limit: int) -> list[Push]:
         """Return up to `limit` rows of the push log after the one with this id, in order."""
@@ -342,6 +342,10 @@ def _marks(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
 
 
+_EVENTS: Final = f"""
+SELECT e.id, e.site, source_id, at, fields, device_sequence, source, late,
+    e.at - (b.t0 - b.mono0) + c.wall_less_mono AS corrected, coalesce(1 - c.trusted, 0) AS estimated
+FROM events e LEFT JOIN blocks b ON b.id = e.block {clocks.JOINED} WHERE e.site = ?"""  # noqa: S608 - our own words
 # {number} is a good value as a number; its arguments, if it has any, come first.
 _STEP: Final = """
 SELECT min(number), max(number), count(*)

@@ -1,5 +1,7 @@
 """What is old enough is purged: raw rows, minutes, hours and events, each after a time of its own; a bounded step each.
 
+Digests of floods go with the events, all but the newest of each site.
+
 Raw rows go when both their date and their arrival are that long ago, so that a site's wrong clock costs nothing, and
 never before their hour is folded. With them go the rows of their blocks; `streams` remembers that the office had
 them, so that one that comes again is a repeat (`had`). SQLite deletes rows, PostgreSQL drops the partitions of whole
@@ -13,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from cloud_sync.store import streams
+from cloud_sync.store import bundles, streams
 from cloud_sync.store.sql import Row, Sql
 from sitekeeper.block import Block
 from sitekeeper.model.clock import DAY, SECOND, Micros
@@ -73,7 +75,8 @@ class Retention:
 
     def _purge(self, sql: Sql, what: What, cut: Micros) -> Purged | None:
         if what == "events":
-            return _some("events", sql.execute(_EVENTS, (cut, _block_before(sql, cut), MOST_ROWS)).rowcount)
+            found = _some("events", sql.execute(_EVENTS, (cut, _block_before(sql, cut), MOST_ROWS)).rowcount)
+            return found or _some("digests", bundles.purge(sql, cut, MOST_ROWS))
         if what != "raw":
             return self._of_points(sql, what, _OF_POINT.format(table=what), (cut, MOST_ROWS))
         oldest = cut

@@ -141,6 +141,11 @@ ALTER TABLE alarms ADD COLUMN permit TEXT NOT NULL DEFAULT 'null';
 ALTER TABLE alarms ADD COLUMN parent TEXT NOT NULL DEFAULT ''"""
 """What lies over an alarm (`sitekeeper.model.veil`): an empty base is the state itself, holds and veils are JSON."""
 
+_NEWEST_OF_SITE = """
+CREATE INDEX catalogues_of_site ON catalogues (site, received);
+CREATE INDEX events_of_drills ON events (site, source_id, id) WHERE source_id = 'gateway/drill'"""
+"""The newest catalogues of a site, and the newest word about a drill, however much else its gateway told since."""
+
 
 STEPS: Final = (
     ("first", _FIRST),
@@ -156,6 +161,7 @@ STEPS: Final = (
     ("revocations", leaving.SCHEMA),
     ("held_back", _HELD_BACK),
     ("bundles", bundles.TABLES),
+    ("newest_of_site", _NEWEST_OF_SITE),
 )
 """All migrations in order, by name; PostgreSQL gets the same ones, in its own words (`postgres_schema`)."""
 

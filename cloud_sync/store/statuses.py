@@ -1,8 +1,8 @@
 """Which of two statuses of a site is the newer one: by the site's own order, because workers may hand them in in any.
 
-Within a boot the site's monotonic clock decides. Between boots the one that was heard first is over, and where one of
-them was never heard live, two clocks that are to be believed decide. What cannot be told counts as newer, as does a
-last will of the present boot: the site's next word, 10 s later at most, corrects it.
+Within a boot the site's monotonic clock decides. Between boots the one that was heard first is over. One that was heard
+live is newer than one that never was; where neither was, two clocks that are to be believed decide. What cannot be told
+counts as newer, as does a last will of the present boot: the site's next word, 10 s later at most, corrects it.
 """
 
 from typing import Final
@@ -31,6 +31,8 @@ def is_newest(sql: Sql, status: Status) -> bool:
     began, present = (_first_seen(sql, status.site, *boot) for boot in ((status.epoch, status.boot), (row[0], row[1])))
     if began is not None and present is not None:
         return began > present
+    if began is not None and status.online:  # heard live, and what is kept never was: its clock may have been set since
+        return True
     return _by_clock(status, row)
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from drivers.base import DeviceRead, Driver, EventField, Services
 from drivers.modbus.codec import check
-from drivers.modbus.options import ModbusDevice, ModbusPoint, RtuLink, RtuTcpLink, TcpLink
+from drivers.modbus.options import ModbusDevice, ModbusPoint, RtuLink, RtuTcpLink, SerialDevice, TcpLink
 from sitekeeper.model.clock import Clock
 from sitekeeper.model.point import PointType
 
@@ -68,5 +68,5 @@ class ModbusKind:
 
 
 TCP: Final = ModbusKind(name="modbus-tcp", link_model=TcpLink)
-RTU: Final = ModbusKind(name="modbus-rtu", link_model=RtuLink)
-RTU_OVER_TCP: Final = ModbusKind(name="modbus-rtu-over-tcp", link_model=RtuTcpLink)
+RTU: Final = ModbusKind(name="modbus-rtu", link_model=RtuLink, device_model=SerialDevice)
+RTU_OVER_TCP: Final = ModbusKind(name="modbus-rtu-over-tcp", link_model=RtuTcpLink, device_model=SerialDevice)

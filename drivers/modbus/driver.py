@@ -20,9 +20,9 @@ from drivers.modbus.link import Link
 from drivers.modbus.options import ModbusDevice, ModbusPoint
 from drivers.modbus.plan import Limits, Request, Span, plan, unbridged
 from drivers.modbus.request import Question, command, question
-from sitekeeper.model.clock import Clock, Micros
+from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, ReplyMismatch
-from sitekeeper.model.quality import GOOD, Q, Quality, Reason, bad, pack
+from sitekeeper.model.quality import Reason, bad
 from sitekeeper.model.sample import Value
 
 GATEWAY: Final = frozenset({10, 11})
@@ -33,8 +33,9 @@ TARGET_SILENT: Final = 11
 ACKNOWLEDGED: Final = 5
 """The exception by which a device says that it has accepted a command that takes it long."""
 
-UNCONFIRMED: Final = pack(Quality.UNCERTAIN, Reason.AFTER_FAULT)
-"""Of a serial line's first answer after a failure: it may be a late one of just the right shape."""
+SPARED: Final = 20 * SECOND
+"""How long a unit from which nothing comes is left alone at most on a serial line, where waiting for it in vain takes
+a time-out and two silences from all others."""
 
 _REASONS: Final[dict[type[FieldError], Reason]] = {
     DeviceRefused: Reason.REFUSED,
@@ -55,7 +56,7 @@ class _Cell(NamedTuple):
 class _Block:
     """A planned request with its last answer. `at` has for each byte of an answer the points that it belongs to.
 
-    `doubtful`: the next answer needs another one to confirm it.
+    `doubtful`: its next answer may be a late one of just the right shape, so it is asked twice.
     """
 
     request: Request
@@ -152,6 +153,7 @@ class ModbusDriver:
         self._link = link
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._mute: set[str] = set()
         self._groups = {group.id: _prepare(device, group) for device in devices for group in device.groups}
         self._targets = dict(found for group in self._groups.values() for found in _targets(group))
 
@@ -169,7 +171,7 @@ class ModbusDriver:
         try:
             await self._link.ask(asked, target.group.pause)
         except FieldError as error:
-            self._doubt(target.group.unit, error)
+            self._doubt(asked, error)
             error.device, error.last_good = device, target.group.last_good
             if isinstance(error, DeviceRefused) and error.exception_code == ACKNOWLEDGED:
                 return
@@ -177,15 +179,25 @@ class ModbusDriver:
                 raise _silent_behind_gateway(error, asked) from None
             raise
 
-    def _doubt(self, unit: int, error: FieldError) -> None:
-        """Have each next answer of this unit confirmed by a second one, if a late one could be taken for it."""
+    def _doubt(self, asked: Question, error: FieldError) -> None:
+        """Have what looks like the late answer to `asked` confirmed by a second one: unit, function and length."""
         if self._link.numbered or isinstance(error, DeviceRefused):
             return
         for group in self._groups.values():
-            if group.unit == unit:
-                for block in group.blocks:
-                    block.doubtful = True
-                    block.forget()
+            for block in group.blocks:
+                block.doubtful = block.doubtful or block.question.expected == asked.expected
+
+    async def _ask(self, group: _Group, block: _Block) -> bytes:
+        """Return the answer; of a doubtful block the second one, for the line was silent between the two."""
+        data = await self._link.ask(block.question, group.pause)
+        if block.doubtful:
+            data = await self._link.ask(block.question, group.pause)
+            block.doubtful = False
+        return data
+
+    def spare(self, device: str) -> Micros:
+        """As `Sparing.spare`."""
+        return SPARED if device in self._mute else 0
 
     async def close(self) -> None:
         self._link.close()
@@ -214,18 +226,15 @@ class ModbusDriver:
         while waiting:
             block = waiting.popleft()
             try:
-                data = await self._link.ask(block.question, group.pause)
+                data = await self._ask(group, block)
                 received = self._clock.monotonic()
                 heard = True
                 if data != block.last:
                     _decode(group.memory, block, data, received)
-                if block.doubtful:
-                    block.doubtful = False
-                    block.forget()
                 block.failures = 0
             except (DeviceRefused, DeviceSilent, ReplyMismatch) as error:
                 received = self._clock.monotonic()
-                self._doubt(group.unit, error)
+                self._doubt(block.question, error)
                 heard = heard or not isinstance(error, DeviceSilent)
                 if _beyond_a_gap(block, error):
                     waiting.extendleft(reversed(_without_gaps(group, block)))
@@ -238,6 +247,7 @@ class ModbusDriver:
                     break
         for block in waiting:
             _unread(group, block, received)
+        (self._mute.discard if heard or self._link.numbered else self._mute.add)(group.device)
         if answered:
             group.last_good = self._clock.wall()
         return group.memory.finish(received, answered=answered, errors=errors)
@@ -250,7 +260,7 @@ def _decode(memory: ScanMemory, block: _Block, data: bytes, received: Micros) ->
     with many devices its objects would have to be fetched from memory each time.
     """
     if not block.last:
-        _note(memory, block.cells, data, received, UNCONFIRMED if block.doubtful else GOOD)
+        _note(memory, block.cells, data, received)
     else:
         differing = int.from_bytes(data, "big") ^ int.from_bytes(block.last, "big")
         before: tuple[_Cell, ...] = ()
@@ -262,10 +272,10 @@ def _decode(memory: ScanMemory, block: _Block, data: bytes, received: Micros) ->
     block.last = data
 
 
-def _note(memory: ScanMemory, cells: tuple[_Cell, ...], data: bytes, received: Micros, best: Q = GOOD) -> None:
+def _note(memory: ScanMemory, cells: tuple[_Cell, ...], data: bytes, received: Micros) -> None:
     for point, part, decode in cells:
         value, q = decode(data[part])
-        memory.note(point, value, q or best, received)
+        memory.note(point, value, q, received)
 
 
 def _failed(group: _Group, block: _Block, error: FieldError, now: Micros) -> None:
@@ -307,6 +317,8 @@ def _without_gaps(group: _Group, block: _Block) -> list[_Block]:
     """Replace a refused request for good by those that read no gaps."""
     at = group.blocks.index(block)
     blocks = [group.block(request) for request in unbridged(block.request, group.limits)]
+    for each in blocks:
+        each.doubtful = block.doubtful
     group.blocks[at : at + 1] = blocks
     group.first = 0
     return blocks

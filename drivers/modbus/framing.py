@@ -29,6 +29,9 @@ class Framing(Protocol):
     def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:
         """Return the answer as the library's frame, what is wrong, or None if it has not come (completely) yet."""
 
+    def noise(self, buffer: bytes) -> bool:
+        """Tell whether this, which came when nobody had asked, is no part of any answer."""
+
 
 class Mbap:
     """Modbus TCP: `reply`."""
@@ -45,14 +48,22 @@ class Mbap:
     def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:
         return examine(buffer, self.transaction, expected)
 
+    def noise(self, buffer: bytes) -> bool:  # noqa: ARG002 - there is none on TCP
+        return False
+
 
 class Rtu:
-    """A serial line: `rtu`. `echo`: what we send comes back first."""
+    """A serial line: `rtu`. `echo`: what we send comes back first.
+
+    A line that has been seen to repeat what we send, though `echo` is not set, confirms no write: its repetition looks
+    like a confirmation.
+    """
 
     numbered = False
 
     def __init__(self, *, echo: bool) -> None:
         self._echo, self._head, self._sent = echo, NOTHING, NOTHING
+        self._repeats = False
 
     def sent(self, library: bytes) -> bytes:
         self._head, self._sent = library[:4], rtu.frame(library[HEAD:])
@@ -63,7 +74,14 @@ class Rtu:
         if not isinstance(rest, bytes):
             return rest
         found = rtu.examine(rest, self._sent, expected)
+        if expected.echo and self._repeats and isinstance(found, bytes) and rest == self._sent:
+            return None
+        if not expected.echo and found is not None:
+            self._repeats = found == rtu.REPEATED
         return self._head + len(found).to_bytes(2) + found if isinstance(found, bytes) else found
+
+    def noise(self, buffer: bytes) -> bool:
+        return rtu.noise(buffer)
 
 
 def framing(options: AnyLink) -> Framing:

@@ -20,7 +20,7 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 
 from drivers.modbus.framing import Framing, framing
 from drivers.modbus.opening import opener, why
-from drivers.modbus.options import AnyLink, TcpLink
+from drivers.modbus.options import AnyLink, RtuLink, TcpLink
 from drivers.modbus.reply import Wrong
 from drivers.modbus.request import EXCEPTIONS, Question
 from sitekeeper.model.clock import SECOND, Micros
@@ -99,6 +99,7 @@ class Link:
         self._options = options
         self._framing: Framing = framing(options)
         self._quiet = 0.0 if isinstance(options, TcpLink) else options.quiet / SECOND
+        self._pause = max(options.pause, options.gap if isinstance(options, RtuLink) else 0)
         self._doubts = 0
         self._heard = self._due = 0.0
         self._client: AsyncModbusTcpClient | None = None
@@ -173,9 +174,9 @@ class Link:
         async with self._turn:
             if self._abandoned_until:
                 await self._settle()
-            if self._doubts:
+            await self._rest(max(pause, self._pause))
+            if self._doubts:  # after the rest, for something may have come into it
                 await self._silent(question)
-            await self._rest(max(pause, self._options.pause))
             client = self._client
             self._seen = b""
             if client is None or not client.connected:
@@ -221,8 +222,10 @@ class Link:
         if sending:
             self._number = data[:2]
             return self._framing.sent(data)
-        self._heard = asyncio.get_running_loop().time()
         asked, client = self._asked, self._client
+        if asked is None and self._framing.noise(data):
+            return b""
+        self._heard = asyncio.get_running_loop().time()
         if asked is None or client is None:
             self._settled()  # may be the late answer that `_settle` waits for
             self._doubt()
@@ -230,6 +233,8 @@ class Link:
         self._seen = data
         found = self._framing.examine(data, asked.expected)
         if isinstance(found, bytes):
+            if not self.numbered:
+                client.ctx.recv_buffer = b""  # the library would cut off as much as it is given, which is less
             return found
         if found is not None:
             self._refuse(client, asked, found)
@@ -338,7 +343,7 @@ class Link:
         line is never silent.
         """
         time = asyncio.get_running_loop().time
-        most = time() + BABBLE * self._quiet
+        most = max(time(), self._due) + BABBLE * self._quiet
         while (left := max(self._heard, self._due) + self._quiet - time()) > 0:
             if time() > most:
                 self.close()

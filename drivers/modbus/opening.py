@@ -19,6 +19,9 @@ from drivers.tls import Tls
 BY_ID: Final = Path("/dev/serial/by-id")
 """Where udev names serial adapters by maker and serial number."""
 
+_UNDER_WAY: Final[set[str]] = set()
+"""Ports that are being opened just now."""
+
 Protocols = Callable[[], asyncio.BaseProtocol]
 Opened = tuple[asyncio.BaseTransport, asyncio.BaseProtocol]
 
@@ -64,21 +67,45 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 
 async def _serial(options: RtuLink, protocols: Protocols) -> Any:
-    from pymodbus.transport.serialtransport import create_serial_connection
+    """Open the line in a thread, for an adapter that hangs holds up whoever opens it; one thread for each, at most."""
+    port = options.port
+    if port in _UNDER_WAY:
+        raise OSError(f"the adapter at {port} hangs: an earlier attempt to open it has not come back yet")
+    loop, protocol = asyncio.get_running_loop(), protocols()
+    _UNDER_WAY.add(port)
+    opening = loop.run_in_executor(None, _line, options, protocol, loop)
+    opening.add_done_callback(lambda _: _UNDER_WAY.discard(port))
+    try:
+        line = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+    except OSError as error:
+        raise OSError(_why_not(port, error)) from error
+    except termios.error as error:
+        raise OSError(f"{port} takes no {options.baudrate} {options.framing}: {error.args[-1]}") from error
+    line.setup()
+    return line, protocol
+
+
+def _line(options: RtuLink, protocol: asyncio.BaseProtocol, loop: asyncio.AbstractEventLoop) -> Any:
+    from pymodbus.transport.serialtransport import SerialTransport
 
     bits, parity, stop = tuple(options.framing)
+    line = SerialTransport(loop, protocol, options.port, options.baudrate, int(bits), parity, int(stop), 0)
     try:
-        opened: Any = await create_serial_connection(
-            asyncio.get_running_loop(), protocols, options.port,
-            baudrate=options.baudrate, bytesize=int(bits), parity=parity, stopbits=int(stop), timeout=0,
-        )  # fmt: skip
-    except OSError as error:
-        raise OSError(_why_not(options.port, error)) from error
-    except termios.error as error:
-        raise OSError(f"{options.port} takes no {options.baudrate} {options.framing}: {error.args[-1]}") from error
-    # The library's lock holds off only who asks for it, this one every open of whoever is not root.
-    fcntl.ioctl(opened[0].sync_serial.fileno(), termios.TIOCEXCL)
-    return opened
+        # The library's lock holds off only who asks for it, this one every open of whoever is not root.
+        fcntl.ioctl(line.sync_serial.fileno(), termios.TIOCEXCL)
+    except OSError:
+        line.sync_serial.close()
+        raise
+    return line
+
+
+def _close(opened: "asyncio.Future[Any]") -> None:
+    """Close what was opened after nobody waited for it any more."""
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
 
 
 def _why_not(port: str, error: OSError) -> str:

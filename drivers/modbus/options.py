@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from drivers import lookup
 from drivers.modbus.address import Table, resolve
 from drivers.tls import Tls
-from sitekeeper.model.clock import MS, SECOND
+from sitekeeper.model.clock import MS, SECOND, Micros
 from sitekeeper.profile import Duration, Written, true_and_false
 
 RawType = Literal[
@@ -84,16 +84,21 @@ class RtuLink(_Serial):
 
     Attributes:
         port: its device file; one below /dev/serial/by-id keeps its name when the adapter is plugged in elsewhere.
-        framing: data bits, parity (None, Even, Odd) and stop bits. The standard's own is 8E1.
+        framing: data bits (8 in RTU), parity (None, Even, Odd) and stop bits. The standard's own is 8E1.
     """
 
     port: Annotated[str, Field(max_length=200, pattern=r"^/\S+$")]
     baudrate: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 19200
-    framing: Annotated[str, Field(pattern=r"^[78][NEO][12]$")] = "8E1"
+    framing: Annotated[str, Field(pattern=r"^8[NEO][12]$")] = "8E1"
 
     @property
     def endpoint(self) -> str:
         return f"serial {self.port}"
+
+    @property
+    def gap(self) -> Micros:
+        """Least rest between two frames: 3.5 characters of 11 bits (MODBUS over Serial Line V1.02, 2.5.1.1)."""
+        return 77 * SECOND // (2 * self.baudrate)
 
 
 AnyLink = TcpLink | RtuTcpLink | RtuLink
@@ -120,6 +125,16 @@ class ModbusDevice(Written):
     def _unit_exists(self) -> Self:
         if 247 < self.unit < 255:
             raise ValueError(f"unit {self.unit} is reserved; units are 1 to 247, 0 or 255")
+        return self
+
+
+class SerialDevice(ModbusDevice):
+    """A unit on a serial line: 1 to 247."""
+
+    @model_validator(mode="after")
+    def _unit_is_one(self) -> Self:
+        if self.unit in {0, 255}:
+            raise ValueError(f"unit {self.unit}: units of a serial line are 1 to 247; 0 is all of them at once")
         return self
 
 

@@ -10,7 +10,9 @@ from typing import Final
 from drivers.modbus.reply import Expected, Wrong, judge
 
 NOISE: Final = 4
-"""Most bytes before an answer that are taken for the noise of a line driver switching over."""
+"""Most bytes before or behind an answer that are taken for the noise of a line driver switching over."""
+
+REPEATED: Final = Wrong("the line repeats what we send; if its adapter does that, set echo: true")
 
 _FIXED: Final = frozenset({5, 6, 15, 16})
 """Functions whose answers are six bytes and the checksum."""
@@ -49,14 +51,16 @@ def examine(buffer: bytes, sent: bytes, expected: Expected) -> bytes | Wrong | N
     """
     for start in range(min(NOISE + 1, len(buffer))):
         end = start + _length(buffer[start:])
+        if end > len(buffer) and _begins(buffer[start:], end - start, expected):
+            break  # what looks like a frame within it is its data
         if end - start < 5 or end > len(buffer) or checksum(buffer[start : end - 2]) != buffer[end - 2 : end]:
             continue
         wrong = judge(buffer[start : end - 2], expected)
-        if wrong is None and end < len(buffer):
+        if wrong is None and end < len(buffer) and not noise(buffer[end:]):
             return Wrong(f"{len(buffer) - end} bytes more than the answer: it may be a late one with ours behind it")
         return wrong or buffer[start : end - 2]
     if buffer.startswith(sent):
-        return Wrong("the line repeats what we send; if its adapter does that, set echo: true")
+        return REPEATED
     return None
 
 
@@ -65,6 +69,17 @@ def without_echo(buffer: bytes, sent: bytes) -> bytes | Wrong | None:
     if buffer.startswith(sent):
         return buffer[len(sent) :]
     return None if sent.startswith(buffer) else Wrong("what we sent came back changed: two spoke at once")
+
+
+def noise(data: bytes) -> bool:
+    """Tell whether these bytes can only be noise: few, and none that an answer begins with; no unit is 0 or 255."""
+    return len(data) <= NOISE and not data.strip(b"\x00\xff")
+
+
+def _begins(start: bytes, whole: int, expected: Expected) -> bool:
+    """Tell whether the frame that begins here, `whole` bytes long, is the answer by its unit, function and length."""
+    size = 8 if expected.echo else 5 + expected.size
+    return whole == size and start[:2] == bytes([expected.unit, expected.function])
 
 
 def _length(start: bytes) -> int:

@@ -48,6 +48,8 @@ class Span:
 
 Spans = Mapping[str, Sequence[Span]]
 """By `<device>/<rule>`, in order of time."""
+Pair = tuple[Span | None, Span | None]
+"""The same alarm then and now; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,11 @@ class OfRule:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A comparison. `carried`: alarms that stood already when it began, which are not judged."""
+    """A comparison.
+
+    `records`: how many samples and events were decided about; 0 if nothing was, which proves nothing.
+    `carried`: alarms that stood already when it began, and are not judged.
+    """
 
     rules: Mapping[str, OfRule]
     differences: Sequence[Difference]
@@ -130,15 +136,17 @@ def of_verdicts(verdicts: Iterable[tuple[Micros, Verdict]]) -> dict[str, list[Sp
     return found
 
 
-def compare(old: Spans, new: Spans, since: Micros, until: Micros, records: int) -> Result:
+def compare(old: Spans, new: Spans, since: Micros, until: Micros, records: int, first: Micros = 0) -> Result:
     """Compare all alarms between two wall times.
 
     Args:
         old: as recorded. new: as the rules of today decide.
-        since: those that stood before are carried and not judged.
+        since: those that began before, then and now, are carried and not judged.
         until: those that still stand end here.
         records: how many samples and events were gone through.
+        first: from where on rules saw the record. What began before it then may be otherwise now for that alone.
 
+    An alarm that stood at `since` and is none now is judged, and so is one that begins on the other side of it now.
     What somebody acknowledged then counts as acknowledged now, where it is the same alarm.
     """
     differences: list[Difference] = []
@@ -146,13 +154,15 @@ def compare(old: Spans, new: Spans, since: Micros, until: Micros, records: int) 
     days = max(1, until - since) / DAY
     of: defaultdict[str, _Count] = defaultdict(_Count)
     for key in sorted({*old, *new}):
-        before, now = _judged(old.get(key, ()), since, until), _judged(new.get(key, ()), since, until)
-        carried += sum(span.start < since < span.until(until) for span in new.get(key, ()))
-        pairs = _pairs(before, now, until)
+        pairs: list[Pair] = []
+        for pair in _pairs(_begun(old.get(key, ()), until), _begun(new.get(key, ()), until), until):
+            if _judged(*pair, since, until, first):
+                pairs.append(pair)
+            else:
+                carried += _stood(pair, since, until)
         found = [one for pair in pairs for one in _differences(key, *pair, until)]
         differences += found
-        acked = {id(span) for other, span in pairs if other is not None and other.acked}
-        of[key.rpartition("/")[2]].add(before, [replace(s, acked=s.acked or id(s) in acked) for s in now], found)
+        of[key.rpartition("/")[2]].add(pairs, found)
     differences.sort(key=lambda difference: (difference.at, difference.key))
     return Result({rule: of[rule].told(days) for rule in sorted(of)}, differences, days, records, carried)
 
@@ -167,7 +177,9 @@ class _Count:
     nuisance_old: int = 0
     nuisance_new: int = 0
 
-    def add(self, old: Sequence[Span], new: Sequence[Span], differences: Sequence[Difference]) -> None:
+    def add(self, pairs: Sequence[Pair], differences: Sequence[Difference]) -> None:
+        old = [before for before, _ in pairs if before]
+        new = [replace(now, acked=now.acked or bool(before and before.acked)) for before, now in pairs if now]
         self.old += len(old)
         self.new += len(new)
         self.kinds += [difference.kind for difference in differences]
@@ -179,11 +191,24 @@ class _Count:
         return OfRule(self.old, self.new, kinds, self.nuisance_old / days, self.nuisance_new / days)
 
 
-def _judged(spans: Sequence[Span], since: Micros, until: Micros) -> list[Span]:
-    return [span for span in spans if since <= span.start < until]
+def _begun(spans: Sequence[Span], until: Micros) -> list[Span]:
+    return [span for span in spans if span.start < until]
 
 
-def _pairs(old: Sequence[Span], new: Sequence[Span], until: Micros) -> list[tuple[Span | None, Span | None]]:
+def _judged(old: Span | None, new: Span | None, since: Micros, until: Micros, first: Micros) -> bool:
+    starts = [span.start for span in (old, new) if span]
+    if min(starts) >= since:
+        return True
+    if old is None or old.start <= first:
+        return False
+    return old.until(until) > since if new is None else max(starts) >= since
+
+
+def _stood(pair: Pair, at: Micros, until: Micros) -> bool:
+    return any(span.start < at < span.until(until) for span in pair if span)
+
+
+def _pairs(old: Sequence[Span], new: Sequence[Span], until: Micros) -> list[Pair]:
     """Return who belongs to whom: overlapping ones first, then those that begin close to each other."""
     left, pairs = list(old), []
     single: list[Span] = []
@@ -194,7 +219,7 @@ def _pairs(old: Sequence[Span], new: Sequence[Span], until: Micros) -> list[tupl
         else:
             left.remove(other)
             pairs.append((other, span))
-    found: list[tuple[Span | None, Span | None]] = [*pairs]
+    found: list[Pair] = [*pairs]
     for span in single:
         other = next((o for o in left if abs(o.start - span.start) <= NEAR), None)
         if other is not None:
@@ -217,8 +242,9 @@ def _differences(key: str, old: Span | None, new: Span | None, until: Micros) ->
     return [Difference(kind, key, old, new) for kind in kinds]
 
 
-def _nuisances(spans: Sequence[Span]) -> int:
+def _nuisances(alarms: Iterable[Span]) -> int:
     """Count the alarms that were over within a minute and unacknowledged, or that belong to chatter."""
+    spans = sorted(alarms, key=lambda span: span.start)
     many, within = CHATTER
     chattering: set[int] = set()
     for place in range(len(spans) - many + 1):

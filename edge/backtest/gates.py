@@ -34,7 +34,7 @@ class Broken:
 
 
 def judge(result: Result, gates: Gates) -> list[Broken]:
-    """Return every gate that is broken. A record without anything in it proves nothing, and breaks `records`."""
+    """Return every gate that is broken. Nothing decided about proves nothing, and breaks `records`."""
     broken: list[Broken] = []
     if result.records == 0:
         broken.append(Broken("records", "1", "0", ""))

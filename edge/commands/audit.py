@@ -99,13 +99,18 @@ def outcomes(records: Iterable[bytes]) -> dict[str, str]:
 
 
 def commands(records: Iterable[bytes]) -> dict[str, AuditRow]:
-    """Return the first outcome of each command in `records` by its key; of one that has none yet, its acceptance.
+    """Return the first outcome of each person's command in `records` by its key; if it has none yet, its acceptance.
 
     Raises:
         FormatError: as `decode`.
     """
     found: dict[str, AuditRow] = {}
     for row in map(decode, records):
-        if row.operation == WRITE and row.ack_id and found.get(row.ack_id, row).outcome == "accepted":
+        if (
+            row.operation == WRITE
+            and row.role != "linkage"
+            and row.ack_id
+            and found.get(row.ack_id, row).outcome == "accepted"
+        ):
             found[row.ack_id] = row
     return found

@@ -84,14 +84,15 @@ class Carrier:
     async def warn(self, step: Step) -> Result | None:
         """Warn people before a light goes off, if that must be; return what came between, if something did.
 
-        A device that does not take the warning is switched off without: it would not take the next one either.
+        A device that does not take the warning is switched off without: it would not take the next one either. One that
+        cannot blink, because what it shows now is not known, stays as it is for the time of the warning.
         """
         target, warn, present = self._target, self._target.writable.warn, self._desk.present(None)
         if warn is None or not self._holds(step.claim) or not warning.needed(target, step, present):
             return None  # giving a place back under somebody else's claim makes nothing dark
-        value, back = warning.blink(target, step, present)
-        until = self._desk.clock.monotonic() + warn.for_
-        if await self.write(replace(step, value=value)) is not None:
+        blink, until = warning.blink(target, step, present), self._desk.clock.monotonic() + warn.for_
+        value, back = blink or (None, None)
+        if blink is not None and await self.write(replace(step, value=value)) is not None:
             return None
         if back is not None:
             await self.changed_within(warning.BLINK)

@@ -115,6 +115,18 @@ class Commander:
             elif verdict.kind == "clear" and verdict.until == "clear":  # else the alarm's reset comes as such a one
                 self.give_up(by)
 
+    def able(self, write: Write) -> bool:
+        """Tell whether a claim of the gateway's own would be carried out now: it may be, and nobody stronger holds."""
+        line = self._lines.get(f"{write.device}/{write.point}")
+        if line is None or write.device in self.forbidden:
+            return False
+        try:
+            guard.permit(line.target, _RULES, write.value)
+            guard.ready(line.target, self._desk.present(None))
+        except Refused:
+            return False
+        return line.held is None or line.held.priority >= write.priority
+
     def hold(self, by: str, write: Write, until: Micros | None = None) -> None:
         """Claim a point for one of the gateway's own machines, which is no rule and nobody; as a rule's claim.
 

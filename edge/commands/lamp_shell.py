@@ -8,7 +8,7 @@ at the priority of what is under test: no rule and no person may.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -16,8 +16,9 @@ from typing import Any, Final, Protocol
 from edge.calendar import Next, Read, reads
 from edge.commands import lamp_log
 from edge.commands.audit import DONE
-from edge.commands.lamp_tests import KINDS, PREFIX, Around, Arrangement, Deeds, Found, Kind, LampTests
+from edge.commands.lamp_tests import KINDS, LOOK, PREFIX, Around, Arrangement, Deeds, Found, Kind, LampTests
 from edge.settings.values import Site
+from sitekeeper.model.alarm import ACTIVE, AlarmRecord
 from sitekeeper.model.clock import HOUR, SECOND, Clock, Micros, Moment
 from sitekeeper.model.command import ROLE_RANK, Actor, Write
 from sitekeeper.model.errors import NotFound, Refused, StorageError
@@ -30,6 +31,8 @@ STARTS: Final = "technician"
 SLEEP: Final[Micros] = HOUR
 """The longest that nobody looks: clocks are set."""
 
+DANGERS: Final = frozenset({"F01", "H02"})
+"""Alarms that are a danger to life whether or not they write to anything of the site: fire, and gas."""
 
 ROWS: Final = 100
 """Rows about what people asked for that wait for the disk; beyond it the oldest go."""
@@ -80,18 +83,33 @@ class _Plan:
         return Around(_known(open_), closes if open_ else None, _known(occupied), danger)
 
 
+def endangers(records: Iterable[AlarmRecord]) -> bool:
+    """Tell whether a danger stands among the alarms, held back from people's sight or not; a watched one is none."""
+    return any(each.rule in DANGERS and each.mode != "watch" and each.standing in ACTIVE for each in records)
+
+
 class LampShell:
     """All plans of one site.
 
     Args:
+        alarmed: tells whether an alarm stands that is a danger to life; what the commander knows is asked besides.
         saved: states of an earlier process, of which those under `~tests/` are plans.
 
     Raises:
         FormatError: a saved state cannot be read.
     """
 
-    def __init__(self, site: Site, hands: Hands, records: Records, *, saved: Mapping[str, bytes], clock: Clock) -> None:
-        self._hands, self._records, self._clock = hands, records, clock
+    def __init__(
+        self,
+        site: Site,
+        hands: Hands,
+        records: Records,
+        *,
+        alarmed: Callable[[], bool],
+        saved: Mapping[str, bytes],
+        clock: Clock,
+    ) -> None:
+        self._hands, self._records, self._alarmed, self._clock = hands, records, alarmed, clock
         hours = reads(site)
         self._plans = {
             each.plan.id: _Plan(
@@ -136,15 +154,15 @@ class LampShell:
                 self._wake.set()
 
     def decided(self) -> None:
-        """Take note that rules have decided something: it may be a danger."""
-        if any(plan.machine.running for plan in self._plans.values()):
+        """Take note that rules have decided something: it may be a danger, or the end of one."""
+        if any(plan.machine.running or plan.lit for plan in self._plans.values()):
             self._wake.set()
 
     def look(self) -> None:
         """Do what is due."""
-        now, danger = self._now(), self._hands.endangered()
+        now, danger = self._now(), self._danger()
         for plan in self._plans.values():
-            self._do(plan, plan.machine.advance(plan.around(now, danger=danger), now), now)
+            self._do(plan, plan.machine.advance(plan.around(now, danger=danger), now), now, danger=danger)
 
     def start(self, id_: str, kind: Kind, actor: Actor) -> tuple[str, ...]:
         """Start the tests of a plan because a person wants it; return the lamps of the first half.
@@ -155,24 +173,23 @@ class LampShell:
         plan = self._plans.get(id_)
         if plan is None:
             raise NotFound(f"no plan {id_!r} here; there are: {', '.join(self._plans) or '-'}")
-        now = self._now()
+        now, danger = self._now(), self._danger()
         try:
             if ROLE_RANK[actor.role] < ROLE_RANK[STARTS]:
                 raise Refused("not-permitted", f"a {STARTS} starts tests")
-            around = plan.around(now, danger=self._hands.endangered())
-            deeds = plan.machine.start(kind, actor.name, around, now)
+            deeds = plan.machine.start(kind, actor.name, plan.around(now, danger=danger), now)
         except Refused as refused:
             self._rows.append(lamp_log.asked(id_, kind, actor, refused.reason, now))
             self._tell()
             raise
         self._rows.append(lamp_log.asked(id_, kind, actor, DONE, now))
-        self._do(plan, deeds, now)
+        self._do(plan, deeds, now, danger=danger)
         self._wake.set()
         return plan.machine.under_test
 
     def status(self) -> Iterator[dict[str, Any]]:
         """Yield how each kind of each plan stands; times are wall times, 0 for never."""
-        now, danger = self._now(), self._hands.endangered()
+        now, danger = self._now(), self._danger()
         for id_, plan in self._plans.items():
             machine = plan.machine
             for kind in KINDS:
@@ -183,28 +200,34 @@ class LampShell:
                     "lamps": len(machine.plan.lamps),
                     "state": "waiting" if not running else "testing" if machine.under_test else "between",
                     "under_test": list(machine.under_test) if running else [],
-                    "due": machine.due(kind),
+                    "due": machine.due(kind, now),
                     "why_not": machine.waits(kind, plan.around(now, danger=danger), now),
                 }
 
-    def _do(self, plan: _Plan, deeds: Deeds, now: Moment) -> None:
+    def _danger(self) -> bool:
+        return self._hands.endangered() or self._alarmed()
+
+    def _do(self, plan: _Plan, deeds: Deeds, now: Moment, *, danger: bool) -> None:
         """Save and tell first: a start whose plan is forgotten would be repeated."""
         self._untold |= {(found.lamp, found.kind): (found, now) for found in deeds.found}
         self._unsaved |= deeds.state
         self._tell()
         for act in deeds.acts:
             self._hands.act(plan.by, f"{act.lamp}/{act.point}", True)
-        self._hold(plan)
+        self._hold(plan, danger=danger)
 
-    def _hold(self, plan: _Plan) -> None:
-        """Hold the plan's luminaires at full light exactly while lamps of it are under test."""
+    def _hold(self, plan: _Plan, *, danger: bool) -> None:
+        """Hold the plan's luminaires at full light while lamps of it are under test, and on while there is a danger.
+
+        Nobody's way out is darkened by that his danger has ended the test. Who writes for life safety outranks it.
+        """
         by, wanted = f"{plan.by}/light", bool(plan.machine.under_test)
         if wanted and not plan.lit:
             for write in plan.of_site.lights:
                 self._hands.hold(by, write)
-        elif plan.lit and not wanted:
+        elif plan.lit and not wanted and not danger:
             self._hands.give_up(by)
-        plan.lit = wanted
+        plan.lit = wanted or (plan.lit and danger)
 
     def _tell(self) -> None:
         """Record what came of tests, and what plans remember with the last of it; later, if the disk is behind."""
@@ -226,9 +249,10 @@ class LampShell:
                 self._rows.clear()
 
     def _deadline(self) -> Micros:
-        """Return the monotonic time of the next look."""
+        """Return the monotonic time of the next look; what is held in a danger is looked at as what is under test."""
         ends = (plan.machine.next_deadline() for plan in self._plans.values())
-        return min([end for end in ends if end is not None] + [self._clock.monotonic() + SLEEP])
+        sleep = LOOK if any(plan.lit for plan in self._plans.values()) else SLEEP
+        return min([end for end in ends if end is not None] + [self._clock.monotonic() + sleep])
 
     def _now(self) -> Moment:
         return Moment(wall=self._clock.wall(), mono=self._clock.monotonic(), trusted=self._clock.trusted())

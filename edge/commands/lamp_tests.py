@@ -9,7 +9,7 @@ spoils its own test only, and is overdue (G08, G09). Sources: EN 50172 (monthly 
 log), domain brief 3.3.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -131,12 +131,14 @@ class _Run(msgspec.Struct):
     left: list[str] = []
     known: bool = False  # something is known of a lamp of this half
     lost: bool = False
+    seen: list[str] = []  # of this half, those that have shown that their test runs: a restart cannot tell it else
 
 
 class _State(msgspec.Struct):
     done: dict[Kind, Micros] = {}  # wall time of the last run of which nothing was lost
     run: _Run | None = None
     next_window: bool = False  # what was lost in this window is not tried again in it
+    stops: dict[str, Kind] = {}  # what was stopped and may run on, by lamp
 
 
 class LampTests:
@@ -152,7 +154,7 @@ class LampTests:
     def __init__(self, plan: Plan, saved: bytes | None, now: Moment) -> None:
         self.plan = plan
         self._values: dict[tuple[str, str], Value] = {}
-        self._now = now
+        self._now = self._woke = now
         try:
             self._state = _State() if saved is None else msgspec.msgpack.decode(saved, type=_State)
         except msgspec.MsgspecError as error:
@@ -161,7 +163,10 @@ class LampTests:
         self._began = now.mono if run is None else now.mono - max(0, now.wall - run.began)
         if run is not None:
             run.left = [lamp for lamp in run.left if lamp in plan.lamps]
-        self._seen: set[str] = set() if run is None else set(run.left)  # they were started before the restart
+        self._state.stops = {lamp: kind for lamp, kind in self._state.stops.items() if lamp in plan.lamps}
+        self._stopped = dict.fromkeys(self._state.stops, (now.mono, now.mono - LOOK))
+        """When a lamp that is in `stops` was told so for the first time, and for the last, by this process."""
+        self._last_saved = msgspec.msgpack.encode(self._state)
         self._silent: dict[str, Micros] = dict.fromkeys(plan.lamps, now.mono)
         self._ended: dict[str, Micros] = {}
         """Since when a lamp is known not to be under test."""
@@ -176,11 +181,13 @@ class LampTests:
         """The lamps whose test has begun and of which nothing is known yet."""
         return () if self._state.run is None else tuple(self._state.run.left)
 
-    def due(self, kind: Kind) -> Micros | None:
-        """Return the wall time at which a kind is due, 0 if it never was; None if the plan has no such tests."""
-        every = self.plan.every.get(kind)
-        last = self._state.done.get(kind)
-        return None if every is None else 0 if last is None else last + every
+    def due(self, kind: Kind, now: Moment) -> Micros | None:
+        """Return the wall time at which a kind is due, 0 if it never was; None if the plan has no such tests.
+
+        A run of the future never was: the clock was wrong then.
+        """
+        every, last = self.plan.every.get(kind), self._state.done.get(kind)
+        return None if every is None else 0 if last is None or last > now.wall else last + every
 
     def waits(self, kind: Kind, around: Around, now: Moment) -> str:
         """Return why a run could not begin or go on now, as a refusal's word; empty if nothing is in its way."""
@@ -199,9 +206,10 @@ class LampTests:
             self._values[lamp, point] = value
             if point == "testing":
                 self._heard(lamp, value, now)
-            rose = run is not None and point == f"{run.kind}_done" and value is True and before is False
-            if rose or (point == "testing" and value is True):
-                self._seen.add(lamp)
+            if run is None or value is not True or lamp not in run.left or lamp in run.seen:
+                continue
+            if point == "testing" or (point == f"{run.kind}_done" and before is False):
+                run.seen.append(lamp)
 
     def _heard(self, lamp: str, testing: Value, now: Moment) -> None:
         if testing is None:
@@ -230,7 +238,7 @@ class LampTests:
     def advance(self, around: Around, now: Moment) -> Deeds:
         """Do what is due: to be called when something was fed, when the surroundings change, and at the deadline."""
         self._now, state, deeds = now, self._state, Deeds()
-        before = msgspec.msgpack.encode(state)
+        self._stop_on(now, deeds)
         if around.open is False:
             state.next_window = False
         if state.run is None:
@@ -241,21 +249,18 @@ class LampTests:
             self._wait(state.run, around, now, deeds)
         else:
             self._look(state.run, around, now, deeds)
-        return deeds if msgspec.msgpack.encode(state) == before else self._saved(deeds)
+        return deeds if msgspec.msgpack.encode(state) == self._last_saved else self._saved(deeds)
 
     def next_deadline(self) -> Micros | None:
         """Return the monotonic time at which `advance` has something to look at; None if nothing is ever due."""
-        if self._state.run is not None:
+        if self._state.run is not None or self._state.stops:
             return self._now.mono + LOOK
-        waits = [max(0, self._state.done.get(kind, 0) + every - self._now.wall) for kind, every in self._every()]
-        return self._now.mono + max(LOOK, min(waits)) if waits else None
-
-    def _every(self) -> Sequence[tuple[Kind, Micros]]:
-        return tuple(self.plan.every.items())
+        dues = [due for kind in KINDS if (due := self.due(kind, self._now)) is not None]
+        return self._now.mono + max(LOOK, min(dues) - self._now.wall) if dues else None
 
     def _due(self, kind: Kind, now: Moment) -> bool:
-        every = self.plan.every.get(kind)
-        return every is not None and now.trusted and now.wall >= self._state.done.get(kind, 0) + every
+        due = self.due(kind, now)
+        return due is not None and now.trusted and now.wall >= due
 
     def _refusal(self, kind: Kind, half: int, around: Around, now: Moment) -> str:
         """Return why this half may not be tested now; empty if it may."""
@@ -281,16 +286,21 @@ class LampTests:
         return any(self._values.get((lamp, "power")) == "failed" for lamp in self.plan.lamps)
 
     def _longest(self, kind: Kind, half: int) -> Micros:
+        return max((self._lasts(kind, lamp) for lamp in self.plan.half(half)), default=0)
+
+    def _lasts(self, kind: Kind, lamp: str) -> Micros:
+        """Return the longest that a lamp's test takes."""
         if kind == "function":
             return FUNCTION_MOST
-        rated = [self._number(lamp, "rated_minutes") or self.plan.minutes for lamp in self.plan.half(half)]
-        return int(max(rated, default=0) * MINUTE) + OVERTIME
+        return int((self._number(lamp, "rated_minutes") or self.plan.minutes) * MINUTE) + OVERTIME
 
     def _begin(self, run: _Run, now: Moment, deeds: Deeds) -> None:
         """Start the tests of the run's half."""
         run.left, run.began, run.between, run.known = list(self.plan.half(run.half)), now.wall, False, False
-        self._state.run, self._began, self._seen = run, now.mono, set()
+        self._state.run, self._began, run.seen = run, now.mono, []
         self._ended |= dict.fromkeys(run.left, now.mono)
+        for lamp in run.left:
+            self._state.stops.pop(lamp, None)
         deeds.acts += [Act(lamp, f"test.{run.kind}") for lamp in run.left]
 
     def _look(self, run: _Run, around: Around, now: Moment, deeds: Deeds) -> None:
@@ -319,8 +329,8 @@ class LampTests:
         silent = now.mono - self._silent.get(lamp, now.mono)
         if silent > SILENT_MOST or passed > self._longest(run.kind, run.half):
             return "aborted"
-        if lamp not in self._seen:
-            return "aborted" if passed > BEGINS_WITHIN else None
+        if lamp not in run.seen:
+            return "aborted" if now.mono - max(self._began, self._woke.mono) > BEGINS_WITHIN else None
         failed, ended = self._values.get((lamp, f"status_{run.kind}_failed")), self._ended.get(lamp)
         if failed is None or ended is None or now.mono - ended < READ_FOR:
             return None
@@ -335,7 +345,24 @@ class LampTests:
         deeds.found.append(Found(lamp, run.kind, result, took, self._number(lamp, "battery"), run.who))
         run.known = run.known or result != "aborted"
         if result == "aborted":
+            self._state.stops[lamp] = run.kind
+            self._stopped[lamp] = now.mono, now.mono
             deeds.acts.append(Act(lamp, "test.stop"))
+
+    def _stop_on(self, now: Moment, deeds: Deeds) -> None:
+        """Stop again, once in a `LOOK`, what does not say that its test is over: it may not have heard it.
+
+        A lamp that was not started yet when it was stopped says so too, so what it says counts after `BEGINS_WITHIN`.
+        One that is silent is told until its test has ended by itself.
+        """
+        for lamp, kind in tuple(self._state.stops.items()):
+            first, last = self._stopped[lamp]
+            testing = self._values.get((lamp, "testing"))
+            if now.mono - first > (BEGINS_WITHIN if testing is False else self._lasts(kind, lamp)):
+                del self._state.stops[lamp]
+            elif testing is not False and now.mono - last >= LOOK:
+                self._stopped[lamp] = first, now.mono
+                deeds.acts.append(Act(lamp, "test.stop"))
 
     def _wait(self, run: _Run, around: Around, now: Moment, deeds: Deeds) -> None:
         """Begin the second half when the first would give its light again, and it may be."""
@@ -362,5 +389,5 @@ class LampTests:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def _saved(self, deeds: Deeds) -> Deeds:
-        deeds.state[PREFIX + self.plan.id] = msgspec.msgpack.encode(self._state)
+        self._last_saved = deeds.state[PREFIX + self.plan.id] = msgspec.msgpack.encode(self._state)
         return deeds

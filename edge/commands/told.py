@@ -76,7 +76,8 @@ class Told:
     def answer(self, key: str, result: Result) -> None:
         """Answer who waits for a command, if somebody does and this is its outcome."""
         if result.outcome != "accepted" and (answer := self._open.pop(key, None)) is not None:
-            self.remember(key, self._known.get(key, ("", result))[0], result)
+            if key in self._known:  # a person's: nobody comes again with what the gateway did of its own
+                self.remember(key, self._known[key][0], result)
             if not answer.done():
                 answer.set_result(result)
 

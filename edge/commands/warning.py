@@ -30,12 +30,15 @@ def needed(target: Target, step: Step, present: Present) -> bool:
     return (target.occupied or sensed) and not _off(present.good(target.point))
 
 
-def blink(target: Target, step: Step, present: Present) -> tuple[Value, Value]:
-    """Return what is written to warn, and what a moment after it; None for nothing, the gear sees to it."""
+def blink(target: Target, step: Step, present: Present) -> tuple[Value, Value] | None:
+    """Return what is written to warn, and what a moment after it: None for nothing, the gear sees to it.
+
+    Without a value that the light comes back to there is no blink: it would be dark at once.
+    """
     warn, shown = target.writable.warn, present.good(target.point)
     if target.relinquishes and warn is not None and warn.value is not None:
         return warn.value, None
-    return step.value, shown
+    return None if shown is None else (step.value, shown)
 
 
 def _switches_off(target: Target, step: Step) -> bool:

@@ -8,19 +8,19 @@ It works on alarms as they stand, not on moves, so that a restart goes on where 
 never told. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from edge.local.plan import Fits, LocalPlan
-from sitekeeper.model.alarm import AlarmRecord, AlarmState
+from sitekeeper.model.alarm import AlarmRecord, AlarmState, Priority
 from sitekeeper.model.clock import Micros, Moment
 from sitekeeper.model.errors import FormatError
 
 AT_ONCE: Final = 50
-"""Alarms of which one target is told at the same time, the worst and oldest first: nobody reads more."""
+"""Alarms of which one target is told at the same time, `first` ones first: nobody reads more."""
 
 WANTED: Final = frozenset({AlarmState.UNACKED, AlarmState.LATCHED_UNACKED})
 """States in which an alarm wants somebody."""
@@ -32,6 +32,11 @@ class Send(NamedTuple):
     target: str
     alarm: AlarmRecord
     attempt: int
+
+
+def first(send: Send) -> tuple[bool, Priority, Micros, str]:
+    """Return by what tellings are put in order: first what nobody was told of yet, then the worst and oldest."""
+    return send.attempt > 1, send.alarm.priority, send.alarm.raised, send.alarm.key
 
 
 @dataclass(slots=True)
@@ -112,15 +117,13 @@ class LocalTargets:
 
     def advance(self, now: Moment) -> list[Send]:
         """Return what is to be told now, and take it as told."""
-        away, sends = self._away(now.mono), []
+        away, sends = self._away(now.mono), list[Send]()
         for target, fits in self._targets.items():
-            told = self._told[target]
-            for record in self._of(fits):
-                before = told.get(record.occurrence)
-                if away if before is None else now.mono >= before.due:
-                    attempt = 1 if before is None else before.attempts + 1
-                    told[record.occurrence] = _Telling(attempt, now.wall, now.mono + self._repeat)
-                    sends.append(Send(target, record, attempt))
+            due = sorted(self._due(target, fits, now.mono, away=away), key=first)[:AT_ONCE]
+            for send in due:
+                telling = _Telling(send.attempt, now.wall, now.mono + self._repeat)
+                self._told[target][send.alarm.occurrence] = telling
+            sends += due
         return sends
 
     def telling(self, target: str) -> frozenset[str]:
@@ -151,9 +154,12 @@ class LocalTargets:
     def _fits(self, record: AlarmRecord, fits: Fits) -> bool:
         return record.priority in fits.priorities and self._audience.get(record.rule, "") == fits.audience
 
-    def _of(self, fits: Fits) -> Sequence[AlarmRecord]:
-        found = [each.record for each in self._open.values() if self._fits(each.record, fits)]
-        return sorted(found, key=lambda record: (record.priority, record.raised, record.key))[:AT_ONCE]
+    def _due(self, target: str, fits: Fits, now: Micros, *, away: bool) -> Iterator[Send]:
+        """Yield all of which a target is to be told, for the first time or again."""
+        for record in (each.record for each in self._open.values() if self._fits(each.record, fits)):
+            before = self._told[target].get(record.occurrence)
+            if away if before is None else now >= before.due:
+                yield Send(target, record, 1 if before is None else before.attempts + 1)
 
     def _away(self, now: Micros) -> bool:
         silent = any(now - each.since >= self._after for each in self._open.values())

@@ -1,7 +1,7 @@
 """Local targets at work: alarms and the office's state in; claims on outputs, signed posts and their record out.
 
 An output is claimed at the priority of security, for a while each time, and given up as soon as nobody need be told any
-more. Posts of one target go one after another, all that waits for it in one. What came of each is an event
+more. Posts of one target go one after another, what waits for it in one. What came of each is an event
 `gateway/told`, except of alarms that only some may know of: there is no trace of those but what must survive a restart.
 """
 
@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from edge.local.machine import LocalTargets, Send
+from edge.local.machine import AT_ONCE, LocalTargets, Send, first
 from edge.local.plan import LocalPlan, Post
 from edge.own import DEVICE
 from sitekeeper.catalogue import Catalogue
@@ -50,6 +51,8 @@ class Office(Protocol):
 
 class Hands(Protocol):
     """What is needed of the commander."""
+
+    def able(self, write: Write) -> bool: ...
 
     def hold(self, by: str, write: Write, until: Micros | None = None) -> None: ...
 
@@ -101,8 +104,6 @@ class LocalShell:
         self._sounding = dict.fromkeys((target for target in begun if target in plan.outputs), 0)
         """Outputs that are on, and until when (monotonic)."""
         self._wake = asyncio.Event()
-        self.unrecorded = 0
-        """What was told and could not be recorded."""
 
     def moved(self, records: Sequence[AlarmRecord], sequence: int) -> None:
         """Take alarms as they stand after a move."""
@@ -133,18 +134,22 @@ class LocalShell:
         for target, until in tuple(self._sounding.items()):
             if now.mono >= until or not self._machine.telling(target):
                 self._silence(target, now)
-        for send in self._machine.advance(now):
-            if send.target in self._posts:
-                self._waiting[send.target][send.alarm.occurrence] = send
-                self._given[send.target].set()
-            else:
-                self._sound(send, now)
+        for target, sends in groupby(self._machine.advance(now), lambda send: send.target):
+            if target in self._posts:
+                self._waiting[target] |= {send.alarm.occurrence: send for send in sends}
+                self._given[target].set()
+                continue
+            outcome = self._sound(target, now)  # once, for however many alarms
+            for send in sends:
+                self._told(send, outcome)
 
-    def _sound(self, send: Send, now: Moment) -> None:
-        output = self._outputs[send.target]
-        self._sounding[send.target] = now.mono + output.on
-        self._hands.hold(f"local/{send.target}", output.write, now.mono + output.on)
-        self._told(send, "told")
+    def _sound(self, target: str, now: Moment) -> str:
+        """Claim an output for a while; return `told`, or `unreachable` if nothing can be written to it now."""
+        output = self._outputs[target]
+        able = self._hands.able(output.write)
+        self._sounding[target] = now.mono + output.on
+        self._hands.hold(f"local/{target}", output.write, now.mono + output.on)
+        return "told" if able else "unreachable"
 
     def _silence(self, target: str, now: Moment) -> None:
         """End what an output was told; what would stay on is written off first."""
@@ -156,14 +161,18 @@ class LocalShell:
             self._hands.hold(f"local/{target}", then, now.mono + ENDING)
 
     async def _post_all(self, target: str) -> None:
-        """Post what waits for one target, all of it at once, again and again."""
+        """Post what waits for one target, as much as anybody reads at once, again and again."""
         given = self._given[target]
         while True:
             await given.wait()
             given.clear()
-            waiting, self._waiting[target] = self._waiting[target], {}
             telling = self._machine.telling(target)
-            sends = [send for occurrence, send in waiting.items() if occurrence in telling]
+            due = [send for occurrence, send in self._waiting[target].items() if occurrence in telling]
+            due.sort(key=first)
+            sends, later = due[:AT_ONCE], due[AT_ONCE:]
+            self._waiting[target] = {send.alarm.occurrence: send for send in later}
+            if later:
+                given.set()
             if not sends:
                 continue
             outcome = await self._post(self._posts[target], self._body(target, sends), self._clock.wall() // SECOND)
@@ -180,19 +189,17 @@ class LocalShell:
         return {"device": self._devices.get(device, {}), "rule": {} if row is None else row.names}
 
     def _told(self, send: Send, outcome: str) -> None:
-        """Record what came of telling somebody; what the store does not take is only counted."""
+        """Record what came of telling somebody; what the store does not take holds nobody up."""
         state = {PREFIX + send.target: self._machine.state(send.target)}
         row = self._rules.get(send.alarm.rule)
         fields: dict[str, Value] = {
             "target": send.target, "occurrence": send.alarm.occurrence, "attempt": send.attempt, "outcome": outcome,
         }  # fmt: skip
-        try:
+        with contextlib.suppress(StorageError):  # the state goes with the next telling
             if row is not None and row.audience:
                 self._records.noted(state=state)
             else:
                 self._records.told(f"{DEVICE}/told", fields, state=state)
-        except StorageError:
-            self.unrecorded += 1
 
     def _now(self) -> Moment:
         return Moment(wall=self._clock.wall(), mono=self._clock.monotonic(), trusted=self._clock.trusted())

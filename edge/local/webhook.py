@@ -34,7 +34,7 @@ async def post(to: Post, body: bytes, unix: int, *, within: Micros = TIMEOUT) ->
             return await _posted(to, body, unix)
     except TimeoutError:
         return "timed_out"
-    except (OSError, ssl.SSLError):
+    except (OSError, ValueError):  # no name or port that could be; the settings refuse those that they can tell
         return "unreachable"
 
 

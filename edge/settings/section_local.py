@@ -1,8 +1,9 @@
 """`local:` of a site: who is told of alarms on site while the office does not know of them."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sitekeeper.model.alarm import Priority
@@ -10,6 +11,18 @@ from sitekeeper.model.clock import MINUTE, SECOND, Micros
 from sitekeeper.profile import Id, Period, Scalar, Written
 
 _SHORTEST: Micros = 5 * SECOND
+
+
+def _reachable(url: str) -> str:
+    """Return a URL whose host and port there could be: else each post would fail, and only once there is an alarm."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        host, port = b"", None
+    if not host or port == 0:
+        raise PydanticCustomError("bad-url", "a host and a port that there could be")
+    return url
 
 
 class LocalWriteSection(Written):
@@ -26,7 +39,9 @@ class LocalWriteSection(Written):
 class LocalPostSection(Written):
     """Where a signed message is posted; without a secret it is not signed."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+(/[!-~]*)?$", max_length=500)]
+    url: Annotated[
+        str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+(/[!-~]*)?$", max_length=500), AfterValidator(_reachable)
+    ]
     secret: Annotated[str, Field(min_length=16, max_length=200)] | None = None
 
 

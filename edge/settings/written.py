@@ -25,6 +25,7 @@ _FORMS: Final[Mapping[str, str]] = {
     "bad-size": "size-form",
     "unknown-timezone": "timezone-form",
     "bad-broker": "broker-form",
+    "bad-url": "url-form",
     "no-limit": "limit-form",
     "reserved-device": "other-device-name",
 }

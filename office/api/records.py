@@ -12,6 +12,7 @@ from office import facts
 from office import ledger as days
 from office.api import items
 from office.api.sites import NEWEST
+from office.audience import going_on
 from office.auth import Session
 from office.console.parts import PartsNow, Who
 from sitekeeper.model.alarm import split_key
@@ -77,9 +78,10 @@ async def in_quarantine(
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> Item:
     """Messages that could not be used, the newest first. `next` is the `before` of the next question."""
-    rows = await parts.pages.ask(lambda reader: quarantine.listed(reader.ask, site, before, limit))
-    seen = [items.quarantined(row) for row in rows if session.sees(row.site)]
-    return {"quarantine": seen, "next": rows[-1].id if rows else before}
+    rows = await parts.pages.ask(lambda reader: quarantine.listed(reader.ask, site, before, PAGE))
+    kept = [row for row in rows if session.sees(row.site)]
+    following = going_on(rows, kept, before, limit=limit, looked=PAGE)
+    return {"quarantine": [items.quarantined(row) for row in kept[:limit]], "next": following}
 
 
 @router.get("/notifications")
@@ -98,10 +100,11 @@ async def notifications(
     def gather(reader: HistoryReader) -> Item:
         _, catalogues, _ = parts.sites(reader, session)
         hidden = frozenset(catalogues.hidden(reader))
-        rows = reader.pushes_of([alarm])[alarm] if alarm else reader.pushes_after(after, limit)
-        rows = [row for row in rows if row.id > after][:limit]
-        seen = [items.notification(row) for row in rows if _told(session, hidden, row.occurrence)]
-        return {"notifications": seen, "next": rows[-1].id if rows else after}
+        rows = reader.pushes_of([alarm])[alarm] if alarm else reader.pushes_after(after, PAGE)
+        rows = [row for row in rows if row.id > after][:PAGE]
+        kept = [row for row in rows if _told(session, hidden, row.occurrence)]
+        following = going_on(rows, kept, after, limit=limit, looked=PAGE)
+        return {"notifications": [items.notification(row) for row in kept[:limit]], "next": following}
 
     return await parts.pages.ask(gather)
 

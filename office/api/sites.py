@@ -114,8 +114,8 @@ async def events(
 
     def gather(reader: HistoryReader) -> Item:
         known = facts.one_site(*parts.sites(reader, session), site).known
-        found, newest = facts.events(reader, known, device=device, after=after, limit=limit)
-        return {"events": [items.event(row) for row in found], "next": newest or after or 0}
+        found, following = facts.events(reader, known, device=device, after=after, limit=limit)
+        return {"events": [items.event(row) for row in found], "next": following}
 
     return await parts.pages.ask(gather)
 

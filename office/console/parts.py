@@ -38,6 +38,7 @@ STATUS: Final = {
     "login": 401,
     "busy": 503,
     "usage": 422,
+    "too-much": 422,
     "not-sure": 422,
 }
 """Of refusals by reason; others are 409: not as things stand."""

@@ -1,7 +1,7 @@
 """What bears on a push, read from the store."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -81,23 +81,15 @@ class Cases:
     def bundles(self, now: Micros, reader: StoreReader) -> Bundles:
         """Return what is told together, as it stood when the last case was decided."""
         [waiting] = reader.ask("SELECT coalesce(min(committed), ?) FROM transitions WHERE decision IS NULL", now)
-        since = min(now, int(waiting[0])) - LOOK_BACK
+        lasting = store.lasting(reader.ask)
+        since = min(now, int(waiting[0]), *(one.at for one in lasting)) - LOOK_BACK
         lately = [self._light(one, reader) for one in store.decided(reader.ask, since) if annunciates(one.transition)]
-        return Bundles(lately, store.lasting(reader.ask), store.chatters(reader.ask, now - AGAIN))
+        return Bundles(lately, lasting, store.chatters(reader.ask, now - AGAIN))
 
     def unanswered(self, priorities: Iterable[Priority], now: Micros, reader: StoreReader) -> list[Case]:
         """Return the annunciations of these priorities that were pushed lately and nobody has acknowledged."""
-        wanted = frozenset(priorities)
-        states = {AlarmState.UNACKED, AlarmState.LATCHED_UNACKED}
-        found: list[Case] = []
-        for alarm in reader.alarms():
-            if alarm.state not in states or alarm.mode:
-                continue
-            for one in reader.story(alarm.occurrence):
-                pushed = annunciates(one.transition) and (one.decision or "").startswith(SENT_TO)
-                if pushed and one.transition.priority in wanted and now - one.committed < LADDER_FOR:
-                    found.append(self._light(one, reader))
-        return found
+        found = store.unanswered(reader.ask, tuple(priorities), now - LADDER_FOR)
+        return [self._light(one, reader) for one in found if annunciates(one.transition) and _is_sent(one)]
 
     def _light(self, stored: StoredTransition, reader: StoreReader) -> Case:
         """Return a case without what only a decision needs."""
@@ -113,21 +105,41 @@ class Cases:
     def _case(self, stored: StoredTransition, taken_care_of: Iterable[str], event: str, reader: StoreReader) -> Case:
         """Return what bears on a transition; a channel with a row in one of these states is finished with the event."""
         moved = stored.transition
-        later = [one.transition for one in reader.story(moved.occurrence) if one.id > stored.id]
+        story = reader.story(moved.occurrence)
+        later = [one.transition for one in story if one.id > stored.id]
+        others = {_event(one) for one in story if one.id != stored.id}
         states = frozenset(taken_care_of)
         return replace(
             self._light(stored, reader),
             event_id=event,
-            acknowledged=any(one.cause is Cause.ACK for one in later)
-            or any(ack.state == "pending" for ack in reader.acks(moved.occurrence)),
+            acknowledged=any(one.cause is Cause.ACK for one in later) or store.is_acknowledged(reader.ask, stored),
             finished=frozenset(
-                row.channel for row in reader.pushes(moved.occurrence) if row.event_id == event and row.state in states
+                row.channel
+                for row in reader.pushes(moved.occurrence)
+                if row.state in states and _is_same(row.event_id, event, others)
             ),
             resent=bool(reader.ask("SELECT 1 FROM resent WHERE id = ?", stored.id)),
             site_silent=is_active(reader.alarm(silence_key(stored.site))),
-            parent_stands=_parent_stands(moved, reader),
+            parent_stands=self._parent_stands(stored, reader),
             over=any(_is_over(one) for one in later),
+            superseded=store.is_superseded(reader.ask, stored.id),
         )
+
+    def _parent_stands(self, stored: StoredTransition, reader: StoreReader) -> bool:
+        """Tell whether the alarm from which this one follows stands in sight, told to the same people as urgently."""
+        moved = stored.transition
+        if not moved.parent:
+            return False
+        site, device, _ = split_key(moved.key)
+        parent = reader.alarm(alarm_key(site, device, moved.parent))
+        if parent is None or not is_active(parent) or parent.state in HELD_BACK or parent.mode != moved.mode:
+            return False
+        hidden = self._audiences.of(reader, stored.site)
+        return parent.priority <= moved.priority and (parent.rule not in hidden or moved.rule in hidden)
+
+
+def _is_sent(stored: StoredTransition) -> bool:
+    return stored.decision is not None and stored.decision.startswith(SENT_TO)
 
 
 def _is_over(move: Transition) -> bool:
@@ -135,13 +147,13 @@ def _is_over(move: Transition) -> bool:
     return move.target in HELD_BACK or move.standing in {AlarmState.NORMAL, AlarmState.RETURNED}
 
 
-def _parent_stands(moved: Transition, reader: StoreReader) -> bool:
-    """Tell whether the alarm from which this one follows stands in sight, and is told as this one would be."""
-    if not moved.parent:
-        return False
-    site, device, _ = split_key(moved.key)
-    parent = reader.alarm(alarm_key(site, device, moved.parent))
-    return parent is not None and is_active(parent) and parent.state not in HELD_BACK and parent.mode == moved.mode
+def _is_same(row: str, event: str, others: Collection[str]) -> bool:
+    """Tell whether a row is of an event, which may have another name since the site has it on its disk.
+
+    `others` are the other annunciations of the occurrence. What was told from memory and lost is one of them, though a
+    later boot may have given its very name to something else.
+    """
+    return row == event or (settled_id(row) == settled_id(event) and step_of(row)[0] not in others)
 
 
 def _event(stored: StoredTransition) -> str:

@@ -14,6 +14,8 @@ from sitekeeper.model.clock import Micros
 
 MOST: Final = 10_000
 """Steps held in memory; beyond them the store is asked again when there is room."""
+AT_ONCE: Final = 8
+"""Steps taken before the next look for fresh alarms, however many are due."""
 
 
 class Rung(NamedTuple):
@@ -63,9 +65,9 @@ class Ladder:
             heapq.heappush(self._rungs, Rung(case.committed + step.after, case.event_id, number, case.occurrence))
 
     def due(self, now: Micros) -> list[Rung]:
-        """Return the steps that have become due, each once, the earliest first."""
+        """Return the first few of the steps that have become due, each once, the earliest first."""
         found: list[Rung] = []
-        while self._rungs and self._rungs[0].due <= now:
+        while self._rungs and self._rungs[0].due <= now and len(found) < AT_ONCE:
             found.append(heapq.heappop(self._rungs))
         return found
 

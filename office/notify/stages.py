@@ -44,7 +44,7 @@ class Reason(StrEnum):
     CHILD = "follows-from-another"  # it follows from an alarm of the same device that stands
     FLOOD = "flood"  # told with others: more comes than people can take in
     CHATTER = "chattering"  # told once in a while: it comes and goes
-    CONDITION_OVER = "condition-over"  # nobody else is called for what is over, or held back by now
+    CONDITION_OVER = "condition-over"  # nobody is called later for what is over, held back or replaced by now
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         flood: the site is in a flood. chattering: this is the third activation of its alarm within a minute, or a later
             one. told: the alarm has chattered and was pushed lately.
         step: of the ladder, 0 for the first ones that are called. over: the condition is over and nothing is held by a
-            latch, or something has held the alarm back since.
+            latch, or something has held the alarm back since. superseded: another occurrence has come in its place, or
+            it was told from memory and lost with it.
     """
 
     number: int
@@ -80,6 +81,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     told: bool = False
     step: int = 0
     over: bool = False
+    superseded: bool = False
 
     @property
     def occurrence(self) -> str:
@@ -185,8 +187,8 @@ def event_id(transition: Transition, epoch: str, sequence: int, position: int) -
 
 def settled_id(event: str) -> str:
     """Return what an annunciation is named once the site has it on its disk; the same if it was not told before."""
-    before, mark, _ = event.rpartition(TOLD_BY)
-    return before if mark else event
+    named, mark, step = event.partition(STEP)
+    return named.partition(TOLD_BY)[0] + mark + step
 
 
 def step_id(event: str, step: int) -> str:
@@ -224,7 +226,7 @@ def _nobody(case: Case) -> Reason | None:
         return Reason.ALREADY_ACKNOWLEDGED
     if case.site_silent and _is_child_of_silence(moved):
         return Reason.SITE_SILENT
-    if case.step and case.over:
+    if case.step and (case.over or case.superseded):
         return Reason.CONDITION_OVER
     return Reason.CHILD if case.parent_stands else None
 

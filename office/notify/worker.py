@@ -120,7 +120,7 @@ class Notifier:
         self._keep(chatter)
         self._ladder.pushed(case)
         self._take(case, rows, ids, group)
-        _logger.info("push decided", event_id=_shown(case), channels=channels)
+        _note("push decided", case, channels)
 
     async def _bundle(self, due: Iterable[Digest | Chatter], now: Micros, group: asyncio.TaskGroup) -> None:
         """Tell what has become due by `now`, office's wall time."""
@@ -145,7 +145,7 @@ class Notifier:
         case = await self._log.numbered(chatter.held)
         if case is None:
             return
-        decision = decide(case, self._routing)
+        decision = NotSent(Reason.CONDITION_OVER) if case.superseded else decide(case, self._routing)
         if isinstance(decision, NotSent):
             await self._log.decide(case, str(decision.reason), (), replace(chatter, held=0))
         else:
@@ -160,7 +160,7 @@ class Notifier:
         rows = [self._lanes[name].first_row(case) for name in decision.channels]
         ids = [await self._log.save(row) for row in rows]
         self._take(case, rows, ids, group)
-        _logger.info("nobody has answered", event_id=_shown(case), channels=decision.channels)
+        _note("nobody has answered", case, decision.channels)
 
     def _keep(self, chatter: Chatter | None) -> None:
         if chatter is not None:
@@ -171,6 +171,7 @@ class Notifier:
             self._lanes[row.channel].take(told, replace(row, id=number), group)
 
 
-def _shown(case: Case) -> str:
-    """Return what a log that many may read calls an event."""
-    return "(for security)" if case.secret else case.event_id
+def _note(what: str, case: Case, channels: Collection[str]) -> None:
+    """Tell the log, which many may read; of what is for security alone it has nothing, not even when."""
+    if not case.secret:
+        _logger.info(what, event_id=case.event_id, channels=channels)

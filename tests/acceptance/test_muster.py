@@ -66,6 +66,8 @@ def test_a_fire_has_the_list_made_from_the_record(tmp_path: Path) -> None:
             assert found["people"][1]["cred"] == bob["pseudonym"]
             assert (found["count"], found["no_out"], found["by_button"]) == (2, ["yard"], 1)
             assert {one["name"] for one in (await asked(site, "viewer"))["people"]} == {None}
+            await site.kill_gateway()
+            await site.start_gateway()  # the fire stands, and its list is there: no other is made
             await site.at(FIRE + 15)
         return site
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from office.cli import office
 from office.export import written
 from sitekeeper.control import ControlError
 from sitekeeper.model.alarm import Cause
-from sitekeeper.model.clock import SECOND
+from sitekeeper.model.clock import HOUR, SECOND
 from tests import virtual, virtual_site
 from tests.acceptance.test_replay import busy, recorded
 
@@ -61,6 +62,7 @@ def sk(folder: Path, *arguments: str) -> Result:
 
 
 ANEW = "records from"
+NOTHING = "nothing was decided about this time, without a record of it or a rule at work: that proves nothing"
 
 
 def failed(done: Result) -> list[str]:
@@ -148,8 +150,39 @@ def test_a_broken_gate_is_named_and_fails(folder: Path) -> None:
     assert failed(sk(folder, "--rule", late)) == ["gate later: found 6s, allowed 0s (lift/L22)", ANEW]
     assert sk(folder, "--rule", late, "--gate", "later=6s").exit_code == 0
     nothing = sk(folder, "--until", "2020-01-01T00:00Z")
-    assert failed(nothing) == ["the record has nothing of this time: that proves nothing"]
+    assert failed(nothing) == [NOTHING]
+    idle = rule_file(folder, "L22", id="X22", mode="off")
+    assert failed(sk(folder, "--rule", idle)) == [NOTHING]
     assert sk(folder, "--gate", "removd=1").exit_code == 2
+
+
+def test_only_what_is_in_the_time_asked_for_is_judged(folder: Path) -> None:
+    """Up to a moment the rules decide nothing after it; of a time after the record its warm-up proves nothing."""
+    site = load_site(folder)
+    whole = try_rules(site, Wanted())
+    (raised, *_) = whole.new["lift-a1/L04"]
+    assert raised.end is not None
+    part = try_rules(site, Wanted(until=raised.end))
+    assert part.new["lift-a1/L04"] == [replace(raised, end=None)]
+    assert all(span.start < part.until > (span.end or 0) for spans in part.new.values() for span in spans)
+    assert [str(one) for one in part.result.differences] == []
+    assert 0 < part.result.records < whole.result.records
+    after = try_rules(site, Wanted(until=whole.until + 2 * HOUR, length=HOUR))
+    assert after.new, "decided in the warm-up"
+    assert [one.gate for one in judge(after.result, GATES)] == ["records"]
+
+
+def test_an_alarm_that_stood_and_would_not_is_removed(folder: Path) -> None:
+    """The time asked for begins while L04 stands; with the same rules that is no difference, but carried."""
+    (raised, *_) = try_rules(load_site(folder), Wanted()).new["lift-a1/L04"]
+    length = Wanted(length=try_rules(load_site(folder), Wanted()).until - raised.start - 5 * SECOND)
+    same = try_rules(load_site(folder), length).result
+    assert ([str(one) for one in same.differences], same.carried >= 1) == ([], True)
+    cold = try_rules(load_site(folder), replace(length, warm=0)).result
+    assert [str(one) for one in cold.differences] == [], "it began before the rules saw anything"
+    never = load_site(folder, tried=Path(rule_file(folder, "L04", on_delay="2h")))
+    found = try_rules(never, replace(length, rules=frozenset({"L04"}))).result.differences
+    assert ("removed", "lift-a1/L04") in [(one.kind, one.key) for one in found]
 
 
 def test_the_office_has_the_same_record(folder: Path) -> None:

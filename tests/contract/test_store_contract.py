@@ -29,6 +29,7 @@ from cloud_sync.store.base import (
 )
 from cloud_sync.store.ledger import SiteLedger
 from cloud_sync.store.postgres import PostgresStore
+from cloud_sync.store.retention import Purged, Retention
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.store.store import Store
 from office.api import metrics
@@ -223,6 +224,45 @@ def test_what_is_told_together_is_kept_with_its_pushes(both):
     store.tell(replace(begun, event_id="flood#2", kind="over"), []).result(30)
     assert bundles.lasting(store.reader.ask) == []
     assert rows("SELECT event_id, kind FROM digests ORDER BY event_id") == [("flood#1", "begun"), ("flood#2", "over")]
+
+
+def test_of_old_digests_the_newest_of_each_site_stays(both):
+    """A flood's words go after their time, at most so many at once; whether a flood lasts is known all the same."""
+    store, rows = both
+    one = Digest(event_id="a#1", site="a", kind="begun", at=T0, first_id=1, after_id=0, upto_id=11)
+    going = replace(one, event_id="a#2", kind="going-on", upto_id=20)
+    ended = replace(going, event_id="a#3", kind="over")
+    lasts = replace(one, event_id="b#1", site="b")
+    for each in (one, going, ended, lasts, replace(ended, event_id="a#4", first_id=30, upto_id=40)):
+        store.tell(each, []).result(30)
+    assert store.do(lambda sql: bundles.purge(sql, T0, 10)).result(30) == 0
+    assert store.do(lambda sql: bundles.purge(sql, T0 + 1, 2)).result(30) == 2
+    events = Retention({"events": DAY})
+    steps = [store.do(lambda sql: events.step(sql, T0 + 3 * DAY)).result(30) for _ in range(2)]
+    assert steps == [Purged("digests", 1), None]
+    assert rows("SELECT event_id FROM digests ORDER BY event_id") == [("a#4",), ("b#1",)]
+    assert bundles.lasting(store.reader.ask) == [lasts]
+
+
+def test_who_is_still_to_be_called_is_told_by_the_store(both):
+    """What stands unanswered, what was acknowledged since it came, and what another occurrence has replaced."""
+    store, _ = both
+    commit(store, payload("alarms", 1))
+    [first] = store.undecided()
+    ask = store.reader.ask
+    assert [one.id for one in bundles.unanswered(ask, ("P1", "P2"), T0 - 1)] == [first.id]
+    assert bundles.unanswered(ask, ("P2",), T0 - 1) == bundles.unanswered(ask, ("P1",), T0) == []
+    for number, made in enumerate((T0 - 1, T0)):
+        assert not bundles.is_acknowledged(ask, first)
+        store.add_ack(SITE, Ack(f"a{number}", first.transition.occurrence, "lee", "", made)).result(30)
+    assert bundles.is_acknowledged(ask, first)
+    assert not bundles.is_superseded(ask, first.id)
+    commit(store, payload("alarms", 2, transitions=[transition(3)]))
+    second = store.undecided()[-1]
+    for decision, replaced in (("flood", False), ("send: desk", True)):
+        store.decide(second.id, decision, []).result(30)
+        assert [bundles.is_superseded(ask, one.id) for one in (first, second)] == [replaced, False]
+    assert [one.id for one in bundles.unanswered(ask, ("P1",), T0 - 1)] == [second.id]
 
 
 def test_transitions_fold_into_the_alarm_and_wait_for_notify(both):

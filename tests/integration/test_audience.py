@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from cloud_sync.memory import MemoryBroker
 from cloud_sync.store import orders
+from cloud_sync.store.base import Push
 from cloud_sync.store.orders import OrderRow
 from office.audience import Hidden
 from office.auth import ConsoleRole
@@ -169,6 +170,25 @@ async def test_a_short_name_means_what_its_caller_may_know(tmp_path: Path) -> No
             answer = await client.post("/api/v1/alarms/A06/ack", json={"note": ""})
             assert (answer.status_code, answer.json()["occurrence"]) == (200, two.alarms[OWN])
         await until(lambda: not two.parts.hub._changed)
+
+
+async def test_where_a_question_goes_on_tells_of_nothing_hidden(tmp_path: Path) -> None:
+    """`next` stands still while only hidden events and notifications come, however few are asked for at once."""
+    async with estate(tmp_path) as two:
+        reader, hidden = two.app.store.reader, two.alarms[OWN]
+        push = Push(occurrence=hidden, event_id=hidden, recipient="desk", channel="desk", state="sent")
+        number = await asyncio.wrap_future(two.app.store.save_push(push))
+        shown = max(push.id for push in reader.pushes(two.open))
+        first = min(row[0] for row in reader.ask("SELECT id FROM events"))
+        assert first
+        assert shown < number
+        for security in (False, True):
+            async with two.caller("viewer", None, program=True, security=security) as client:
+                for path, last in ((f"/api/v1/sites/{OWN}/events", first), ("/api/v1/notifications", shown)):
+                    for query in ({}, {"after": last}, {"after": last, "limit": 1}):
+                        told = (await client.get(path, params=query)).json()
+                        assert (told["next"] == last) is not security, (path, query)
+                    assert (await client.get(path, params={"after": 0, "limit": 1})).json()["next"] <= last
 
 
 async def test_the_stream_tells_of_duress_to_security_alone(tmp_path: Path) -> None:

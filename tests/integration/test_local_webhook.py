@@ -99,3 +99,9 @@ async def test_nobody_there_is_told_as_such() -> None:
     async with listening(says(b"HTTP/1.1 200 OK\r\n")) as url:
         assert await post(Post(url.replace("http:", "https:")), b"{}", 0, within=SECOND) in {"unreachable", "timed_out"}
     assert await post(Post(url), b"{}", 0) == "unreachable"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://127.0.0.1:80a/", "http://[::1/", "http://a..b/"])
+async def test_an_address_that_cannot_be_is_nobody_there(url: str) -> None:
+    """A port or name that no connection can be tried to costs one attempt as well."""
+    assert await post(Post(url), b"{}", 0) == "unreachable"

@@ -1,16 +1,21 @@
 """RTU on a serial line, a real terminal device: exclusive, unplugged, late; and the same frames through a converter."""
 
 import asyncio
+import fcntl
 import subprocess
+import termios
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymodbus.transport import serialtransport
 
 from drivers.base import Driver, Outcome, Services
 from drivers.modbus import RTU, RTU_OVER_TCP
-from drivers.modbus.driver import UNCONFIRMED
 from simulators.faults import Fault, FaultKind
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
@@ -121,7 +126,7 @@ async def test_an_adapter_that_is_pulled_out_and_plugged_in_again(tmp_path):
 
 
 async def test_a_late_answer_is_nobodys(tmp_path):
-    """It comes into the silence that follows; the first value after it waits for a second one to confirm it."""
+    """It comes into the silence that follows; the next scan has asked twice and is right."""
     async with line(tmp_path) as (adapter, server):
         field = serial(adapter)
         await field.open()
@@ -130,8 +135,69 @@ async def test_a_late_answer_is_nobodys(tmp_path):
         late = await field.read("lift@1s")
         assert told(late.outcomes) == [(None, bad(Reason.COMM))] * 3
         assert isinstance(late.errors[0], DeviceSilent)
-        assert told((await field.read("lift@1s")).outcomes) == [(value, UNCONFIRMED) for value, _ in RIGHT]
         assert told((await field.read("lift@1s")).outcomes) == RIGHT
+        await field.close()
+
+
+async def test_an_adapter_that_hangs_holds_up_nobody(tmp_path, monkeypatch):
+    """Opening gives up in time and is not tried a second time meanwhile; what opens too late is closed."""
+    free, opened, as_it_is = threading.Event(), list[Any](), serialtransport.serial.serial_for_url
+
+    def hanging(*which: Any, **how: Any) -> Any:
+        free.wait(20)
+        opened.append(as_it_is(*which, **how))
+        return opened[-1]
+
+    monkeypatch.setattr(serialtransport.serial, "serial_for_url", hanging)
+    async with line(tmp_path) as (adapter, _):
+        field = serial(adapter)
+        try:
+            with pytest.raises(LinkDown, match="no answer in time"):
+                await field.open()
+            with pytest.raises(LinkDown, match=r"usb-adapter hangs: an earlier attempt"):
+                await field.open()
+        finally:
+            free.set()
+        async with asyncio.timeout(20):
+            while not opened or opened[0].is_open:
+                await asyncio.sleep(0.01)
+        await field.open()
+        assert told((await field.read("lift@1s")).outcomes) == RIGHT
+        await field.close()
+
+
+async def test_a_line_that_cannot_be_ours_alone_is_closed(tmp_path, monkeypatch):
+    """If the terminal cannot be locked it is not left open."""
+    opened, as_it_is, ioctl = list[Any](), serialtransport.serial.serial_for_url, fcntl.ioctl
+
+    def noted(*which: Any, **how: Any) -> Any:
+        opened.append(as_it_is(*which, **how))
+        return opened[-1]
+
+    def unlockable(file: int, request: int, *more: Any) -> Any:
+        if request == termios.TIOCEXCL:
+            raise OSError(25, "not for this")
+        return ioctl(file, request, *more)
+
+    async with line(tmp_path) as (adapter, _):
+        monkeypatch.setattr(serialtransport.serial, "serial_for_url", noted)
+        monkeypatch.setattr(fcntl, "ioctl", unlockable)
+        with pytest.raises(LinkDown, match="cannot be opened: not for this"):
+            await serial(adapter).open()
+        assert [each.is_open for each in opened] == [False]
+
+
+async def test_a_slow_line_rests_between_frames(tmp_path):
+    """At 1200 baud 3.5 characters are 32 ms, whatever the pause that is written."""
+    async with line(tmp_path) as (adapter, _):
+        field = serial(adapter, baudrate=1200, pause="0ms")
+        await field.open()
+        for _ in range(2):  # which wait for the silences after opening
+            await field.read("lift@1s")
+        begun = time.monotonic()
+        for _ in range(3):
+            await field.read("lift@1s")
+        assert time.monotonic() - begun > 2.9 * 0.032
         await field.close()
 
 

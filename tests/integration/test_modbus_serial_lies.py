@@ -19,7 +19,13 @@ from tests.fixtures.hostile_rtu import LIES, QUIET, TIMEOUT, RtuLiar, connect_to
 from tests.fixtures.modbus import device
 
 REPLIES = 100_000 if os.environ.get("SITEKEEPER_FULL") == "1" else 30_000
-MAY_BE_TAKEN = {"right", "in pieces", "little noise before the answer", "babble afterwards"}
+MAY_BE_TAKEN = {
+    "right",
+    "in pieces",
+    "little noise before the answer",
+    "a glitch behind the answer",
+    "babble afterwards",
+}
 
 
 def same(value: Any, truth: Any) -> bool:
@@ -54,7 +60,7 @@ async def lied_to(replies: int, seed: int) -> tuple[Counter[str], int, list[Any]
 
 
 def test_no_lie_on_a_serial_line_becomes_a_good_value() -> None:
-    """Of answers of 19 kinds no value is good and wrong; nothing escapes to the loop."""
+    """Of answers of 20 kinds no value is good and wrong; nothing escapes to the loop."""
     taken, refused, wrong = virtual.run(lied_to(REPLIES, 6))
     print({"replies": REPLIES, "good": dict(taken), "none good": refused, "wrong": len(wrong)})
     assert wrong == []

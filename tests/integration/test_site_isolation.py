@@ -18,6 +18,7 @@ from cloud_sync.memory import MemoryBroker
 from cloud_sync.store import orders
 from cloud_sync.store.orders import OrderRow
 from office import ledger
+from office.api.sites import NEWEST
 from office.app import Office
 from office.auth import ConsoleRole
 from office.console.web import routes
@@ -194,6 +195,10 @@ async def test_what_is_hidden_looks_as_if_it_were_not(tmp_path: Path) -> None:
         for short in ("L01", "lift-a1/L01", two.alarms[OTHER]):
             assert (await some.post(f"/api/v1/alarms/{short}/ack", json={"note": ""})).status_code == 404
         assert two.app.store.reader.acks(two.alarms[OTHER]) == []
+        every = {row[1]: row[0] for row in two.app.store.reader.ask("SELECT id, site FROM quarantine")}
+        for query in ({}, {"limit": 1}, {"limit": 1, "before": every[OTHER] + 1}):
+            told = (await some.get("/api/v1/quarantine", params=query)).json()["next"]
+            assert told == (every[OWN] if query.get("before", NEWEST) > every[OWN] else query["before"])
         body = {"device": "lift-a1", "point": "floor", "value": "1", "reason": "x"}
         hidden = await some.post("/api/v1/commands", json={"site": OTHER, **body})
         none = await some.post("/api/v1/commands", json={"site": "never-was", **body})

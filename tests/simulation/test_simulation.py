@@ -57,6 +57,16 @@ def test_no_seed_breaks_a_promise() -> None:
     assert not found().failed, told(shrink(found().failed[0]))
 
 
+@pytest.mark.parametrize("seed", [5959, 6052, 14383, 23859, 26862])
+def test_what_was_mended_stays_mended(seed: int) -> None:
+    """Seeds that once broke a promise.
+
+    A live status was taken for old by a clock that had been set back; an epoch that took over an alarm forgot what was
+    there of it already; an alarm waited at the office for one of the site's history, and that behind samples for it.
+    """
+    assert not sound(seed).why
+
+
 def test_everything_that_should_happen_happens_sometimes() -> None:
     """The seeds meet each kind of fault, and each thing that the product does about faults."""
     assert not [what for what in SOMETIMES if not found().sometimes[what]]

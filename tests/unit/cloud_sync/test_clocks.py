@@ -10,11 +10,13 @@ from cloud_sync.store.base import PutBlock, PutCatalogue, PutStatus, Transaction
 from cloud_sync.store.history import HistoryReader
 from cloud_sync.store.sqlite import SqliteStore
 from cloud_sync.wire import Status
+from office import facts
 from office.api import items
 from sitekeeper.block import Stream, decode, encode
 from sitekeeper.catalogue import catalogue_hash
 from sitekeeper.catalogue import decode as decode_catalogue
-from sitekeeper.model.clock import HOUR, SECOND, Micros
+from sitekeeper.model.clock import HOUR, MINUTE, SECOND, Micros
+from sitekeeper.model.event import Event
 from tests.unit.cloud_sync.material import EPOCH, SITE, T0, block, catalogue
 
 WRONG: Micros = T0 - 2 * HOUR
@@ -38,10 +40,10 @@ def reader(store: SqliteStore, tmp_path: Path) -> Iterator[HistoryReader]:
     found.close()
 
 
-def put(store: SqliteStore, stream: Stream, sequence: int, *, behind: bool, boot: str = "b1") -> None:
+def put(store: SqliteStore, stream: Stream, sequence: int, *, behind: bool, boot: str = "b1", **more: object) -> None:
     """Store a block that was sealed at `sequence` seconds, under a wrong clock or a right one."""
     offset = WRONG if behind else T0
-    made = block(stream, sequence, boot=boot, trusted=not behind, t0=offset + sequence * SECOND)
+    made = block(stream, sequence, boot=boot, trusted=not behind, t0=offset + sequence * SECOND, **more)
     data = encode(made)
     entry = PutBlock(block=decode(data), payload=data, digest=wire.digest(data))
     store.commit(Transaction(at=T0, entries=(entry,))).result()
@@ -98,3 +100,18 @@ def test_a_right_clock_needs_no_correction(store, reader):
     [cause] = reader.causes([f"{SITE}/lift-a1/L01@{EPOCH}-1"]).values()
     assert reader.corrections([cause]) == reader.corrections([]) == {}
     assert items.event(reader.events(SITE, limit=9)[0])["corrected"] is None
+
+
+def test_a_drill_is_found_behind_whatever_came_since_and_by_its_true_time(store, reader):
+    """Begun under a clock that was two hours behind, a minute ago; and 300 other words of the gateway came after it."""
+    begun = Event("gateway/drill", SECOND, {"on": True, "who": "wong", "devices": "lift-a1"})
+    put(store, "events", 1, behind=True, events=[begun])
+    now = T0 + MINUTE
+    assert facts.drill(reader, SITE, now) is None, "as far as anybody knows it began two hours ago"
+    others = [Event("gateway/told", (2 + n) * SECOND, {"n": n}) for n in range(300)]
+    put(store, "events", 2, behind=False, events=others)
+    assert facts.drill(reader, SITE, now) == facts.Drill("wong", "lift-a1")
+    assert facts.drill(reader, "other", now) is None
+    assert facts.drill(reader, SITE, T0 + SECOND + 2 * HOUR + 1) is None
+    put(store, "events", 3, behind=False, events=[Event("gateway/drill", 400 * SECOND, {"on": False})])
+    assert facts.drill(reader, SITE, now) is None

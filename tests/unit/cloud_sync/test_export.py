@@ -156,3 +156,18 @@ def test_of_a_site_that_is_not_there_nothing_is_exported(store, reader):
     """It is said, before a file is made."""
     with pytest.raises(NotFound, match="no site 'elsewhere'"):
         list(export.lines(reader, "elsewhere", 0, T0))
+
+
+def test_only_the_moves_of_its_time_are_read_page_by_page(store, reader, monkeypatch):
+    """In the order of their times, also those of one moment, and whatever lies before and behind is left alone."""
+    moves = [
+        transition(n, at=T0 + second * SECOND) for n, second in enumerate((9, 50, 10, 11, 11, 11, 19, 20), start=1)
+    ]
+    fill(store, sealed("alarms", 1, "b1", 60, transitions=moves))
+    read: list[int] = []
+    stored = export.stored
+    monkeypatch.setattr(export, "stored", lambda rows: read.append(len(rows)) or stored(rows))
+    monkeypatch.setattr(export, "_PAGE", 2)
+    told = [msgspec.convert(line[1], type(moves[0])) for line in exported(reader, 10, 20)[1:] if line[0] == "t"]
+    assert told == [moves[n] for n in (2, 3, 4, 5, 6)]
+    assert read == [2, 2, 1, 0]

@@ -128,3 +128,19 @@ def test_causes_and_pushes_are_found_by_occurrence(store: SqliteStore, reader: H
     assert reader.causes([occurrence])[occurrence].transition.cause is Cause.RAISE
     assert [len(found) for found in reader.pushes_of([occurrence, "other"]).values()] == [1, 0]
     assert reader.causes([]) == {} == reader.pushes_of([])
+
+
+def test_the_newest_word_about_a_drill_is_found_by_an_index_of_its_own(
+    reader: HistoryReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many events a site has, one row is looked at, and nothing is sorted."""
+    monkeypatch.setattr(reader, "_rows", lambda sql, *given: ask(f"EXPLAIN QUERY PLAN {sql}", *given) and [])
+    plans: list[str] = []
+
+    def ask(sql: str, *given: object) -> bool:
+        plans.extend(row["detail"] for row in reader.ask(sql, *given))
+        return True
+
+    assert reader.drill_told(SITE) is None
+    assert "events_of_drills" in plans[0]
+    assert not [plan for plan in plans if "TEMP B-TREE" in plan]

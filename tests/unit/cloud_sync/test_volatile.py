@@ -216,7 +216,34 @@ async def test_the_same_alarm_of_the_next_boot_is_pushed_again(store):
     assert (again.event_id, again.finished, again.acknowledged) == (f"{KEY}@e1-1", frozenset(), False)
 
 
-def store_push(event: str) -> Push:
-    return Push(
-        occurrence=f"{KEY}@e1-1", event_id=event, recipient="desk", channel="desk", state="sent", started=SECOND
-    )
+async def test_a_step_of_the_ladder_is_the_same_once_its_alarm_is_durable(store):
+    """Made under the name of what was told, asked for under the settled one: done; not so for another boot's alarm."""
+    log = StoreLog(store, store.reader)
+    for number, durable, finished in ((1, "b1", {"desk"}), (2, "b2", set())):
+        moved = transition(2 * number - 1)
+        name = moved.occurrence
+        tell(store, block("alarms", number, transitions=[moved]))
+        store.save_push(store_push(f"{name}~b1#1", occurrence=name)).result()
+        put(store, block("alarms", number, transitions=[moved], boot=durable))
+        step, other = await log.step(name, f"{name}#1"), await log.step(name, f"{name}#2")
+        assert step is not None
+        assert other is not None
+        assert (step.step, step.finished, other.finished, step.superseded) == (1, finished, set(), False)
+
+
+async def test_nobody_else_is_called_for_what_was_lost_with_the_memory_that_told_it(store):
+    """The site is back without it, and has raised it anew: only the new one is climbed for."""
+    log = StoreLog(store, store.reader)
+    tell(store, block("alarms", 1))
+    [case] = [case async for case in log.undecided()]
+    assert not case.superseded
+    put(store, block("alarms", 1, boot="b2"))
+    lost = await log.step(case.occurrence, f"{case.event_id}#1")
+    anew = await log.step(case.occurrence, f"{case.occurrence}#1")
+    assert lost is not None
+    assert anew is not None
+    assert (lost.superseded, anew.superseded) == (True, False)
+
+
+def store_push(event: str, occurrence: str = f"{KEY}@e1-1") -> Push:
+    return Push(occurrence=occurrence, event_id=event, recipient="desk", channel="desk", state="sent", started=SECOND)

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.modbus import RTU, RTU_OVER_TCP, TCP
 from drivers.modbus.framing import Rtu
 from drivers.modbus.reply import Expected, Wrong
-from drivers.modbus.rtu import checksum, examine, frame, without_echo
+from drivers.modbus.rtu import NOISE, checksum, examine, frame, noise, without_echo
 
 TWO_REGISTERS = Expected(unit=1, function=3, size=4)
 ASKED = bytes.fromhex("01 03 0000 0002 c40b")
@@ -67,7 +68,22 @@ def test_a_little_noise_before_the_answer_does_no_harm(noise):
     assert examine(noise + GOOD, ASKED, TWO_REGISTERS) == GOOD[:-2]
 
 
-@given(st.binary(min_size=1, max_size=40))
+@given(st.lists(st.sampled_from([0, 255]), min_size=1, max_size=NOISE))
+def test_a_glitch_behind_the_answer_does_no_harm(glitch):
+    """No unit is 0 or 255, so a few such bytes are the beginning of no other answer."""
+    assert examine(GOOD + bytes(glitch), ASKED, TWO_REGISTERS) == GOOD[:-2]
+
+
+def test_a_frame_within_the_data_of_the_answer_is_no_frame():
+    """While the expected answer is still coming nothing is looked for inside it."""
+    answer = frame(bytes.fromhex("01 03 08") + frame(bytes.fromhex("01 83 02")) + bytes(3))
+    four = Expected(unit=1, function=3, size=8)
+    assert [examine(answer[:size], ASKED, four) for size in range(len(answer))] == [None] * len(answer)
+    assert examine(b"\0" + answer[:8], ASKED, four) is None
+    assert examine(answer, ASKED, four) == answer[:-2]
+
+
+@given(st.binary(min_size=1, max_size=40).filter(lambda more: not noise(more)))
 def test_what_follows_the_answer_makes_it_doubtful(more):
     """Two answers to one request: the first may be a late one."""
     found = examine(GOOD + more, ASKED, TWO_REGISTERS)
@@ -99,3 +115,33 @@ def test_an_echoing_adapter_confirms_no_write():
     request = line.sent(bytes.fromhex("0007 0000 0006 01 06 0010 0001"))
     assert line.examine(request, ECHO) is None
     assert line.examine(request + request, ECHO) == bytes.fromhex("0007 0000 0006 01 06 0010 0001")
+
+
+def test_a_line_that_was_seen_to_repeat_confirms_no_write():
+    """Without `echo: true` our own words would confirm it; a read answered alone shows that it repeats no more."""
+    line, read = Rtu(echo=False), bytes.fromhex("0006 0000 0006 01 03 0000 0002")
+    assert isinstance(line.examine(line.sent(read), TWO_REGISTERS), Wrong)
+    written = line.sent(bytes.fromhex("0007 0000 0006 01 06 0010 0001"))
+    assert line.examine(written, ECHO) is None
+    assert isinstance(line.examine(written + written, ECHO), Wrong)
+    line.sent(read)
+    assert line.examine(GOOD, TWO_REGISTERS) is not None
+    line.sent(bytes.fromhex("0008 0000 0006 01 06 0010 0001"))
+    assert line.examine(written, ECHO) == bytes.fromhex("0008 0000 0006 01 06 0010 0001")
+
+
+@pytest.mark.parametrize("kind", [RTU, RTU_OVER_TCP])
+@pytest.mark.parametrize("unit", [0, 248, 255])
+def test_units_of_a_serial_line(kind, unit):
+    """0 would be told to all units at once, and beyond 247 there is none; on TCP 0 and 255 are the endpoint itself."""
+    with pytest.raises(ValueError, match="1 to 247"):
+        kind.device_model.model_validate({"unit": unit})
+    assert kind.device_model.model_validate({"unit": 247})
+    assert unit == 248 or TCP.device_model.model_validate({"unit": unit})
+
+
+def test_a_frame_has_characters_of_eight_bits():
+    """Seven are of the other, textual mode."""
+    with pytest.raises(ValueError, match="framing"):
+        RTU.link_model.model_validate({"port": "/dev/ttyUSB0", "framing": "7E1"})
+    assert RTU.link_model.model_validate({"port": "/dev/ttyUSB0", "framing": "8N2"})

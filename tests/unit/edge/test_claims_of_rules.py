@@ -246,6 +246,25 @@ async def test_a_machine_of_the_gateway_holds_and_gives_up_like_a_rule(site: Sit
 
 
 @on_site
+async def test_a_machine_can_ask_whether_its_claim_would_be_carried_out(site: Site) -> None:
+    """Not on a device that is away or forbidden, not under a stronger claim, not what nobody may write there."""
+    able, on = site.commander.able, Write("lamp-1", "command", 100.0, 10)
+    assert able(on)
+    assert [able(Write("lamp-1", "command", 101.0, 10)), able(Write("lamp-1", "level", 1.0, 10))] == [False, False]
+    site.set(**{"lamp-1/online": False})
+    assert not able(on)
+    site.set(**{"lamp-1/online": True})
+    site.rule("raise", by=GAS, forbids=("lamp-1",))
+    assert not able(on)
+    site.rule("clear", by=GAS)
+    site.commander.hold("local/horn", on)
+    assert able(on)
+    site.ask("lamp-1/command", "50", lasts=HOUR)
+    await asyncio.sleep(1)
+    assert not able(on), "a person holds it at 8"
+
+
+@on_site
 async def test_what_a_machine_does_once_is_guarded_told_and_never_repeated(site: Site) -> None:
     """It acts at 5, once; while the device is away, forbidden or needed by a fire it is refused, and not done later."""
     result = await site.commander.act("tests/cellar", "lamp-1/test", True)

@@ -14,8 +14,9 @@ from edge.calendar import written
 from edge.calendar.schedules import Schedule, Span
 from edge.commands.audit import decode
 from edge.commands.lamp_log import entries
-from edge.commands.lamp_shell import LampShell
+from edge.commands.lamp_shell import LampShell, endangers
 from edge.settings import Site, load
+from sitekeeper.model.alarm import AlarmRecord, AlarmState, Mode
 from sitekeeper.model.clock import HOUR, MINUTE, SECOND
 from sitekeeper.model.command import Actor, Write
 from sitekeeper.model.errors import NotFound, Refused, StorageError
@@ -61,9 +62,9 @@ class World:
         self.done: list[Any] = []
         self.state: dict[str, bytes] = dict(saved or {})
         self.rows: list[bytes] = []
-        self.behind = self.danger = False
+        self.behind = self.danger = self.alarm = False
         self.handles = {point.id: point.handle for point in site.points}
-        self.shell = LampShell(site, self, self, saved=self.state, clock=self.clock)
+        self.shell = LampShell(site, self, self, alarmed=lambda: self.alarm, saved=self.state, clock=self.clock)
 
     # the commander
 
@@ -187,8 +188,61 @@ def test_a_danger_to_life_stops_what_runs_and_a_restart_goes_on_with_it(site: Si
     again.danger = True
     assert again.look(MINUTE) == [
         ("em-1/test.event", "aborted"), ("em-3/test.event", "aborted"),
-        ("tests/ways", "em-1/test.stop"), ("tests/ways", "em-3/test.stop"), ("tests/ways/light", "given up"),
+        ("tests/ways", "em-1/test.stop"), ("tests/ways", "em-3/test.stop"),
     ]  # fmt: skip
+
+
+def test_a_danger_darkens_no_way_out(site: Site) -> None:
+    """What was lit for the test that it ended stays lit, and is let go when it is over; that is looked for."""
+    world = World(site)
+    begun(world)
+    world.danger = True
+    assert ("tests/ways/light", "given up") not in world.look(MINUTE)
+    world.good("em-1", "em-3")
+    for _ in range(10):
+        assert ("tests/ways/light", "given up") not in world.look(MINUTE)
+    wall = world.clock.wall()
+    world.shell._plans["ways"].machine._state.done |= {"function": wall, "duration": wall}  # nothing else is due
+    assert world.shell._deadline() == world.clock.now + MINUTE
+    world.danger = False
+    assert world.look(MINUTE) == [("tests/ways/light", "given up")]
+    assert world.look(MINUTE) == []
+
+
+def test_a_fire_that_writes_nothing_is_a_danger_too(site: Site) -> None:
+    """A site with a fire panel and no lift: its alarm refuses a test, tells why, and stops what runs."""
+    world = World(site)
+    world.alarm = True
+    assert begun(world) == []
+    assert next(world.shell.status())["why_not"] == "life-safety"
+    with pytest.raises(Refused) as refused:
+        world.shell.start("ways", "function", CHAN)
+    assert refused.value.reason == "life-safety"
+    world.alarm = False
+    assert ("tests/ways", "em-1/test.function") in world.look(MINUTE)
+    world.alarm = True
+    assert ("tests/ways", "em-1/test.stop") in world.look(MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("rule", "state", "base", "mode", "danger"),
+    [
+        ("F01", AlarmState.UNACKED, None, "", True),
+        ("H02", AlarmState.ACKED, None, "drill", True),
+        ("F01", AlarmState.SUPPRESSED, AlarmState.UNACKED, "", True),
+        ("F01", AlarmState.UNACKED, None, "watch", False),
+        ("F01", AlarmState.LATCHED_ACKED, None, "", False),
+        ("G08", AlarmState.UNACKED, None, "", False),
+    ],
+)
+def test_which_alarms_are_a_danger(
+    rule: str, state: AlarmState, base: AlarmState | None, mode: Mode, danger: bool
+) -> None:
+    """Fire and gas while they are true, whoever is kept from seeing them; not what is only being watched."""
+    record = AlarmRecord(
+        f"cellar/panel/{rule}", rule, "cellar/panel/x@e-1", state, "P1", True, 1, 1, mode=mode, base=base
+    )
+    assert endangers([record]) is danger
 
 
 @pytest.mark.parametrize(

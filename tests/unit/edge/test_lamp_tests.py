@@ -247,7 +247,7 @@ def test_a_plan_says_what_is_in_its_way() -> None:
     cellar.go()
     cellar.danger = False
     assert waits() == "next-window"
-    assert (cellar.machine.due("duration"), cellar.machine.due("function")) == (0, None)
+    assert (cellar.machine.due("duration", cellar.now), cellar.machine.due("function", cellar.now)) == (0, None)
 
 
 def test_a_person_starts_a_test_that_is_not_due() -> None:
@@ -330,14 +330,112 @@ def test_a_restart_goes_on_with_what_runs() -> None:
     cellar = Cellar(duration=365 * DAY)
     cellar.go()
     cellar.passes(HOUR)
+    cellar.go()
     cellar.machine = LampTests(cellar.plan, cellar.state["~tests/cellar"], cellar.now)
     assert (cellar.go(), cellar.machine.running) == ([], "duration")
+    cellar.all(LAMPS, testing=None)
+    cellar.passes(4 * MINUTE)
+    assert cellar.go() == [], "they were seen before the restart"
     cellar.passes(2 * HOUR)
     cellar.ends(LAMPS, battery=100.0, power="mains", rated_minutes=180.0, status_duration_failed=False)
     cellar.all(ODD, result_minutes=180.0)
     cellar.closes = cellar.mono + NIGHT
     assert starts(cellar.go()) == EVEN
     assert [result for *_, result in cellar.found] == ["passed"] * 3
+
+
+def test_a_lamp_that_was_never_started_is_not_passed_after_a_restart() -> None:
+    """The gateway was killed between the save and the pulses: nobody was tested, and the log says nothing else."""
+    cellar = Cellar()
+    cellar.deaf = set(LAMPS)
+    cellar.go()
+    cellar.passes(2 * MINUTE)
+    cellar.machine = LampTests(cellar.plan, cellar.state["~tests/cellar"], cellar.now)
+    cellar.all(LAMPS, testing=False, battery=100.0, power="mains", status_function_failed=False)
+    cellar.closes = cellar.mono + NIGHT
+    for _ in range(3):
+        cellar.go()
+        cellar.passes(MINUTE)
+    assert cellar.found == [], "it may be that a pulse was given: they have their three minutes from the restart on"
+    cellar.passes(1)
+    assert starts(cellar.go()) == ()
+    assert cellar.found == [(lamp, "function", "aborted") for lamp in ODD]
+    assert cellar.machine.due("function", cellar.now) == 0, "it is not done"
+
+
+def test_a_lamp_that_was_seen_under_test_is_known_to_have_been_after_a_restart() -> None:
+    """That it showed so is saved when it is seen, and by then nothing else has changed."""
+    cellar = Cellar()
+    cellar.go()
+    cellar.state.clear()
+    cellar.passes(MINUTE)
+    cellar.go()
+    cellar.machine = LampTests(cellar.plan, cellar.state["~tests/cellar"], cellar.now)
+    cellar.all(LAMPS, testing=False, battery=100.0, power="mains", status_function_failed=False)
+    cellar.passes(READ_FOR)
+    cellar.go()
+    assert cellar.found == [(lamp, "function", "passed") for lamp in ODD]
+
+
+def test_a_stop_is_repeated_until_the_lamp_says_that_its_test_is_over() -> None:
+    """One that is away in the fire hears it when it is back, over a restart; when no test can run any more it ends."""
+    cellar = Cellar(duration=365 * DAY)
+    cellar.go()
+    cellar.passes(MINUTE)
+    cellar.says({ODD[0]: {"testing": None}})
+    cellar.deaf, cellar.danger = {ODD[0]}, True
+    assert len(cellar.go()) == 3
+    assert cellar.machine.running is None
+    cellar.machine._state.done["duration"] = cellar.wall  # else the next run is due, and looked for
+    assert cellar.machine.next_deadline() == cellar.mono + MINUTE
+    assert cellar.go() == [], "not before a minute has passed"
+    for _ in range(5):
+        cellar.passes(MINUTE)
+        assert cellar.go() == [Act(ODD[0], "test.stop")]
+    cellar.machine = LampTests(cellar.plan, cellar.state["~tests/cellar"], cellar.now)
+    cellar.all(LAMPS[1:], testing=False)
+    assert cellar.go() == [Act(ODD[0], "test.stop")]
+    cellar.says({ODD[0]: {"testing": True}})
+    cellar.passes(MINUTE)
+    assert cellar.go() == [Act(ODD[0], "test.stop")]
+    cellar.says({ODD[0]: {"testing": False}})
+    cellar.passes(MINUTE)
+    assert cellar.go() == []
+    cellar.says({ODD[0]: {"testing": True}})
+    assert cellar.go() == [Act(ODD[0], "test.stop")], "what it said was of before its start"
+    cellar.says({ODD[0]: {"testing": None}})
+    cellar.passes(3 * HOUR + 11 * MINUTE)
+    assert cellar.go() == []
+    assert cellar.machine._state.stops == {}
+
+
+def test_what_was_stopped_is_not_stopped_in_its_next_test() -> None:
+    """A run that begins anew takes the stops of the last one back."""
+    cellar = Cellar()
+    cellar.go()
+    cellar.danger = True
+    assert len(cellar.go()) == 3
+    cellar.danger = False
+    cellar.open = False
+    cellar.go()
+    cellar.open = True
+    assert starts(cellar.go()) == ODD
+    cellar.passes(MINUTE)
+    assert cellar.go() == []
+
+
+def test_a_run_of_the_future_never_was() -> None:
+    """It was done under a wrong clock: the next is due at once, and is looked for."""
+    cellar = Cellar()
+    cellar.wall += 3650 * DAY
+    cellar.go()
+    for half in (ODD, EVEN):
+        cellar.ends(half)
+        cellar.go()
+    assert cellar.machine.next_deadline() == cellar.mono + 31 * DAY
+    cellar.wall -= 3650 * DAY
+    assert cellar.machine.due("function", cellar.now) == 0
+    assert starts(cellar.go()) == ODD
 
 
 def test_what_was_saved_must_be_read() -> None:

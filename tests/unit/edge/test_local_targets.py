@@ -155,3 +155,16 @@ def test_after_a_restart_what_the_office_has_is_known(oldest: Micros, wanted: in
     found = standing([alarm(), alarm("L02", "C")], "e", oldest, 0, lambda _: None)
     assert found == ([] if wanted is None else [(alarm(), wanted)])
     assert standing([alarm()], "another", oldest, 0, lambda _: None) == []
+
+
+def test_who_was_never_told_of_comes_before_what_is_told_again() -> None:
+    """Fifty have been told of and nobody heeds them: the next one is told at once, and so are two when 52 are due."""
+    case = Case()
+    case.moved(40, *(alarm(f"L{number}") for number in range(100, 100 + AT_ONCE)))
+    assert len(case.told(40, 40)) == 2 * AT_ONCE
+    case.moved(50, alarm("L900"))
+    assert case.told(50, 50) == [(50, "horn", 1), (50, "guard", 1)]
+    case.moved(120, alarm("L901"), alarm("L902"))
+    horn = [each for each in case.told(120, 120) if each[1] == "horn"]
+    assert [attempt for *_, attempt in horn] == [1, 1] + [2] * (AT_ONCE - 2)
+    assert len([each for each in case.told(121, 121) if each[1] == "horn"]) == 3, "the rest a moment later"

@@ -6,7 +6,8 @@ from edge.muster import Entry, muster
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.event import Event
 
-DOORS = ("hall", "yard")
+DOORS = {"hall": True, "yard": True}
+INNER = DOORS | {"server-room": False}
 
 
 def read(at: int, cred: str | None, way: str | None = "in", door: str = "hall", **more: Any) -> tuple[int, Event]:
@@ -19,7 +20,7 @@ def read(at: int, cred: str | None, way: str | None = "in", door: str = "hall", 
 
 def inside(*events: tuple[int, Event]) -> list[tuple[int, str, str]]:
     """Return those on the list: at how many seconds, by which door, who."""
-    return [(at // SECOND, door, cred) for at, door, cred in muster(events, DOORS, 0).people]
+    return [(at // SECOND, door, cred) for at, door, cred in muster(events, INNER, 0).people]
 
 
 def test_whoever_came_in_last_is_on_the_list_and_whoever_went_out_is_not() -> None:
@@ -41,7 +42,10 @@ def test_what_is_told_late_counts_by_its_own_time() -> None:
 
 
 def test_the_list_says_what_it_cannot_know() -> None:
-    """Doors that read nobody out are named, and exit buttons counted; other devices, and unreadable cards, left out."""
+    """Doors that read nobody out are named, and exit buttons counted; other devices, and unreadable cards, left out.
+
+    Who was let through with no word of which way is on it.
+    """
     button = 5 * SECOND, Event("yard/rex.event", 5, {"reason": 20})
     elsewhere = 6 * SECOND, Event("lift/rex.event", 6, {"reason": 20})
     found = muster(
@@ -50,5 +54,17 @@ def test_the_list_says_what_it_cannot_know() -> None:
         DOORS, 1,
     )  # fmt: skip
     assert (found.no_out, found.by_button, found.since) == (("yard",), 1, 1)
-    assert [entry.cred for entry in found.people] == ["cid", "ann"]
-    assert found.people[0] == Entry(3 * SECOND, "yard", "cid")
+    assert [entry.cred for entry in found.people] == ["eve", "cid", "ann"]
+    assert found.people[1] == Entry(3 * SECOND, "yard", "cid")
+    assert muster([read(1, "eve", None)], DOORS, 0).no_out == ("hall",)
+
+
+def test_who_was_read_out_of_an_inner_room_is_still_in_the_building() -> None:
+    """An outer door alone takes somebody off; an inner one says where somebody was last, and nothing of ways out."""
+    assert inside(read(1, "ann"), read(2, "ann", door="server-room"), read(3, "ann", "out", "server-room")) == [
+        (3, "server-room", "ann")
+    ]
+    assert inside(read(1, "ann"), read(2, "ann", "out", "server-room"), read(3, "ann", "out", "yard")) == []
+    button = 5 * SECOND, Event("server-room/rex.event", 5, {"reason": 20})
+    found = muster([read(1, "ann", door="server-room"), button], INNER, 0)
+    assert (found.no_out, found.by_button) == ((), 0)

@@ -1,5 +1,7 @@
 """One alarm that hides another, and what time gives back: the order of the moves, each durable with the rest."""
 
+import pytest
+
 from edge.alarm_moves import facts_of
 from edge.alarms import AlarmBook
 from edge.moves import Moves
@@ -7,6 +9,7 @@ from edge.rules.instance import Verdict
 from sitekeeper.model.alarm import Cause, Transition, annunciates
 from sitekeeper.model.clock import MINUTE
 from sitekeeper.model.command import Actor
+from sitekeeper.model.errors import StorageError
 from tests.unit.edge.pipeline_rig import Rig
 from tests.unit.edge.rules.worlds import compiled, rule, thing
 
@@ -118,3 +121,31 @@ def test_a_restart_hides_what_the_rules_that_stand_hide() -> None:
     assert ([block.count for block in blocks], [(r.key, r.state, r.veils) for r in records]) == (
         [1], [("hq/t1/R2", "F", ("t1/R1",))],
     )  # fmt: skip
+
+
+def test_duress_during_a_drill_on_its_device_is_real() -> None:
+    """What else is raised on the device is part of the drill; what only security may know is not."""
+    duress = rule("a", audience="security").replace("id: R1", "id: R2")
+    site = Rig(compiled(rule("a") + duress, thing())).settled()
+    site.book.drilled = frozenset({"t1"})
+    site.scan(a=True)
+    site.passes(1)
+    assert {move.rule: move.mode for move in site.store.moves()} == {"R1": "drill", "R2": ""}
+
+
+def test_the_end_of_a_drill_moves_nothing_that_cannot_be_stored() -> None:
+    """Refused while the writer is behind, with the alarm still of the drill; asked again, it rings."""
+    site = rig()
+    site.book.drilled = frozenset({"t1"})
+    site.scan(a=True)
+    site.passes(2)
+    site.book.drilled = frozenset()
+    site.store.events_behind = True
+    before = site.book.records()
+    with pytest.raises(StorageError):
+        site.pipeline.serious()
+    assert site.book.records() == before
+    site.store.events_behind = False
+    site.pipeline.serious()
+    last = of(site, "R1")[-1]
+    assert (last.cause, last.mode, annunciates(last)) == ("reannunciate", "", True)

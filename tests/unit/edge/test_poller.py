@@ -298,6 +298,29 @@ def test_when_the_link_is_lost_what_a_device_said_before_is_no_longer_its_last_e
     on(story)
 
 
+class SparingDriver(SlowDriver):
+    """One to whose link silence is costly."""
+
+    def spare(self, device: str) -> Micros:
+        return 20 * SECOND if device == "lift-0" else 0
+
+
+def test_a_silent_device_is_asked_seldom_where_that_is_costly() -> None:
+    """On a link of a driver that says so it waits up to 20 s; once it answers it is read at its period again."""
+
+    async def story(rig: Rig) -> None:
+        rig.driver.__class__ = SparingDriver
+        rig.driver.timeout = SECOND
+        await rig.run(5, lambda: rig.driver.silence("lift-0"))
+        await rig.run(300)
+        waits = [(b - a) / SECOND for a, b in pairwise(rig.reads())]
+        assert max(waits) <= 21
+        assert min(waits[-8:]) >= 10
+        assert len(rig.reads("lift-1")) > 290
+
+    on(story, devices=2)
+
+
 def test_the_back_off_of_a_link_grows_to_its_limit_and_begins_anew_after_an_answer() -> None:
     """Waits between attempts double from 1/8..1/4 s to 0.75..1.5 s; after the link was back they are short again."""
 

@@ -134,3 +134,14 @@ def test_who_is_warned(*, person: bool, presence: bool | None, level: float, pri
 
     look()
     assert found == [wanted]
+
+
+@on_site
+async def test_a_light_of_which_nothing_is_known_does_not_blink_into_the_dark(site: Site) -> None:
+    """Its value is stale: there is nothing to come back to, so it stays for the minute, and goes off then."""
+    site.stale.add(LAMP)
+    site.rule("raise", OFF, by=PLAN)
+    await asyncio.sleep(59)
+    assert written(site) == []
+    await asyncio.sleep(2)
+    assert written(site) == [(LAMP, 0.0, 14)]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cloud_sync.store.base import Chatter, Digest
 from office.notify.bundles import Bundles
-from office.notify.ladder import Ladder
+from office.notify.ladder import AT_ONCE, Ladder
 from office.notify.stages import Case, Step
 from sitekeeper.model.alarm import Cause, alarm_key, occurrence_id
 from sitekeeper.model.clock import DAY, MINUTE, SECOND
@@ -112,7 +112,8 @@ def test_a_ladder_that_is_full_asks_the_store_again() -> None:
     ladder.fill([replace(case(number), committed=number * SECOND) for number in range(1, 10_003)])
     assert ladder.spilled
     assert not ladder.wants_filling
-    assert len(ladder.due(6_000 * SECOND)) == 5_999
+    taken = list(iter(lambda: len(ladder.due(6_000 * SECOND)), 0))
+    assert (sum(taken), max(taken)) == (5_999, AT_ONCE)
     assert ladder.wants_filling
 
 
@@ -142,7 +143,7 @@ def test_a_flood_that_goes_on_is_told_every_ten_minutes(tmp_path: Path) -> None:
 
 
 def test_a_flood_that_ends_while_the_office_is_dark_is_over_at_its_start(tmp_path: Path) -> None:
-    """Killed in the flood and back after an hour: a digest says that it is over, and the next alarm is pushed alone."""
+    """Killed in the flood and back after an hour: a digest says that all sixteen are over; the next is pushed alone."""
 
     async def main() -> None:
         site = Pushing(tmp_path, ROUTES)
@@ -153,8 +154,9 @@ def test_a_flood_that_ends_while_the_office_is_dark_is_over_at_its_start(tmp_pat
             await minutes(1)
             site.move("door-29/A02")
             await minutes(1)
-        desk = [one.cause for _, one in site.phones["desk"].got]
-        assert desk == ["raise"] * 10 + ["begun", "over", "raise"]
+        desk = [one for _, one in site.phones["desk"].got]
+        assert [one.cause for one in desk] == ["raise"] * 10 + ["begun", "over", "raise"]
+        assert "16 x Door held open" in desk[-2].body
 
     virtual.run(main())
 
@@ -251,6 +253,7 @@ def test_what_only_security_may_know_goes_nowhere_else(tmp_path: Path, capsys: p
     logged = capsys.readouterr().out
     assert "door-00/A02" in logged
     assert "A06" not in logged
+    assert "guard" not in logged
 
 
 def test_without_a_channel_of_security_nobody_is_told_and_a_rule_once_secret_stays_so(tmp_path: Path) -> None:

@@ -60,6 +60,28 @@ def test_what_stood_before_the_time_is_carried_and_not_judged():
     assert (list(result.differences), result.carried, result.rules["R1"].new) == ([], 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected", "carried"),
+    [
+        ([(100, 900)], [], ["removed"], 0),
+        ([(100, 900)], [(100, 400)], [], 1),
+        ([(100, 499)], [], [], 0),
+        ([], [(100, 900)], [], 1),
+        ([(490, 900)], [(510, 900)], ["later"], 0),
+        ([(510, 900)], [(490, 900)], ["earlier"], 0),
+        ([(100, 900)], [(600, 900)], ["shorter", "later"], 0),
+        ([(100, 900)], [(100, 550), (600, 900)], ["added"], 1),
+        ([(20, 900)], [], [], 1),
+        ([(20, 900)], [(600, 900)], [], 1),
+    ],
+)
+def test_pairs_are_made_before_it_is_asked_who_is_judged(old, new, expected, carried):
+    """What shifts over the edge is neither added nor removed; of what began before rules saw it nothing is known."""
+    result = compare(spans(*old), spans(*new), 500 * SECOND, DAY, 1, 50 * SECOND)
+    assert ([difference.kind for difference in result.differences], result.carried) == (expected, carried)
+    assert result.rules["R1"].new == sum(kind in {"added", "later", "earlier"} for kind in expected)
+
+
 def test_nuisances_are_short_ones_that_nobody_acknowledged_and_chatter():
     """Three raises within a minute are chatter however long each was."""
     short = compare({}, spans((100, 130), (5_000, 5_090)), 0, DAYS * DAY, 1)

@@ -1,7 +1,10 @@
 """Rules on a record decide what they decide live: over restarts, changed handles, overlapping blocks and holes."""
 
+from dataclasses import replace
+
 from edge.backtest.record import Piece, Record, begun
 from edge.backtest.run import run
+from edge.rules.compiling import Rules
 from edge.rules.derives import compile_derives
 from edge.rules.engine import Engine
 from edge.rules.places import Written
@@ -159,6 +162,31 @@ def test_derived_points_that_the_record_lacks_are_computed():
     fed = [*samples(device, SECOND, a=True), event("ev", 3 * SECOND), *samples(device, 4 * SECOND, a=True)]
     found = run([Piece("b", 0, fed, 0)], compiled(rule("b"), device), made)
     assert [(at, v.kind) for at, v in found.verdicts] == [(2 * SECOND, "raise")]
+
+
+def test_of_a_window_its_records_are_counted_and_what_was_decided_before_its_end():
+    """A piece is cut at both ends, and timers that fire after it are too late."""
+    rules = compiled(rule("a", off_delay="5s"), thing())
+    fed = [sample for at in range(1, 5) for sample in samples(thing(), at * SECOND, a=at < 3)]
+    piece = Piece("b", WALL, fed, 99 * SECOND)
+
+    def found(since, until):
+        decided = run([piece], rules, window=(WALL + since * SECOND, WALL + until * SECOND))
+        return [((at - WALL) / SECOND, v.kind) for at, v in decided.verdicts], decided.records
+
+    assert found(0, 9) == ([(1.0, "raise"), (8.0, "clear")], 4)
+    assert found(2, 8) == ([(1.0, "raise")], 3)
+    assert found(2, 4) == ([(1.0, "raise")], 2)
+    assert found(5, 9)[1] == 0
+
+
+def test_rules_without_an_alarm_are_not_kept():
+    """What a schedule does all day is no alarm, and is not compared."""
+    fed = samples(thing(), SECOND, a=True)
+    (plan,) = compiled(rule("a"), thing()).plans
+    quiet = Rules(rules=(), plans=(replace(plan, rule=replace(plan.rule, alarm=False)),))
+    found = run([Piece("b", 0, fed, 0)], quiet)
+    assert (found.verdicts, found.records) == ([], 1)
 
 
 def test_nothing_is_decided_about_nothing():

@@ -51,3 +51,29 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path, target: dict[str, Any], 
         load(site(tmp_path, *([HORN, HORN] if code == "twice-told" else [target])))
     assert [fault.code for fault in error.value.faults] == [code]
     assert error.value.faults[0].line > 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://192.0.2.5:99999/",
+        "http://192.0.2.5:80a/",
+        "http://192.0.2.5:0/",
+        "http://[::1/",
+        "http://a..b/",
+        "http://:80/",
+    ],
+)
+def test_a_post_to_nowhere_is_refused_before_the_first_alarm(tmp_path: Path, url: str) -> None:
+    """A port, a host that there cannot be: at its place, with the form that is expected."""
+    with pytest.raises(ConfigError) as error:
+        load(site(tmp_path, {"id": "phone", "webhook": {"url": url}}))
+    [fault] = error.value.faults
+    assert (fault.code, fault.line > 0) == ("bad-url", True)
+    assert "http://host:port/path" in fault.hint
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8080/", "https://guard.example/a?b=c", "http://192.0.2.5"])
+def test_a_post_that_may_arrive_is_taken(tmp_path: Path, url: str) -> None:
+    """With and without a port and a path, by name and by address."""
+    assert load(site(tmp_path, {"id": "phone", "webhook": {"url": url}})).local.posts["phone"].url == url
