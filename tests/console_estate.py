@@ -55,6 +55,8 @@ RULES = (
     CatalogueRule("L22", "P2", named("Mains failed", "升降機停電", "电梯停电"), "lift-power"),
     CatalogueRule("L25", "P3", named("Lift not monitored", "升降機失去監察", "电梯失去监察"), "monitoring-lost"),
 )
+SAYS_EVERY_S = 1
+"""A gateway says every 10 s that it is there; tests that watch one fall silent wait for less than it would take."""
 LANES: tuple[Lane, ...] = ("urgent", "bulk")
 PASSWORDS: dict[str, str] = {}
 """Of the accounts of every estate, by name."""
@@ -97,6 +99,7 @@ class Site:
         self.sequences = {"alarms": 0, "samples": 0}
         self.began = SystemClock().wall()
         self.states: dict[str, AlarmState] = {}
+        self.talking: asyncio.Future[None]
 
     async def begin(self) -> None:
         await self.session.subscribe(f"sitekeeper/1/{self.name}/down/ack")
@@ -218,13 +221,23 @@ def only_if(reachable: Callable[[], bool], connect: Connect) -> Connect:
 
 @asynccontextmanager
 async def site_on(broker: MemoryBroker, name: str = "hq", **names: str) -> AsyncIterator[Site]:
+    """Yield a site that says every few seconds that it is there, until `site.talking` is cancelled or it is gone."""
     session = await broker.connector(name)()
     site = Site(session, name, names or named("Pine Court", "松濤苑一期", "松涛苑一期"))
     await site.begin()
+    site.talking = asyncio.ensure_future(_talk(site))
     try:
         yield site
     finally:
+        site.talking.cancel()
+        await asyncio.wait({site.talking})
         await session.close()
+
+
+async def _talk(site: Site) -> None:
+    while True:
+        await asyncio.sleep(SAYS_EVERY_S)
+        await site.say()
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -189,8 +189,13 @@ async def test_the_pages_offer_it_tell_what_came_of_it_and_list_what_is_held_bac
                          by="lift-a1/L01")  # fmt: skip
         await site.alarm("L01", "P1", Cause.OUT, AlarmState.OUT, occurrence=site.raised["L01"], base=held,
                          until=now + 90 * MINUTE, detail="PTW-17", by="Lee, Otis", note="new ropes")  # fmt: skip
-        await until(lambda: app.store.reader.alarms(site="hq")[0].state == "G")
-        page = words((await vic.get("/held")).text)
+        await site.alarm("L09", "P2", Cause.SUPPRESS, AlarmState.SUPPRESSED, base=AlarmState.NORMAL, by="lift-a1/L01")
+        await until(lambda: {row.state for row in app.store.reader.alarms(site="hq")} == {"E", "F", "G"})
+        await until(lambda: len(app.store.reader.alarms(site="hq")) == 4)
+        whole = (await vic.get("/held")).text
+        page = words(whole)
+        assert "Suppressed by other alarms 2 · 1 of them stand unseen" in page
+        assert whole.count('class="chip') == 3  # the one that is normal wears no badge
         for each in (
             "ann",
             "being repaired",
@@ -201,12 +206,13 @@ async def test_the_pages_offer_it_tell_what_came_of_it_and_list_what_is_held_bac
             "new ropes",
         ):
             assert each in page, page
-        assert "3 held back" in words((await vic.get("/sites")).text)
+        assert "4 held back" in words((await vic.get("/sites")).text)
         assert "Tower A lift 1 · Mains failed" in words((await vic.get("/quality")).text)
         table, actor = app._asked_locally(), Actor("may", "viewer", "office")
         rows = [item async for item in table["alarm.list"](actor, {"held": True})]
         assert {(row["rule"], row["held_by"], bool(row["until"])) for row in rows} == {
             ("L01", "Lee, Otis", True), ("L22", "lift-a1/L01", False), ("L25", "ann", True),
+            ("L09", "lift-a1/L01", False),
         }  # fmt: skip
         assert [item async for item in table["alarm.list"](actor, {})] == []
         for lang in LANGUAGES[1:]:

@@ -2,7 +2,8 @@
 
 Asked over the wire of a running office. What is asked is made from the API's own description: every path and parameter
 with nasty values (11 of them, drawn by a seed; with SITEKEEPER_FULL=1 all), every body, every nasty field. That each
-answer is quick is judged by the best of six askings, and on a busy machine by what a plain question takes just then.
+answer is quick is judged by the processor time of this process, in which the office is: a machine or a disk with other
+work makes every answer slow, a hostile question only its own. How long one may take by the clock at all is judged too.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from tests.integration.test_console_api import program
 
 FULL = os.environ.get("SITEKEEPER_FULL") == "1"
 QUICK_S: Final = 0.1
+PATIENCE_S: Final = 5.0
 MOST_MIB: Final = 48.0
 """How much the process may grow over a thousand hostile questions; a leak of their bodies would be more."""
 EVIL: Final = "<script>alert(1)</script>"
@@ -93,18 +95,17 @@ def judge(answer: httpx.Response, what: Any, *, refused: bool = False) -> list[s
 async def quickly(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> tuple[httpx.Response, list[str]]:
     """Ask, up to six times if it was slow; return the answer, and that it was slow, if it always was."""
     for attempt in range(6):
-        answer, took = await _timed(client, method, path, **more)
-        if took < QUICK_S:
+        answer, worked, took = await _timed(client, method, path, **more)
+        if worked < QUICK_S and took < PATIENCE_S:
             return answer, []
         await asyncio.sleep(0.05 * attempt)
-    _, plain = await _timed(client, "GET", "/healthz")
-    return answer, [f"{method} {path[:80]}: {took:.3f} s, plain {plain:.3f} s"] if took > 10 * plain else []
+    return answer, [f"{method} {path[:80]}: {worked:.3f} s of work, {took:.3f} s"]
 
 
-async def _timed(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> tuple[httpx.Response, float]:
-    began = time.perf_counter()
+async def _timed(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> tuple[httpx.Response, float, float]:
+    began, idle = time.perf_counter(), time.process_time()
     answer = await client.request(method, path, **more)
-    return answer, time.perf_counter() - began
+    return answer, time.process_time() - idle, time.perf_counter() - began
 
 
 def memory_mib() -> float:
