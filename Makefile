@@ -48,7 +48,8 @@ INTEGRATION := $(sort $(wildcard tests/integration/test_*.py))
 SITES := $(filter tests/integration/test_b% tests/integration/test_c% tests/integration/test_e%,$(INTEGRATION))
 FAULTS := $(filter-out tests/faults/test_net_%,$(sort $(wildcard tests/faults/test_*.py)))
 KILLS := $(filter %_kills.py %_forgets.py %_ways.py %_death.py,$(FAULTS))
-REAL := tests/acceptance/test_demo.py tests/acceptance/test_s1_real_time.py
+REAL := tests/acceptance/test_demo.py tests/acceptance/test_s1_real_time.py tests/integration/test_modbus_serial_liar.py
+LIES := tests/integration/test_modbus_serial_lies.py tests/integration/test_bacnet_told_lies.py tests/unit/drivers/mqtt/test_hostile.py
 LONG := tests/acceptance/test_s5_virtual.py tests/simulation tests/month
 
 test-virtual:
@@ -61,7 +62,7 @@ test-mutants:
 	$(PYTEST) tests/mutants
 
 test-parts:
-	$(PYTEST) tests/contract tests/interop tests/docs $(filter-out $(SITES),$(INTEGRATION))
+	$(PYTEST) tests/contract tests/interop tests/docs $(filter-out $(SITES) $(REAL),$(INTEGRATION))
 
 test-sites:
 	$(PYTEST) $(SITES)
@@ -79,7 +80,7 @@ test-demo:
 	$(PYTEST) $(REAL)
 
 faults: $(STAMP) debian  ## the fault tests and the simulation with their full counts
-	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults tests/simulation tests/month tests/integration/test_modbus_serial_lies.py
+	SITEKEEPER_FULL=1 $(BIN)/pytest -q tests/faults tests/simulation tests/month $(LIES) tests/acceptance/test_sick_devices.py
 
 bench: $(STAMP)  ## one table of all promises, and build/bench.json
 	$(BIN)/python -m benchmarks

@@ -25,6 +25,8 @@ from typing import Any
 
 STEADY = {0: 1, 1: 0, 3: 1, 4: 1}
 """Of `benchmarks.rig`'s map: in normal service, stopped, level, doors closed."""
+READ = 3
+"""The function that reads holding registers; any other is refused as illegal."""
 
 
 def wall() -> int:
@@ -72,13 +74,16 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        while len(self.buffer) >= 12:
-            request, self.buffer = self.buffer[:12], self.buffer[12:]
+        while len(self.buffer) >= 6 and len(self.buffer) >= (end := 6 + int.from_bytes(self.buffer[4:6], "big")):
+            request, self.buffer = self.buffer[:end], self.buffer[end:]
             self.link.asked()
             if not self.link.mute:
                 self.answer(request)
 
     def answer(self, request: bytes) -> None:
+        if request[7] != READ:
+            self.transport.write(request[:4] + bytes([0, 3, request[6], request[7] | 0x80, 1]))  # type: ignore[attr-defined]
+            return
         unit, function, address, count = struct.unpack(">BBHH", request[6:12])
         device = self.link.devices[unit - 1]
         data = device.read(address, count)

@@ -41,6 +41,9 @@ class Answers(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if data[7] != 3:  # reading holding registers is all it has
+            self.transport.write(data[:4] + bytes([0, 3, data[6], data[7] | 0x80, 1]))  # type: ignore[attr-defined]
+            return
         address, count = struct.unpack(">HH", data[8:12])
         words = list(range(address, address + count))
         if self.moving:

@@ -98,6 +98,8 @@ def _client(
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = settings.session_expiry if persistent else 0
         properties.ReceiveMaximum = settings.receive_maximum
+        if settings.largest is not None:
+            properties.MaximumPacketSize = settings.largest
     client = aiomqtt.Client(
         settings.host,
         settings.port,

@@ -29,6 +29,7 @@ class BrokerSettings:
         context: makes what TLS needs for each connection, instead of those; raises Refused if it cannot.
         session_expiry: seconds for which a persistent session outlives its connection (MQTT 5).
         receive_maximum: messages that the broker may have under way to us unacknowledged (MQTT 5).
+        largest: bytes of a packet that the broker may send us (MQTT 5); it throws longer ones away.
     """
 
     host: str
@@ -47,6 +48,7 @@ class BrokerSettings:
     keepalive: int = 15
     session_expiry: int = 3_600
     receive_maximum: int = 64
+    largest: int | None = None
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from drivers.broker import Brokers
+    from drivers.memory import Memory
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -57,6 +58,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         answered: every request got a reply that belongs to it. An exception reply counts, unless it says that the
             device behind a gateway did not answer (Modbus codes 10 and 11).
         errors: what went wrong, one for each request that failed; empty in the usual case.
+        told: the device said it unasked, between two readings: of points that are not listed it confirms nothing.
     """
 
     group: str
@@ -67,6 +69,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     answered: bool
     errors: tuple[FieldError, ...] = ()
+    told: bool = False
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +170,6 @@ class ScanMemory:
 
     def __init__(self, group: ReadGroup) -> None:
         self.group = group
-        self.complete = True
         self._last: list[tuple[Value, Q] | None] = []
         self._outcomes: list[Outcome] = []
         self._asked: Micros | None = None
@@ -175,9 +177,8 @@ class ScanMemory:
 
     def forget(self) -> None:
         """Make the next scan a complete one."""
-        self.complete = True
+        self.complete, self._asked = True, None
         self._last = [None] * len(self.group.points)
-        self._asked = None
 
     def begin(self, asked: Micros) -> None:
         if self._asked is not None:
@@ -192,21 +193,25 @@ class ScanMemory:
             self._last[index] = said
             self._outcomes.append(Outcome(index, received, value, q, source))
 
+    def tell(self, said: Sequence[tuple[int, Value, Q]], received: Micros) -> Scan | None:
+        """Return what a device said unasked, as a scan; None if it is no news, or the next scan says it all."""
+        news = [Outcome(index, received, value, q) for index, value, q in said if self._last[index] != (value, q)]
+        if self.complete or not news:
+            return None
+        for outcome in news:
+            self._last[outcome.index] = (outcome.value, outcome.q)
+        listed = {outcome.index for outcome in news}
+        self._outcomes = [outcome for outcome in self._outcomes if outcome.index not in listed]
+        return Scan(group=self.group.id, device=self.group.device, asked=received, received=received,
+                    outcomes=news, complete=False, answered=True, told=True)  # fmt: skip
+
     def finish(self, received: Micros, *, answered: bool, errors: Sequence[FieldError] = ()) -> Scan:
         """Return the scan; after one that was not answered the next is complete."""
         self._outcomes.sort(key=lambda outcome: outcome.index)
-        scan = Scan(
-            group=self.group.id,
-            device=self.group.device,
-            asked=received if self._asked is None else self._asked,
-            received=received,
-            outcomes=self._outcomes,
-            complete=self.complete,
-            answered=answered,
-            errors=tuple(errors),
-        )
-        self.complete = False
-        self._asked = None
+        asked = received if self._asked is None else self._asked
+        scan = Scan(group=self.group.id, device=self.group.device, asked=asked, received=received, answered=answered,
+                    outcomes=self._outcomes, complete=self.complete, errors=tuple(errors))  # fmt: skip
+        self.complete, self._asked = False, None
         if not answered:
             self.forget()
         return scan
@@ -279,19 +284,15 @@ class Asker(Protocol):
     """A driver whose devices can be asked for events that did not come has this beside `Listener`."""
 
     def ask(self, accounts: Mapping[str, Account]) -> None:
-        """Ask for what the site's ledger lacks, some seconds after `open`; at once, and without waiting for it.
-
-        Args:
-            accounts: by `Heard.counter`; those of other links are passed over.
-        """
+        """Ask, without waiting, for what the ledger lacks (by `Heard.counter`, also of other links), after `open`."""
 
 
 @runtime_checkable
-class Sparing(Protocol):
-    """A driver on whose link waiting for a silent device takes much time from the others has this too."""
+class Identifying(Protocol):
+    """A driver whose devices have numbers of their own, which must be unique on a network, has this too."""
 
-    def spare(self, device: str) -> Micros:
-        """Return how long the poller leaves the device alone at most, if it does not answer; 0: as any other."""
+    def doubled(self) -> int:
+        """Return how many of this link's numbers, the gateway's own among them, somebody else claims too."""
 
 
 @runtime_checkable
@@ -390,7 +391,9 @@ class Services:
     Attributes:
         brokers: makes connections to MQTT brokers; None where there are none, as in a probe of another protocol.
         salt: hashes personal identifiers (`sitekeeper.model.event.pseudonym`), at least 16 bytes.
+        memory: keeps what drivers learn of devices; None: they begin anew with each start.
     """
 
     brokers: "Brokers | None" = None
     salt: bytes = field(default=b"", repr=False)
+    memory: "Memory | None" = None

@@ -28,6 +28,10 @@ class Delivery(Protocol):
 class Session(Protocol):
     """One open connection. Every method but `ack` raises PeerUnreachable once the connection is gone."""
 
+    @property
+    def protocol(self) -> str:
+        """`5` or `3.1.1`: what the broker takes."""
+
     async def publish(self, topic: str, payload: bytes) -> int:
         """Publish with QoS 1, wait for the broker's acknowledgement and return its reason code."""
 

@@ -3,7 +3,8 @@
 pipeline                      the whole flow on one page; read it first
 app, service, logs            the parts put together and owned; what systemd is told; log lines
 settings                      a site folder -> frozen values
-poller, fieldside             when each link is read; its drivers, what may be written through them, what is fresh
+poller, bus, fieldside        each link as it is read; whose turn it is; its drivers, what may be written, what is fresh
+field_memory, pcap            what drivers learned of devices, over restarts; frames as Wireshark reads them
 flowside, localside           the flow, and who is told on site, put together out of what the outbox remembers
 changes, latest               readings -> changes; the present state
 occurrences, lives            the ledger of events: what is new, what is missing; one life of a counter in it
@@ -25,4 +26,5 @@ commands                      the one guarded way to write a point or move an al
 socket_api, operations, cli   the local door, what can be asked there, and `sk`
 health, clock_trust           what the daemon knows of itself, and of its clock
 doctor, probe                 what `sk doctor` judges and `sk probe` asks
+dump                          a device as it stands, taken away in a file: `sk device dump`
 """

@@ -16,11 +16,13 @@ from cloud_sync.uplink import Uplink
 from drivers.base import Services
 from edge import drill, fieldside, flowside, localside, officeside, operations, own_reading, salt, socket_api
 from edge.brokers import real_brokers
+from edge.bus.urgent import urgent
 from edge.commands import audit
 from edge.commands.alarm_door import AlarmDoor
 from edge.commands.commander import Commander
 from edge.commands.lamp_shell import LampShell, endangers
 from edge.drill import DrillDesk
+from edge.field_memory import FieldMemory
 from edge.local import webhook
 from edge.local.shell import Posting
 from edge.muster_call import MusterCall
@@ -133,7 +135,10 @@ class App:
             self.pipeline.book, self.pipeline, self._now, self.outbox.state().rule_state.get(drill.KEY)
         )
         self.pipeline.moved_watchers.add(self.drill.moved)
-        services = Services(brokers=self.wiring.brokers, salt=self._salt)
+        memory = FieldMemory(
+            self.outbox.state().rule_state, self.site.devices, lambda state: self.pipeline.noted(state=state)
+        )
+        services = Services(brokers=self.wiring.brokers, salt=self._salt, memory=memory)
         self.drivers = fieldside.drivers(self.site, self.clock, services)
         self.commander = self._commander(audit.commands(rows))
         self.lamp_tests = self._lamp_tests()
@@ -238,13 +243,14 @@ class App:
         return lamps
 
     def _pollers(self) -> dict[str, Poller]:
-        pollers = {}
+        pollers, first = {}, urgent(self.site.rules.plans, self.site.derivations)
         for link, driver in self.drivers.items():
             names = {device.id for device in self.site.on_link(link)}
             groups = tuple(group for group in self.site.groups if group.device in names)
             pollers[link] = Poller(
-                link, driver, groups, self.pipeline, self.clock, accounts=self.pipeline.occurrences.accounts
-            )
+                link, driver, groups, self.pipeline, self.clock,
+                accounts=self.pipeline.occurrences.accounts, urgent=first,
+            )  # fmt: skip
         return pollers
 
     def _uplink(self, catalogue_hash: str, known: Iterable[str]) -> Uplink | None:
@@ -286,6 +292,7 @@ class App:
             outbox_path=self.site.outbox.path,
             pipeline=self.pipeline,
             pollers=self.pollers,
+            drivers=self.drivers,
             outbox=self.outbox,
             uplink=self._uplink_facts,
             retry=None if self.uplink is None else self.uplink.retry,

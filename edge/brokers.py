@@ -1,6 +1,6 @@
 """The brokers that a gateway speaks to: its office's, and those of devices, over the one door to the MQTT library."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from cloud_sync.mqtt import BrokerSettings, connector
 from cloud_sync.session import Connect
@@ -9,6 +9,10 @@ from edge.trust import keeping
 
 if TYPE_CHECKING:  # at run time it is loaded only by a link that uses it
     from drivers.broker import Connect as FieldConnect
+
+
+LARGEST: Final = 1 << 20
+"""Bytes of one packet from a device's broker: nothing that a door says is longer, and 256 MB would be our end."""
 
 
 def office_connect(site: str, office: OfficeSettings) -> Connect:
@@ -55,5 +59,6 @@ def real_brokers(
         keepalive=keepalive,
         session_expiry=7 * 86_400,  # what doors tell while this gateway is away for a long weekend is kept
         receive_maximum=unacknowledged,
+        largest=LARGEST,
     )
     return connector(settings, client_id, persistent=True)

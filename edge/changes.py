@@ -113,6 +113,8 @@ class Changes:
     def accept(self, scan: Scan, now: Micros) -> list[Sample]:
         """Take one reading and return what it changed."""
         group = self._groups[scan.group]
+        if scan.told:
+            return self._told(group, scan)
         device = group.device
         thawed = self._take(group, scan) if scan.outcomes else False
         masked, group.mask, group.seen = group.mask, None, scan.received
@@ -135,6 +137,16 @@ class Changes:
             self._open(group, GapCause.SILENT, now)
             self._missed(device, now, samples)
         return samples
+
+    def _told(self, group: _Group, scan: Scan) -> list[Sample]:
+        """Take what a device said unasked. It vouches for nothing, and ends no fault: the next reading does that."""
+        thawed = self._take(group, scan)
+        if thawed:
+            self._watch(group)
+            return self._restate((h for each in group.device.groups if each.mask is None for h in each.handles), scan)
+        if group.device.frozen or group.mask is not None:
+            return []
+        return self._restate((group.handles[outcome.index] for outcome in scan.outcomes), scan)
 
     def failed(self, group_id: str, reason: Reason, now: Micros) -> list[Sample]:
         """Take note that a group could not be read at all; `COMM` means that its whole link is down."""

@@ -46,6 +46,8 @@ def targets(site: Site) -> dict[str, Target]:
     points = {point.id: point for point in site.points}
     found = {}
     for device in site.devices.values():
+        reads = (read for group in device.read.groups for read in group.points)
+        warning_gear = {read.name for read in reads if getattr(read.address, "gear_warns", False)}
         for name, writable in device.writables.items():
             confirm = None if writable.confirm is None else points.get(f"{device.id}/{writable.confirm.point}")
             found[f"{device.id}/{name}"] = Target(
@@ -58,6 +60,7 @@ def targets(site: Site) -> dict[str, Target]:
                 cycled=points.get(f"{device.id}/{POWER_CYCLED}"),
                 presence=points.get(f"{device.id}/{warning.PRESENCE}"),
                 occupied=warning.OCCUPIED in device.tags,
+                gear_warns=name in warning_gear,
             )
     return found
 

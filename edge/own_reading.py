@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from drivers.base import Scan
 from edge import calendar
+from edge.bus import Usage
 from edge.calendar import Read
 from edge.latest import Latest
 from edge.outbox import Outbox
-from edge.own_points import Members, OwnPoint, OwnPoints, Share, known
+from edge.own_points import Members, OwnPoint, OwnPoints, Reading, Share, known
 from edge.poller import Poller
 from edge.settings.own_devices import GATEWAY, TABLE, OwnDevice
 from edge.settings.values import Site
@@ -131,11 +132,22 @@ def _of_gateway(site: Site, outbox: Outbox, facts: Facts) -> dict[str, OwnPoint]
 def _of_link(online: Sequence[Callable[[], Value]], poller: Poller | None) -> dict[str, OwnPoint]:
     members = Members(online)
     share = Share(lambda: (0, 0) if poller is None else (poller.counts.scans, poller.counts.failed))
-    return {
+
+    def of_bus(figure: int) -> Read:
+        def read(_: Moment) -> Reading:
+            usage = None if poller is None else poller.usage()
+            return known(None if usage is None else round(usage[figure], 2))
+
+        return read
+
+    bus = {f"bus.{name}": OwnPoint(of_bus(at)) for at, name in enumerate(Usage._fields)}
+    return bus | {
         "devices": OwnPoint(members.count),
         "offline": OwnPoint(members.offline),
         "lost": OwnPoint(members.lost),
         "errors.share": OwnPoint(share.read),
+        "messages.rejected": OwnPoint(lambda _: known(None if poller is None else poller.rejected())),
+        "ids.doubled": OwnPoint(lambda _: known(None if poller is None else poller.doubled())),
     }
 
 

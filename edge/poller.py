@@ -1,21 +1,22 @@
-"""One poller per link: reads each scan group at its period, one request at a time, and backs off what does not answer.
+"""One poller per link: reads each scan group when its turn comes, one request at a time, and opens the link again.
 
-Times lie on a grid from the group's first reading on; a reading that comes too late skips the missed places and counts
-them, so that a slow link gets behind openly and never piles up. This is the only layer that tries again. Devices that
+Whose turn it is, is decided in `edge.bus`: a link that is asked for too much gets behind openly and evenly, and never
+piles up; what does not answer takes little time from the others. This is the only layer that tries again. Devices that
 also speak unasked are listened to beside that, as long as the link is open.
 """
 
 import asyncio
-import heapq
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import structlog
 
-from drivers.base import Account, Asker, Driver, Listener, Reporter, Scan, Sparing
+from drivers.base import Account, Asker, Driver, Identifying, Listener, Reporter
 from drivers.base import Sink as Hearer
+from drivers.rejecting import Rejecting
+from edge.bus import BackOff, Bus, Usage
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import LinkDown
 from sitekeeper.model.point import ScanGroup
@@ -27,27 +28,13 @@ ASK_AFTER: Final[Micros] = 5 * SECOND
 
 _RANDOM: Final = random.Random()  # noqa: S311 - spreads load, guards nothing; one for all, it is 2.5 KB
 
-KNOWN_SILENT: Final = 2
-"""After so many scans in a row without an answer a device is silent, and its link need not be at fault."""
 
+@runtime_checkable
+class Hushing(Protocol):
+    """A driver that leaves its line silent after a request that failed has this too: for how long so far."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackOff:
-    """How long to wait before trying again: doubled from `first` to at most `most`, less a random part of up to a half.
-
-    A device that comes back is found within `most` plus one request, which is why it is short; within more where its
-    driver is `Sparing`. `alone` is the most for a device that has its link to itself: asking it often takes time from
-    nobody.
-    """
-
-    first: Micros = SECOND // 4
-    most: Micros = 3 * SECOND // 2
-    alone: Micros = 3 * SECOND // 4
-
-    def wait(self, failures: int, rng: random.Random, *, alone: bool = False, spare: Micros = 0) -> Micros:
-        """Return the wait after `failures` failures in a row (at least one); see `Sparing` for `spare`."""
-        full: Micros = min(self.alone if alone else max(self.most, spare), self.first << min(failures - 1, 16))
-        return full - int(full * rng.random() / 2)
+    @property
+    def hushed(self) -> Micros: ...
 
 
 class Sink(Hearer, Protocol):
@@ -60,7 +47,8 @@ class Sink(Hearer, Protocol):
 class Counts:
     """What a poller has done since it started, for `sk device show` and the own point `errors.share`.
 
-    `failed`: scans in which a request failed, but for those of devices that are known to be silent.
+    `failed`: scans in which a request failed, but for those of devices that are known to be silent. `missed`: turns
+    for which the link had no time.
     """
 
     scans: int = 0
@@ -70,8 +58,19 @@ class Counts:
     reconnects: int = 0
 
 
+class Pace(NamedTuple):
+    """How a group is read: whether it goes first, and its achieved period; None while its device is silent."""
+
+    urgent: bool
+    achieved: Micros | None
+
+
 class Poller:
-    """Owns one link and its driver until cancelled. `accounts` tells what the site's ledger has of counted events."""
+    """Owns one link and its driver until cancelled.
+
+    Args:
+        accounts: tells what the site's ledger has of counted events. urgent: ids of the groups that go first.
+    """
 
     def __init__(
         self,
@@ -82,11 +81,12 @@ class Poller:
         clock: Clock,
         *,
         accounts: Callable[[], Mapping[str, Account]] = dict,
+        urgent: Collection[str] = (),
         back_off: BackOff | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.link = link
-        self.counts = Counts()
+        self._counts = Counts()
         self.last_error: str = ""
         self.last_errors: dict[str, str] = {}
         self._driver = driver
@@ -96,12 +96,40 @@ class Poller:
         self._accounts = accounts
         self._back_off = back_off or BackOff()
         self._rng = rng or _RANDOM
-        self._silent: dict[str, int] = {}
-        self._alone = len({group.device for group in groups}) == 1
         self._failures = 0
+        self._last_good: Micros | None = None
         self._opened: Micros = clock.monotonic()
-        self._gave_up: Micros = clock.monotonic()
-        """When a device was last waited for in vain."""
+        self._up = False
+        self._hushes = driver if isinstance(driver, Hushing) else None
+        self._bus = Bus(groups, urgent=urgent, back_off=self._back_off, rng=self._rng, now=self._opened)
+
+    @property
+    def counts(self) -> Counts:
+        """What has happened so far."""
+        self._counts.missed = self._bus.missed()
+        return self._counts
+
+    def usage(self) -> Usage | None:
+        """Return what the link's time went to lately; None while it is not open."""
+        return self._bus.usage(self._clock.monotonic()) if self._up else None
+
+    def pace(self, device: str) -> dict[str, Pace]:
+        """Return how the groups of a device are read, by id; nothing while the link is not open."""
+        usage, found = self.usage(), {}
+        for index, group in enumerate(self._groups if usage is not None else ()):
+            if group.device == device and usage is not None:
+                urgent = self._bus.urgent(index)
+                achieved = round(group.period * (usage.urgent if urgent else usage.stretch))
+                found[group.id] = Pace(urgent, None if self._bus.silent(device) else achieved)
+        return found
+
+    def doubled(self) -> int | None:
+        """Return how many devices of the link have a number that another claims too; None: they have none."""
+        return self._driver.doubled() if isinstance(self._driver, Identifying) else None
+
+    def rejected(self) -> int | None:
+        """Return how many messages came unasked and could not be used; None: nobody speaks unasked here."""
+        return self._driver.unusable_total() if isinstance(self._driver, Rejecting) else None
 
     def report(self, device: str) -> Mapping[str, object]:
         """Return what the driver has to tell people of a device; nothing, if it has no more than points."""
@@ -125,13 +153,17 @@ class Poller:
         await self._driver.open()
         _heed_the_end()
         self._opened = self._clock.monotonic()
+        self._bus.begin(self._opened)
+        self._up = True
         await self._serve()
 
     def _lost(self, error: LinkDown) -> None:
+        self._up = False
+        error.last_good = error.last_good or self._last_good
         self._failures += 1
         self.last_error = str(error)
         self.last_errors.clear()  # what a device said last is older news
-        self.counts.reconnects += 1
+        self._counts.reconnects += 1
         (log.warning if self._failures == 1 else log.debug)("link is down", link=self.link, error=str(error))
         self._sink.link_failed(tuple(group.id for group in self._groups), error)
 
@@ -163,42 +195,31 @@ class Poller:
         driver.ask(self._accounts())
 
     async def _read_on(self) -> None:
-        """Read every group at its period until the link fails."""
-        start = self._clock.monotonic()
-        spread = SECOND // 10 // max(1, len(self._groups))
-        queue = [(start + i * spread, start + i * spread, i) for i in range(len(self._groups))]  # turn, due, group
-        heapq.heapify(queue)
-        while queue:
-            turn, due, index = queue[0]
-            if turn < self._gave_up and self._groups[index].device in self._silent:
-                # Between two time-outs, every group that waits and whose device answers has its turn.
-                heapq.heapreplace(queue, (self._gave_up, due, index))
-                continue
-            await self._sleep(due - self._clock.monotonic())
-            scan = await self._driver.read(self._groups[index].id)
-            self.counts.scans += 1
-            if scan.errors:
-                self.last_errors[scan.device] = str(scan.errors[-1])
-                self.counts.failed += self._silent.get(scan.device, 0) < KNOWN_SILENT
-            self._sink.scanned(scan)
-            due = self._next(due, self._groups[index], scan)
-            heapq.heapreplace(queue, (due, due, index))
+        """Read every group when its turn comes, until the link fails."""
+        while self._groups:
+            turn = self._bus.next(self._clock.monotonic())
+            await self._sleep(turn.at - self._clock.monotonic())
+            await self._read(turn.group)
 
-    def _next(self, due: Micros, group: ScanGroup, scan: Scan) -> Micros:
-        """Return when to read `group` again; a silent device waits longer each time, up to its back-off."""
-        now = self._clock.monotonic()
-        if not scan.answered:
-            self.counts.unanswered += 1
-            self._gave_up = now
-            failures = self._silent[group.device] = self._silent.get(group.device, 0) + 1
-            spare = self._driver.spare(group.device) if isinstance(self._driver, Sparing) else 0
-            wait = self._back_off.wait(failures, self._rng, alone=self._alone, spare=spare)
-            return now + (wait if self._alone else max(group.period, wait))
-        self._silent.pop(group.device, None)
-        self._answered(now)
-        missed = max(0, (now - due) // group.period)
-        self.counts.missed += missed
-        return due + (missed + 1) * group.period
+    async def _read(self, index: int) -> None:
+        asked, before = self._clock.monotonic(), 0 if self._hushes is None else self._hushes.hushed
+        try:
+            scan = await self._driver.read(self._groups[index].id)
+        except LinkDown:
+            self._bus.broke(index)
+            raise
+        now, counts = self._clock.monotonic(), self._counts
+        counts.scans += 1
+        counts.unanswered += not scan.answered
+        if scan.errors:
+            self.last_errors[scan.device] = str(scan.errors[-1])
+            counts.failed += not self._bus.silent(scan.device)
+        hushed = 0 if self._hushes is None else self._hushes.hushed - before
+        self._bus.done(index, asked, now, answered=scan.answered, hushed=hushed)
+        if scan.answered:
+            self._last_good = self._clock.wall()
+            self._answered(now)
+        self._sink.scanned(scan)
 
     async def _sleep(self, wait: Micros) -> None:
         if wait > 0:

@@ -76,5 +76,9 @@ class DoorActs(Part):
 _WIRED: Final = frozenset({"enter", "door", "hold"})
 DOOR_FACES: Final[Faces] = {
     "bacnet": {"access-door": _WIRED},
-    "mqtt": {"mqtt-door": _WIRED | {"grant", "deny", "rex", "crowd", "controller", "tail", "tamper", "lock"}},
+    "mqtt": {
+        "mqtt-door": _WIRED | {"grant", "deny", "rex", "crowd", "controller", "tail", "tamper", "lock"},
+        "uhppote-door": _WIRED | {"grant", "deny", "rex", "crowd", "controller", "tail"},
+        "esp-rfid": _WIRED | {"grant", "deny", "crowd"},
+    },
 }

@@ -57,6 +57,9 @@ class LaneActs(Part):
 
 
 LANE_FACES: Final[Faces] = {
-    "modbus": {"sp-barrier-1": frozenset({"cars", "boom", "sensor", "mains", "tailgate", "wrong_way"})},
+    "modbus": {
+        "sp-barrier-1": frozenset({"cars", "boom", "sensor", "mains", "tailgate", "wrong_way"}),
+        "came-gard-ptx": frozenset({"cars", "boom", "mains"}),
+    },
     "mqtt": {"mqtt-lpr": frozenset({"plate", "camera"}), "mqtt-carpark": frozenset({"drift", "recount"})},
 }

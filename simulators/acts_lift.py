@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from simulators.escalator import EscalatorDeed
 from simulators.lift import LiftFault, LiftSettings
+from simulators.lift_parts import Run, Signal
 from simulators.parts import Duration, Faces, Part
 
 Word = Annotated[int, Field(ge=0, le=0xFFFF)]
@@ -62,6 +63,13 @@ class FaultFlag(Part):
     on: bool = True
 
 
+class SignalFlag(Part):
+    """A signal of a lift controller comes, or with `on: false` goes."""
+
+    name: Signal
+    on: bool = True
+
+
 class LiftActs(Part):
     """What can happen to a lift."""
 
@@ -79,6 +87,8 @@ class LiftActs(Part):
     fact: str | None = None
     words: dict[int, Word] | None = None
     escalator: EscalatorDeed | None = None
+    drive: Run | None = None
+    signal: SignalFlag | None = None
 
 
 LIFT_ACTS: Final = frozenset(
@@ -88,6 +98,11 @@ LIFT_ACTS: Final = frozenset(
     }
 )  # fmt: skip
 LIFT_FACES: Final[Faces] = {
-    "modbus": {"sp-lift-1": LIFT_ACTS, "lmon": LIFT_ACTS, "words": frozenset({"words", "fact"})},
+    "modbus": {"sp-lift-1": LIFT_ACTS, "lmon": LIFT_ACTS, "words": frozenset({"words", "fact"})}
+    | {
+        "sp-io-16-lift": LIFT_ACTS,
+        "arkel-arcode": frozenset({"signal"}),
+        "invertek-elevator-core": frozenset({"drive"}),
+    },
     "bacnet": {"bacnet-lift": LIFT_ACTS, "bacnet-escalator": frozenset({"escalator", "mains"})},
 }

@@ -53,5 +53,10 @@ SAFETY_FACES: Final[Faces] = {
         "sp-io-16": frozenset({"smoke", "panel", "line", "pulses", "mains"}),
         "sp-io-16-gas": frozenset({"gas", "gas_fault", "line"}),
         "sp-io-16-water": frozenset({"leak", "line"}),
+        "notifier-modbus-gw": frozenset({"smoke", "panel", "mains"}),
+        "aqualeak-10k": frozenset({"leak"}),
+        "igd-toc-635": frozenset({"gas", "gas_fault"}),
+        "pemtech-pt495": frozenset({"gas", "gas_fault"}),
+        "honeywell-midas": frozenset({"gas", "gas_fault"}),
     }
 }

@@ -8,14 +8,17 @@ import struct
 from typing import Any, Final, Protocol
 
 from simulators.access import HELD_LIMIT, PULSE, Entrance
-from simulators.bacnet_maps import ACCESS_DOOR, ESCALATOR, LIFT, LIGHTING_OUTPUT, Map
+from simulators.bacnet_maps import ACCESS_DOOR, BINARY_LIGHTING_OUTPUT, ESCALATOR, LIFT, LIGHTING_OUTPUT, Map
 from simulators.escalator import Escalator, EscalatorFault
 from simulators.lift import Lift, LiftFault
 from simulators.lighting import Lamp
-from sitekeeper.model.clock import MS, Micros
+from simulators.relays import Circuit
+from sitekeeper.model.clock import MS, SECOND, Micros
 
 METER: Final = 184.0
 """Where the lift's energy meter starts, kWh."""
+EGRESS: Final[Micros] = 60 * SECOND
+"""For how long a circuit that has blinked leaves people time to go."""
 NOISE: Final = 4096
 """Steps of the luminaire's noise, 0.1 mW each; then the number begins anew, as a register's would."""
 
@@ -157,6 +160,45 @@ class LampFace:
 
     def obeyed(self) -> float:
         return real(self._lamp.commanded)
+
+
+class CircuitFace:
+    """A Binary Lighting Output object; its present value switches the circuit. Its gear blinks for `EGRESS` to warn."""
+
+    kind = "binary-lighting-output"
+    map = BINARY_LIGHTING_OUTPUT
+    carrier = ""
+    serials = 1
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit = circuit
+        self._warned: Micros = -EGRESS
+
+    def live(self, at: Micros) -> None:
+        self._circuit.advance(at)
+
+    def properties(self, serial: int) -> dict[str, Any]:  # noqa: ARG002 - no property carries it
+        circuit = self._circuit
+        return {
+            "feedbackValue": int(circuit.on),
+            "egressActive": circuit.now - self._warned < EGRESS,
+            "reliability": 0,
+            "strikeCount": circuit.strikes,
+            "elapsedActiveTime": circuit.run_hours * 3600,
+            "egressTime": EGRESS // SECOND,
+            "blinkWarnEnable": True,
+            "outOfService": False,
+        }
+
+    def command(self, value: float, pulse: bool) -> None:  # noqa: ARG002 - a circuit has no pulse
+        if value in (0, 1):
+            self._circuit.command(value == 1)
+        elif self._circuit.on:
+            self._warned = self._circuit.now
+            self._circuit.note("blinks to warn")
+
+    def obeyed(self) -> int:
+        return int(self._circuit.commanded)
 
 
 class DoorFace:

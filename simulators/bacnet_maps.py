@@ -88,6 +88,28 @@ LIGHTING_OUTPUT: Final[Map] = {
     "outOfService": same("simulated"),
 }
 
+
+def _light(name: str, level: str) -> Meaning:
+    """Return the meaning of a binary lighting value: on, off, or a command that is no state."""
+
+    def meaning(value: int) -> dict[str, Value]:
+        return {name: bool(value), level: 100 * value} if value in (0, 1) else {name: None, level: None}
+
+    return meaning
+
+
+BINARY_LIGHTING_OUTPUT: Final[Map] = {
+    "presentValue": _light("on_command", "command"),
+    "feedbackValue": _light("on_feedback", "level"),
+    "egressActive": same("warning"),
+    "reliability": code("lamp.fail", {0: False, 16: True}),
+    "strikeCount": same("strikes"),
+    "elapsedActiveTime": same("on_time"),
+    "egressTime": same("egress_time"),
+    "blinkWarnEnable": same("blink_warn"),
+    "outOfService": same("simulated"),
+}
+
 ACCESS_DOOR: Final[Map] = {
     "presentValue": code("mode", {0: "controlled", 1: "free", 2: "controlled", 3: "controlled"}),
     "doorStatus": code("door.state", {0: "closed", 1: "open", 2: "unknown"}),

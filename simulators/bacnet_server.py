@@ -43,6 +43,7 @@ class BacnetServer:
 
     Args:
         instance: of the device. port: 0 for a free one; it is kept through `refuse`.
+        cov: it tells changes to whoever subscribes; else it does not know how.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class BacnetServer:
         host: str = "127.0.0.1",
         port: int = 0,
         link: str = "link",
+        cov: bool = False,
     ) -> None:
         self.things = {thing.device: thing for thing in things}
-        self._instance, self._link = instance, link
+        self._instance, self._link, self._cov = instance, link, cov
         self._clock, self._story, self._journal = clock, story, journal
         self.host, self.port = host, port
         self._app: Device | None = None
@@ -77,6 +79,7 @@ class BacnetServer:
         self._app = Device.serving(
             self, self._instance, f"{self.host}:{self.port}", [thing.served for thing in self.things.values()]
         )
+        self._app.tells = self._cov
         await self._app.ready()
         return self.port
 
@@ -88,7 +91,10 @@ class BacnetServer:
 
     def fault(self, device: str, fault: Fault | None) -> None:
         """Switch a fault of one thing on, or with None off. Faults of the link are `refuse`'s."""
-        self.things[device].fault = fault
+        thing = self.things[device]
+        thing.fault = fault
+        if self._app is not None and fault is not None and fault.kind in (FaultKind.NO_COV, FaultKind.FORGET):
+            self._app.forget(thing.face.kind, thing.instance)
         self._journal.switched(self._clock.wall(), "device", device, "none" if fault is None else fault.kind.value)
 
     async def refuse(self, on: bool) -> None:
@@ -147,6 +153,16 @@ class BacnetServer:
                 points = _meaning(each.thing.face.map, each.values)
                 self._journal.reply(self._clock.wall(), each.thing.device, each.serial, points)
 
+    def tells(self, kind: str, instance: int) -> list[str]:
+        """Return the properties whose changes an object tells; none if it refuses to."""
+        return [
+            name
+            for thing, _ in self._asked([(kind, instance, [])])
+            if not _is(thing, FaultKind.NO_COV)
+            for name in thing.face.map
+            if name != thing.face.carrier
+        ]
+
     def may_command(self, kind: str, instance: int) -> bool:
         """Tell whether a client may write this object's present value; nothing else of anything may be written."""
         return any("presentValue" in thing.face.map for thing, _ in self._asked([(kind, instance, [])]))
@@ -163,14 +179,16 @@ class BacnetServer:
         written = thing.face.map["presentValue"](thing.served.at(priority))
         self._journal.wrote(self._clock.wall(), thing.device, written, priority)
         pulse = kind == "access-door" and value >= UNLOCK_PULSE
+        warns = kind == "binary-lighting-output" and value >= WARN
         thing.face.live(self._story())
         if value >= 0:  # below are warnings, which change no level
             thing.face.command(value, pulse)
-        if pulse:
+        if pulse or warns:  # no state that could stand
             thing.served.relinquish(priority)
 
 
 UNLOCK_PULSE: Final = 2
+WARN: Final = 2
 
 
 def _agreed(thing: Thing) -> float:

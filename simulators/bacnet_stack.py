@@ -8,12 +8,15 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, Self
 
 from bacpypes3.apdu import (
     AbortPDU,
     AbortReason,
+    ConfirmedCOVNotificationRequest,
     ConfirmedRequestPDU,
+    Error,
     ReadPropertyACK,
     ReadPropertyMultipleACK,
     ReadPropertyMultipleRequest,
@@ -21,17 +24,27 @@ from bacpypes3.apdu import (
     RejectPDU,
     RejectReason,
     SimpleAckPDU,
+    SubscribeCOVPropertyRequest,
+    SubscribeCOVRequest,
+    UnconfirmedCOVNotificationRequest,
     WhoIsRequest,
     WritePropertyRequest,
 )
 from bacpypes3.app import Application
-from bacpypes3.basetypes import PriorityValue, Segmentation
+from bacpypes3.basetypes import PriorityValue, PropertyValue, Segmentation
+from bacpypes3.constructeddata import Any as AnyValue
 from bacpypes3.errors import ExecutionError, PropertyError
 from bacpypes3.local.cmd import Commandable
 from bacpypes3.local.device import DeviceObject
 from bacpypes3.local.networkport import NetworkPortObject
 from bacpypes3.local.object import Object
-from bacpypes3.object import AccessDoorObject, EscalatorObject, LiftObject, LightingOutputObject
+from bacpypes3.object import (
+    AccessDoorObject,
+    BinaryLightingOutputObject,
+    EscalatorObject,
+    LiftObject,
+    LightingOutputObject,
+)
 from bacpypes3.primitivedata import ObjectIdentifier, PropertyIdentifier
 
 from simulators.faults import Fault, FaultKind
@@ -98,6 +111,10 @@ class _Lamp(_Updated, Commandable, Object, LightingOutputObject):  # type: ignor
     pass
 
 
+class _Circuit(_Updated, Commandable, Object, BinaryLightingOutputObject):  # type: ignore[misc]
+    pass
+
+
 class _Door(_Updated, Commandable, Object, AccessDoorObject):  # type: ignore[misc]
     pass
 
@@ -111,6 +128,7 @@ _KINDS: Final[dict[str, tuple[type[Any], dict[str, Any]]]] = {
          "egressActive": False, "defaultFadeTime": 1000, "defaultRampRate": 100.0, "defaultStepIncrement": 10.0,
          "lightingCommandDefaultPriority": 16},
     ),
+    "binary-lighting-output": (_Circuit, {"presentValue": "off", "relinquishDefault": "off", "eventState": "normal"}),
     "access-door": (
         _Door,
         {"presentValue": "lock", "relinquishDefault": "lock", "eventState": "normal", "doorExtendedPulseTime": 150,
@@ -144,17 +162,39 @@ class Server(Protocol):
     def take_fault(self, touched: Sequence[Any]) -> Fault | None: ...
     def write_down(self, touched: Sequence[Any], spoilt: Fault | None = None) -> None: ...
     def may_command(self, kind: str, instance: int) -> bool: ...
+    def tells(self, kind: str, instance: int) -> list[str]: ...
     def ignores(self, kind: str, instance: int) -> Literal["silent", "deaf", ""]: ...
     def commanded(self, kind: str, instance: int, priority: int) -> None: ...
 
 
-class Device(Application):  # type: ignore[misc]
-    """The library's application with our hooks."""
+LOOK: Final = 0.02
+"""Seconds between two looks at whether something changed that is to be told."""
 
+
+@dataclass(slots=True, eq=False)
+class _Telling:
+    """A subscription: whom to tell of which properties of one object. `index`: of one element of an array."""
+
+    address: Any
+    process: int
+    place: tuple[str, int]
+    names: list[str]
+    index: int | None
+    confirmed: bool
+    ends: float
+    last: dict[str, Any]
+
+
+class Device(Application):  # type: ignore[misc]
+    """The library's application with our hooks. Its own notifications are left alone: half of our objects have none."""
+
+    tells: bool = False
     _server: Server
     _touched: Sequence[Any] = ()
     _fault: Fault | None = None
     _written: tuple[str, int, int] | None = None
+    _tellings: dict[tuple[str, int, tuple[str, int], str], _Telling]
+    _watching: asyncio.Task[None] | None
 
     @classmethod
     def serving(cls, server: Server, instance: int, address: str, objects: Iterable[Any]) -> Self:
@@ -166,6 +206,8 @@ class Device(Application):  # type: ignore[misc]
         port = NetworkPortObject(address, objectIdentifier=("network-port", 1), objectName="port")
         made: Self = cls.from_object_list([itself, port, *objects])
         made._server = server
+        made._tellings = {}
+        made._watching = None
         return made
 
     async def ready(self) -> None:
@@ -178,7 +220,11 @@ class Device(Application):  # type: ignore[misc]
             await asyncio.gather(*self._opening())
 
     async def ended(self) -> None:
-        """Close the port."""
+        """Close the port; who was to be told is forgotten."""
+        self._tellings.clear()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait((self._watching,))
         for task in self._opening():
             task.cancel()
         await asyncio.gather(*self._opening(), return_exceptions=True)
@@ -207,6 +253,8 @@ class Device(Application):  # type: ignore[misc]
             await super().indication(apdu)
         elif isinstance(apdu, WhoIsRequest | WritePropertyRequest):
             await super().indication(apdu)
+        elif self.tells and isinstance(apdu, SubscribeCOVRequest | SubscribeCOVPropertyRequest):
+            await self._subscribe(apdu)
         elif isinstance(apdu, ConfirmedRequestPDU):
             await self._refuse(apdu)
 
@@ -232,6 +280,65 @@ class Device(Application):  # type: ignore[misc]
 
     def _is(self, kind: FaultKind) -> bool:
         return self._fault is not None and self._fault.kind is kind
+
+    # --- telling changes
+
+    def forget(self, kind: str, instance: int) -> None:
+        """Tell nobody of this object any more, as after a restart."""
+        self._tellings = {key: one for key, one in self._tellings.items() if one.place != (kind, instance)}
+
+    async def _subscribe(self, apdu: Any) -> None:
+        place = _name(apdu.monitoredObjectIdentifier)
+        named = getattr(apdu, "monitoredPropertyIdentifier", None)
+        known = self._server.tells(*place)
+        names = known if named is None else [n for n in known if n == named.propertyIdentifier.attr]
+        if not names:
+            refusal = {"errorClass": "object", "errorCode": "optionalFunctionalityNotSupported"}
+            await super().response(Error(service_choice=apdu.apduService, context=apdu, **refusal))
+            return
+        index = None if named is None or named.propertyArrayIndex is None else int(named.propertyArrayIndex)
+        key = (str(apdu.pduSource), int(apdu.subscriberProcessIdentifier), place, f"{named and names[0]}[{index}]")
+        self._tellings.pop(key, None)
+        if apdu.lifetime is not None:
+            ends = asyncio.get_running_loop().time() + int(apdu.lifetime)
+            confirmed = bool(apdu.issueConfirmedNotifications)
+            self._tellings[key] = _Telling(apdu.pduSource, key[1], place, names, index, confirmed, ends, {})
+        await super().response(SimpleAckPDU(context=apdu))
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name="who is to be told")
+
+    async def _watch(self) -> None:
+        while True:
+            now = asyncio.get_running_loop().time()
+            self._tellings = {key: one for key, one in self._tellings.items() if one.ends > now}
+            for one in self._tellings.values():
+                touched = self._server.touch([(*one.place, one.names)])
+                values = {name: value for each in touched for name, value in each.values.items()}
+                if values and values != one.last:
+                    one.last = values
+                    self._server.write_down(touched)
+                    self._tell(one, values, int(one.ends - now))
+            await asyncio.sleep(LOOK)
+
+    def _tell(self, one: _Telling, values: Mapping[str, Any], left: int) -> None:
+        thing = self.get_object_id(ObjectIdentifier(one.place))
+        told = []
+        for name, value in values.items():
+            made = thing.get_property_type(name)(value)
+            part = made if one.index is None else made[one.index - 1]
+            told.append(PropertyValue(propertyIdentifier=name, propertyArrayIndex=one.index, value=AnyValue(part)))
+        kind = ConfirmedCOVNotificationRequest if one.confirmed else UnconfirmedCOVNotificationRequest
+        sent = self.request(
+            kind(
+                subscriberProcessIdentifier=one.process,
+                initiatingDeviceIdentifier=self.device_object.objectIdentifier,
+                monitoredObjectIdentifier=one.place,
+                timeRemaining=left,
+                listOfValues=told,
+                destination=one.address,
+            )
+        )
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def do_WritePropertyRequest(self, apdu: Any) -> None:  # noqa: N802 - the library's name
         kind, instance = _name(apdu.objectIdentifier)

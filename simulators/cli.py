@@ -13,9 +13,10 @@ import click
 from simulators.estate import Estate
 from simulators.faults import SWITCHES
 from simulators.journal import Journal
-from simulators.scenario import Scenario, load
+from simulators.replay import live
+from simulators.scenario import Link, Scenario, load
 from sitekeeper.model.clock import SystemClock
-from sitekeeper.model.errors import ConfigError
+from sitekeeper.model.errors import ConfigError, FormatError
 
 
 def _list_faults(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
@@ -34,7 +35,10 @@ def _list_faults(context: click.Context, _option: click.Parameter, wanted: bool)
     callback=_list_faults,
     help="List the faults that a scenario can switch, where and on which protocols, and end.",
 )
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@click.option("--from", "dump", type=click.Path(path_type=Path), help="Serve what sk device dump wrote instead.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --from: where; a free one if not given.")
+@click.option("--unit", type=click.IntRange(0, 255), default=1, show_default=True, help="With --from: as which unit.")
 @click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, help="Seconds of story per second.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Append what was truly said here.")
 @click.option(
@@ -44,7 +48,10 @@ def _list_faults(context: click.Context, _option: click.Parameter, wanted: bool)
 @click.option("--broker", metavar="HOST:PORT", help="Where MQTT devices connect, whatever the scenario says.")
 @click.option("--wait", is_flag=True, help="Until SIGUSR1 the devices just live; then their stories begin.")
 def sim(
-    scenario: Path,
+    scenario: Path | None,
+    dump: Path | None,
+    port: int,
+    unit: int,
     speed: float,
     journal: Path | None,
     ports_file: Path | None,
@@ -53,18 +60,23 @@ def sim(
     broker: str | None,
     wait: bool,
 ) -> int:
-    """Run the simulated devices of a SCENARIO file until Ctrl-C or SIGTERM.
+    """Run the simulated devices of a SCENARIO file, or one unit from a dump, until Ctrl-C or SIGTERM.
 
     Prints one line per link (its id and its address) once every device answers.
     """
+    if (scenario is None) == (dump is None):
+        raise click.UsageError("a SCENARIO, or --from FILE")
     try:
+        if dump is not None:
+            return asyncio.run(live(dump, unit=unit, port=port))
+        assert scenario is not None
         plan = load(scenario)
         plan = plan if broker is None else plan.at_broker(*_address(broker))
         _need_a_broker(plan)
         with contextlib.closing(Journal.open(journal)) as kept:
             estate = Estate(plan, clock=SystemClock(), journal=kept, speed=speed, free_ports=free_ports, waits=wait)
-            return asyncio.run(_live(estate, ports_file, {link.id: link.host for link in plan.links}, waits=wait))
-    except ConfigError as error:
+            return asyncio.run(_live(estate, ports_file, {link.id: link for link in plan.links}, waits=wait))
+    except (ConfigError, FormatError) as error:
         click.echo(str(error), err=True)
         return 6
     except OSError as error:
@@ -85,7 +97,7 @@ def _need_a_broker(plan: Scenario) -> None:
             raise click.UsageError(f"link {link.id} is MQTT and names no port: --broker HOST:PORT")
 
 
-async def _live(estate: Estate, ports_file: Path | None, hosts: Mapping[str, str], *, waits: bool) -> int:
+async def _live(estate: Estate, ports_file: Path | None, links: Mapping[str, Link], *, waits: bool) -> int:
     stopped = asyncio.Event()
     code = 0
 
@@ -105,7 +117,7 @@ async def _live(estate: Estate, ports_file: Path | None, hosts: Mapping[str, str
             part.write_text(json.dumps(ports), encoding="utf-8")
             part.replace(ports_file)  # a reader sees all of it or none
         for link, port in ports.items():
-            click.echo(f"{link}\t{hosts[link]}:{port}")
+            click.echo(f"{link}\t{links[link].serial or f'{links[link].host}:{port}'}")
         sys.stdout.flush()
         async with asyncio.TaskGroup() as tasks:
             story = tasks.create_task(estate.run(), name="story")

@@ -4,7 +4,7 @@ from simulators.behaviour import Behaviour, Tell, nobody
 
 
 class Daylight(Behaviour):
-    """The sensor; `lux` from 0 to 65,535."""
+    """The sensor; `lux` from 0 to 200,000."""
 
     def __init__(self, *, tell: Tell = nobody) -> None:
         super().__init__(tell)

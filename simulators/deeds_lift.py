@@ -1,8 +1,11 @@
 """From an act of a scenario to what is called when its time has come: lifts, escalators."""
 
+from functools import partial
+
 from simulators.acts_lift import Arrive, FaultFlag, Stick, Travel
 from simulators.escalator import Escalator
 from simulators.lift import Lift
+from simulators.lift_parts import Controller, Drive
 from simulators.parts import Deed
 from simulators.scenario import Act
 
@@ -41,3 +44,15 @@ def escalator_deed(escalator: Escalator, act: Act) -> Deed:
     if deed is not None:
         return lambda: escalator.do(deed)
     return lambda: escalator.set_mains(act.mains == "restored")
+
+
+def drive_deed(drive: Drive, act: Act) -> Deed:
+    """Return what an act does to the drive of a lift."""
+    return partial(drive.do, act.drive or "stop")
+
+
+def signal_deed(controller: Controller, act: Act) -> Deed:
+    """Return what an act does to the signals of a lift controller."""
+    flag = act.signal
+    assert flag is not None, "its face has no other act"
+    return partial(controller.signal, flag.name, flag.on)

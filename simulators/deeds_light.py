@@ -6,6 +6,7 @@ from simulators.dali import Gear
 from simulators.daylight import Daylight
 from simulators.emergency import Emergency
 from simulators.lighting import Lamp
+from simulators.meter import Meter
 from simulators.parts import Deed
 from simulators.relays import Circuit
 from simulators.scenario import Act
@@ -39,3 +40,10 @@ def emergency_deed(gear: Emergency, act: Act) -> Deed:
     if act.emergency is not None:
         return partial(gear.become, act.emergency)
     return partial(gear.set_mains, act.mains == "restored")
+
+
+def meter_deed(meter: Meter, act: Act) -> Deed:
+    """Return what an act does to a meter."""
+    if act.load is not None:
+        return partial(meter.draw, act.load)
+    return partial(meter.supply, act.voltage or 0.0)

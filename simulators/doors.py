@@ -13,6 +13,7 @@ from simulators.behaviour import Tell
 from simulators.carpark import CarPark
 from simulators.controller import Body, Controller
 from simulators.deeds_lane import camera_deed, carpark_deed
+from simulators.door_face import EspFace, UhppoteFace
 from simulators.journal import Journal
 from simulators.lane_camera import LaneCamera
 from simulators.mqtt_face import ControllerFace, ControllerLink
@@ -24,6 +25,8 @@ Action = Callable[[], None]
 Thing = Entrance | LaneCamera | CarPark
 FAMILIES: Final = {"mqtt-door": ("access", "door"), "mqtt-lpr": ("lpr", "view"), "mqtt-carpark": ("carpark", "count")}
 """The words for the controllers of a face and for what stands behind them, in topics."""
+FACES: Final = {"uhppote-door": UhppoteFace, "esp-rfid": EspFace}
+"""What shows the controllers of a face that has topics of its own."""
 
 
 def door_deed(door: Entrance, act: Act) -> Action:
@@ -89,13 +92,14 @@ class DoorBuilder:
         self.deeds: list[tuple[Callable[[Micros, str, Action], None], Micros, str, Action]] = []
         """What is to be planned: with what, when from the beginning of the story, under which name, what."""
         self._family: dict[str, tuple[str, str]] = {}
+        self._shows: dict[str, type[ControllerFace]] = {}
         for device in link.devices:
             self._add(device)
 
     def faces(self, brokers: Brokers) -> dict[str, ControllerFace]:
         """Return the controllers on their broker, by their names."""
         return {
-            name: ControllerFace(
+            name: self._shows[name](
                 name,
                 controller,
                 brokers(f"sim-{self._link.site}-{name}"),
@@ -127,7 +131,8 @@ class DoorBuilder:
             )
         controller = self.controllers[name]
         self._ids[name, device.door] = device.id
-        self._family[name] = FAMILIES[device.face]
+        self._family[name] = FAMILIES.get(device.face, FAMILIES["mqtt-door"])
+        self._shows[name] = FACES.get(device.face, ControllerFace)
         thing, deed = self._made(device, controller)
         controller.doors[device.door] = thing
         for number, step in enumerate(device.story):

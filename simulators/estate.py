@@ -5,18 +5,18 @@ import heapq
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Final
 
 from simulators.access import Entrance
 from simulators.acts_connection import FaultPart
-from simulators.bacnet_face import DoorFace, EscalatorFace, LampFace, LiftFace, ObjectFace
+from simulators.bacnet_face import CircuitFace, DoorFace, EscalatorFace, LampFace, LiftFace, ObjectFace
 from simulators.bacnet_server import BacnetServer, Thing
 from simulators.barrier import Barrier, LaneSettings
 from simulators.dali import Gear
-from simulators.daylight import Daylight
 from simulators.deeds_lane import lane_deed
 from simulators.deeds_lift import escalator_deed, lift_deed
-from simulators.deeds_light import circuit_deed, daylight_deed, emergency_deed, lamp_deed
+from simulators.deeds_light import circuit_deed, emergency_deed, lamp_deed
 from simulators.deeds_safety import gas_deed, leak_deed, panel_deed
 from simulators.doors import DoorBuilder, door_deed
 from simulators.emergency import Emergency
@@ -26,16 +26,20 @@ from simulators.fire import Panel
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
 from simulators.lift import Lift
-from simulators.light_face import EmergencyFace, GearFace, LuxFace, RelayFace
+from simulators.light_face import EmergencyFace, GearFace, RelayFace
 from simulators.lighting import Lamp
+from simulators.maker_face import GAS, LEAKS, PANELS, CameFace
 from simulators.modbus_face import Face, LmonFace, Monitor, SpLiftFace, Trace
 from simulators.mqtt_face import ControllerLink
 from simulators.mqtt_link import Brokers, brokers
+from simulators.plant_face import GroupFace, LiftContactsFace
 from simulators.proxy import Proxy
 from simulators.relays import Circuit
 from simulators.safety import GasDetector, LeakCable
 from simulators.scenario import Act, Device, Link, Scenario, Step
-from simulators.table_face import BarrierFace, GasFace, LeakFace, PanelFace
+from simulators.serial_line import SerialLine
+from simulators.simple import SIMPLE
+from simulators.table_face import BarrierFace
 from sitekeeper.model.clock import SECOND, Clock, Micros
 
 PULSE: Final[Micros] = SECOND
@@ -89,6 +93,7 @@ class Estate:
         self._watchers: dict[str, list[Callable[[Micros, str], None]]] = {}
         self.proxies = {link.id: self._proxy(link) for link in plan.links if link.proxy}
         self.servers = {link.id: self._server(link) for link in plan.links}
+        self._serial = {link.id: SerialLine(Path(link.serial)) for link in plan.links if link.serial}
         self._switches: list[tuple[Micros, int, str, str, FaultPart]] = []
         self._order = count()
         self._in_the_way: set[str] = set()
@@ -144,6 +149,8 @@ class Estate:
 
     async def close(self) -> None:
         """Stop listening everywhere."""
+        for line in self._serial.values():
+            await line.unplug()
         for proxy in self.proxies.values():
             await proxy.close()
         for server in self.servers.values():
@@ -155,10 +162,12 @@ class Estate:
 
     async def _listen(self, link: str) -> int:
         port = await self.servers[link].start()
-        if link not in self.proxies:
-            return port
-        self.proxies[link].target = (self.proxies[link].target[0], port)
-        return await self.proxies[link].start()
+        if link in self.proxies:
+            self.proxies[link].target = (self.proxies[link].target[0], port)
+            port = await self.proxies[link].start()
+        if link in self._serial:
+            await self._serial[link].plug(port)
+        return port
 
     def switch(self, device: str, part: FaultPart) -> None:
         """Switch a fault of a device, outside the story."""
@@ -181,7 +190,7 @@ class Estate:
             things = [Thing(device.id, device.object, self._object_face(device)) for device in link.devices]
             bacnet = BacnetServer(
                 things, instance=link.instance, clock=self._clock, story=self.story_time, journal=self._journal,
-                port=port, link=link.id,
+                port=port, link=link.id, cov=link.cov,
             )  # fmt: skip
             self._faults |= {device.id: partial(bacnet.fault, device.id) for device in link.devices}
             return bacnet
@@ -223,6 +232,10 @@ class Estate:
             door = self.doors[device.id] = Entrance(seed=seed, traffic=device.traffic, tell=self._teller(device.id))
             face = DoorFace(door)
             self._live_out(door.plan, device.story, lambda act: door_deed(door, act))
+        elif device.face == "binary-lighting-output":
+            circuit = Circuit(tell=self._teller(device.id))
+            face = CircuitFace(circuit)
+            self._live_out(circuit.plan, device.story, lambda act: circuit_deed(circuit, act))
         elif device.face == "bacnet-escalator":
             escalator = Escalator(tell=self._teller(device.id))
             face = EscalatorFace(escalator)
@@ -233,10 +246,11 @@ class Estate:
         return face
 
     def _face(self, device: Device) -> Face:
-        make = {"words": self._words_face, "sp-barrier-1": self._lane_face, "sp-io-16": self._panel_face}
-        make |= {"sp-io-16-gas": self._gas_face, "sp-io-16-water": self._leak_face}
-        make |= {"sp-relay-8": self._circuit_face, "sp-lux-1": self._lux_face, "dali-gear": self._gear_face}
-        make |= {"dali-emergency": self._emergency_face}
+        make = {"words": self._words_face, "sp-barrier-1": self._lane_face, "came-gard-ptx": self._lane_face}
+        make |= dict.fromkeys(PANELS, self._panel_face) | dict.fromkeys(GAS, self._gas_face)
+        make |= dict.fromkeys(LEAKS, self._leak_face)
+        make |= {"sp-relay-8": self._circuit_face, "dali-emergency": self._emergency_face}
+        make |= dict.fromkeys(("dali-gear", "dali-group"), self._gear_face) | dict.fromkeys(SIMPLE, self._simple_face)
         face = make.get(device.face, self._lift_face)(device)
         self._faces[device.id] = face
         return face
@@ -249,43 +263,44 @@ class Estate:
         lane = Barrier(settings, seed=f"{self._plan.seed}/{device.id}", tell=self._teller(device.id))
         self._live_out(lane.plan, device.story, lambda act: lane_deed(lane, act))
         self.lanes[device.id] = lane
-        return BarrierFace(lane)
+        return CameFace(lane) if device.face == "came-gard-ptx" else BarrierFace(lane)
 
     def _panel_face(self, device: Device) -> Face:
         panel = self.panels[device.id] = Panel(tell=self._teller(device.id))
         self._live_out(panel.plan, device.story, lambda act: panel_deed(panel, act))
-        return PanelFace(panel)
+        return PANELS[device.face](panel)
 
     def _gas_face(self, device: Device) -> Face:
         gas = GasDetector(tell=self._teller(device.id))
         self._live_out(gas.plan, device.story, lambda act: gas_deed(gas, act))
-        return GasFace(gas)
+        return GAS[device.face](gas)
 
     def _leak_face(self, device: Device) -> Face:
         cable = LeakCable(tell=self._teller(device.id))
         self._live_out(cable.plan, device.story, lambda act: leak_deed(cable, act))
-        return LeakFace(cable)
+        return LEAKS[device.face](cable)
 
     def _circuit_face(self, device: Device) -> Face:
         circuit = Circuit(tell=self._teller(device.id))
         self._live_out(circuit.plan, device.story, lambda act: circuit_deed(circuit, act))
         return RelayFace(circuit, device.slot)
 
-    def _lux_face(self, device: Device) -> Face:
-        sensor = Daylight(tell=self._teller(device.id))
-        self._live_out(sensor.plan, device.story, lambda act: daylight_deed(sensor, act))
-        return LuxFace(sensor)
-
     def _gear_face(self, device: Device) -> Face:
         gear = Gear(tell=self._teller(device.id))
         self.lamps[device.id] = gear
         self._live_out(gear.plan, device.story, lambda act: lamp_deed(gear, act))
-        return GearFace(gear, device.slot)
+        return (GroupFace if device.face == "dali-group" else GearFace)(gear, device.slot)
 
     def _emergency_face(self, device: Device) -> Face:
         gear = Emergency(tell=self._teller(device.id))
         self._live_out(gear.plan, device.story, lambda act: emergency_deed(gear, act))
         return EmergencyFace(gear, device.slot)
+
+    def _simple_face(self, device: Device) -> Face:
+        behaviour, face, deed = SIMPLE[device.face]
+        thing = behaviour(tell=self._teller(device.id))
+        self._live_out(thing.plan, device.story, lambda act: deed(thing, act))
+        return face(thing)
 
     def _words_face(self, device: Device) -> Face:
         steps = [(step.at, step.do.words) for step in device.story if step.do.words is not None]
@@ -294,6 +309,8 @@ class Estate:
 
     def _lift_face(self, device: Device) -> Face:
         lift = self._lift(device)
+        if device.face == "sp-io-16-lift":
+            return LiftContactsFace(lift)
         return SpLiftFace(lift) if device.face == "sp-lift-1" else LmonFace(Monitor(lift))
 
     def _lift(self, device: Device) -> Lift:
@@ -336,6 +353,15 @@ class Estate:
             self._journal.switched(self._clock.wall(), "link", link, part.kind)
             self.proxies[link].switch(part.fault())
         else:
-            await self.servers[link].refuse(part.kind != "none")
+            await self._refuse(link, part.kind != "none")
         if part.lasts is not None:
             self._push(self.story_time() + part.lasts, link, device, FaultPart(kind="none"))
+
+    async def _refuse(self, link: str, on: bool) -> None:
+        """Let nobody reach the devices of a link, or all again; a serial adapter is pulled out, or plugged in."""
+        line = self._serial.get(link)
+        if line is not None and on:
+            await line.unplug()
+        await self.servers[link].refuse(on)
+        if line is not None and not on:
+            await line.plug()

@@ -27,6 +27,8 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"
     REFUSE = "refuse"
     NO_RPM = "no_rpm"
+    NO_COV = "no_cov"
+    FORGET = "forget"
     PROPERTY_ERROR = "property_error"
     WRONG_OBJECT = "wrong_object"
     WRONG_PROPERTY = "wrong_property"
@@ -47,6 +49,8 @@ class FaultKind(StrEnum):
     RETAINED = "retained"
     WRONG_TYPES = "wrong_types"
     HUGE = "huge"
+    BABBLE = "babble"
+    LIES = "lies"
     CLOCK_AHEAD = "clock_ahead"
     CLOCK_BEHIND = "clock_behind"
 
@@ -87,6 +91,8 @@ SWITCHES: Final[dict[FaultKind, Switch]] = {
     FaultKind.EXCEPTION: Switch("device", ("modbus",), "exception `code` instead of the answer"),
     FaultKind.GARBAGE: Switch("device", ("modbus", "mqtt"), "`count` bytes of rubbish before what is sound"),
     FaultKind.NO_RPM: Switch("device", ("bacnet",), "rejects ReadPropertyMultiple"),
+    FaultKind.NO_COV: Switch("device", ("bacnet",), "refuses to tell changes, and tells none"),
+    FaultKind.FORGET: Switch("device", ("bacnet",), "was restarted: has forgotten, once, whom it was to tell changes"),
     FaultKind.PROPERTY_ERROR: Switch("device", ("bacnet",), "an error for `property`, or for each"),
     FaultKind.WRONG_OBJECT: Switch("device", ("bacnet",), "the answer names the next object"),
     FaultKind.WRONG_PROPERTY: Switch("device", ("bacnet",), "the answer names another property, the first if several"),
@@ -100,6 +106,8 @@ SWITCHES: Final[dict[FaultKind, Switch]] = {
     FaultKind.RETAINED: Switch("device", ("mqtt",), "events are published retained"),
     FaultKind.WRONG_TYPES: Switch("device", ("mqtt",), "a message with wrong types before each sound event"),
     FaultKind.HUGE: Switch("device", ("mqtt",), "a message of `count` KiB before each sound event"),
+    FaultKind.BABBLE: Switch("device", ("mqtt",), "`count` messages that are no events before each sound event"),
+    FaultKind.LIES: Switch("device", ("mqtt",), "its status says that it is not there, while it goes on telling"),
     FaultKind.CLOCK_AHEAD: Switch("device", ("mqtt",), "its clock is `delay` ahead"),
     FaultKind.CLOCK_BEHIND: Switch("device", ("mqtt",), "its clock is `delay` behind"),
     FaultKind.REFUSE: Switch("link", _ALL, "nobody listens, or nobody reaches the broker"),

@@ -41,6 +41,12 @@ ON: Final = 0xFF00
 """What switches a coil on; 0 switches it off."""
 MOST_COILS, MOST_WRITTEN = 1968, 123
 """Of one write."""
+LENGTHS: Final = {**dict.fromkeys(range(1, 7), 8), 17: 4, 22: 10, 43: 7}
+"""Bytes of a serial request by its function, but for those that write several."""
+PAUSE_S: Final = 1.0
+"""So long may a serial request pause in its middle: a real device waits for 1.5 characters, a machine may be busy."""
+QUIET_S: Final = 0.05
+"""After so long without a byte the line is in step again."""
 CONNECTIONS: Final = 64
 """More connections than this at once are reset on arrival."""
 
@@ -155,15 +161,21 @@ class FrameServer:
                     await _perform(self._steps(request), writer)
 
     async def _receive_rtu(self, reader: asyncio.StreamReader) -> Frame | None:
-        """Return the next request; None if its checksum is wrong and the unit cares.
+        """Return the next request; None if its checksum is wrong and the unit cares, or if it ends in the middle.
 
-        Each known one takes 8 bytes, but those that write several: 9 and as many more as their seventh says.
+        After one of those the line is in step again once nothing came for a while, as on a real one.
         """
-        body = await reader.readexactly(8)
-        if body[1] in {15, 16}:
-            body += await reader.readexactly(body[6] + 1)
+        body = await reader.readexactly(2)
+        try:
+            async with asyncio.timeout(PAUSE_S):
+                body += await _rest_rtu(body[1], reader)
+        except TimeoutError:
+            return None
         unit = self._units.get(body[0])
+        if len(body) < 4:
+            return None
         if crc(body[:-2]) != body[-2:] and (unit is None or unit.face.checks_crc):
+            await _until_quiet(reader)
             return None
         return Frame(transaction=0, unit=body[0], pdu=body[1:-2])
 
@@ -236,6 +248,28 @@ async def _receive_mbap(reader: asyncio.StreamReader) -> Frame:
     if protocol != 0 or not 2 <= length <= LONGEST:
         raise _Cut
     return Frame(transaction=transaction, unit=unit, pdu=await reader.readexactly(length - 1))
+
+
+async def _rest_rtu(function: int, reader: asyncio.StreamReader) -> bytes:
+    """Return what follows unit and function: as much as the function has, of an unknown one all until it is quiet."""
+    if function in {15, 16}:
+        head = await reader.readexactly(5)
+        return head + await reader.readexactly(head[4] + 2)
+    if function in LENGTHS:
+        return await reader.readexactly(LENGTHS[function] - 2)
+    return await _until_quiet(reader)
+
+
+async def _until_quiet(reader: asyncio.StreamReader) -> bytes:
+    """Return what comes until nothing has come for a while; the line ends with it if there is nothing more at all."""
+    heard = b""
+    while not reader.at_eof():
+        try:
+            async with asyncio.timeout(QUIET_S):
+                heard += await reader.read(LONGEST)
+        except TimeoutError:
+            break
+    return heard
 
 
 def _ask(face: Face, pdu: bytes, at: Micros) -> Answer:

@@ -92,7 +92,7 @@ class LuxFace:
             return Refusal(ILLEGAL_ADDRESS)
         self.live(at)
         serial = self._serial.next() if address == HEARTBEAT else None
-        words = (self._serial.last, self._sensor.lux)[address - HEARTBEAT :][:count]
+        words = (self._serial.last, min(self._sensor.lux, 0xFFFF))[address - HEARTBEAT :][:count]
         return Registers(INPUT + address, words, serial)
 
     def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:  # noqa: ARG002

@@ -125,9 +125,7 @@ class ControllerFace:
         self._said.clear()
         self._status_due = 0
         self.controller.connected()
-        await session.subscribe(f"{self._base}/{self._part}/+/set")
-        await session.subscribe(f"{self._base}/{self._part}/+/open")
-        await session.subscribe(f"{self._base}/request")
+        await self._subscribe(session)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._obey(session), name=f"{self.name} obeys")
@@ -135,7 +133,16 @@ class ControllerFace:
         except* PeerUnreachable as lost:
             raise PeerUnreachable("broker", "connection lost") from lost
 
+    async def _subscribe(self, session: Session) -> None:
+        await session.subscribe(f"{self._base}/{self._part}/+/set")
+        await session.subscribe(f"{self._base}/{self._part}/+/open")
+        await session.subscribe(f"{self._base}/request")
+
     # --- telling
+
+    @property
+    def _silent(self) -> bool:
+        return self._fault is not None and self._fault.kind is FaultKind.SILENCE
 
     async def _tell(self, session: Session) -> None:
         while True:
@@ -150,12 +157,13 @@ class ControllerFace:
 
     async def _tell_next(self, session: Session) -> bool:
         """Publish what is due first, and tell whether anything was."""
-        if self._fault is not None and self._fault.kind is FaultKind.SILENCE:
+        if self._silent:
             return False
         now, controller = self._story(), self.controller
         if self._status_due <= now:
             self._status_due = now + STATUS_EVERY
-            await session.publish(f"{self._base}/status", encoded(controller.status(now)), retain=True)
+            lies = {"online": False} if self._fault is not None and self._fault.kind is FaultKind.LIES else {}
+            await session.publish(f"{self._base}/status", encoded({**controller.status(now), **lies}), retain=True)
         elif self._asked:
             message = controller.message(self._asked.popleft(), buffered=True)
             await session.publish(self.topic, encoded(message))
@@ -210,14 +218,18 @@ class ControllerFace:
         while True:
             delivery = await session.receive()
             self._advance()
-            parts = delivery.topic.split("/")
-            order = _order(delivery.payload)
-            if parts[-1] == "request":
-                self._answer(order)
-            elif not delivery.retained:  # a command of long ago is no command
-                self._command(parts[-2], parts[-1], order)
+            self._take(delivery.topic, delivery.payload, retained=delivery.retained)
             session.ack(delivery)
             self._wake.set()
+
+    def _take(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Do what a message asks for."""
+        parts = topic.split("/")
+        order = order_in(payload)
+        if parts[-1] == "request":
+            self._answer(order)
+        elif not retained:  # a command of long ago is no command
+            self._command(parts[-2], parts[-1], order)
 
     def _answer(self, order: Body) -> None:
         first, last = order.get("from"), order.get("to")
@@ -242,7 +254,7 @@ class ControllerFace:
         self._journal.wrote(now, self._devices[number], {"mode": mode})
 
 
-def _order(payload: bytes) -> Body:
+def order_in(payload: bytes) -> Body:
     """Return the object in a command; an empty one if it is none."""
     try:
         order = json.loads(payload)

@@ -44,5 +44,8 @@ def outgoing(fault: Fault | None, sound: Publication, event: Mapping[str, Any]) 
         case FaultKind.HUGE if fault:
             huge = {"v": 1, "kind": "note", "text": "x" * (fault.count * 1024)}
             return [replace(sound, payload=encoded(huge)), sound]
+        case FaultKind.BABBLE if fault:
+            noise = ({"v": 1, "kind": "note", "n": number} for number in range(fault.count))
+            return [*(replace(sound, payload=encoded(each)) for each in noise), sound]
         case _:
             return [sound]

@@ -134,17 +134,20 @@ class Link(_Part):
     On MQTT nothing answers: the doors' controllers are clients of the broker at `host` and `port`.
 
     Attributes:
-        instance: of the BACnet device.
+        instance: of the BACnet device. cov: it tells changes to whoever subscribes.
         site, store: on MQTT, the word for the site in topics, and how many events a controller keeps.
         proxy: a byte proxy stands before it, on its port, so that faults of the way to it can happen.
+        serial: where a serial adapter is found that leads to it, a path; `refuse` pulls it out. Frames are `rtu` then.
     """
 
     id: Id
     kind: Protocol = "modbus"
     instance: int = Field(default=1200, ge=0, le=4_194_302)
+    cov: bool = False
     port: int = Field(default=0, ge=0, le=65535)
     framing: Literal["mbap", "rtu"] = "mbap"
     proxy: bool = False
+    serial: str = ""
     host: str = "127.0.0.1"
     site: str = Field(default="s1", pattern=r"^[a-z0-9-]+$")
     store: int = Field(default=CAPACITY, ge=1, le=100_000)
@@ -155,6 +158,9 @@ class Link(_Part):
     def _fits(self) -> Self:
         if len({device.place for device in self.devices}) != len(self.devices):
             msg = f"two devices of link {self.id} have the same unit or object, or are the same door"
+            raise ValueError(msg)
+        if self.serial and (self.kind, self.framing) != ("modbus", "rtu"):
+            msg = f"link {self.id} is on a serial adapter: its kind is modbus and its framing rtu"
             raise ValueError(msg)
         families = {(device.controller, device.face) for device in self.devices if device.controller}
         if len({controller for controller, _ in families}) != len(families):

@@ -17,15 +17,16 @@ CHUNK: Final = 4096
 class SerialLine:
     """`name` is the path at which the adapter is found while it is plugged in, as a name below /dev/serial/by-id."""
 
-    def __init__(self, name: Path, port: int) -> None:
+    def __init__(self, name: Path, port: int = 0) -> None:
         self.name = name
         self._port = port
         self._ours = self._theirs = -1
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def plug(self) -> None:
-        """Make the terminal, and its name."""
+    async def plug(self, port: int = 0) -> None:
+        """Make the terminal, and its name; `port` is the server's, if it was not said before."""
+        self._port = port or self._port
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._ours)
         os.set_blocking(self._ours, False)

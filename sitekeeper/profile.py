@@ -95,8 +95,43 @@ Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 Text = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 NamesByLanguage = dict[Literal["en", "zh-Hant", "zh-Hans"], Text]
-Evidence = Annotated[str, Field(pattern=r"^(captured|designed|manual \(.{1,180}\))$")]
-"""Where a map comes from: `captured`, `designed`, or `manual (document, page)`."""
+
+
+class Evidence(Written):
+    """Where a map comes from and how far it can be trusted; for `designed` alone its name will do.
+
+    Attributes:
+        level: `designed` by us, `documented` by its maker or a standard, `simulated` by an implementation that is not
+            ours, or read in the `field`.
+        maker, model: of the device; a standard that many makers follow has neither, and nor has what we designed.
+        document, version, place: what says so, and where in it.
+        against: with which implementation, or where and on which firmware, it was tried.
+        left_out: what of the device the profile does not reach, and why.
+    """
+
+    level: Literal["designed", "documented", "simulated", "field"]
+    maker: Text | None = None
+    model: Text | None = None
+    document: Text | None = None
+    version: Text | None = None
+    place: Text | None = None
+    against: Text | None = None
+    left_out: list[Text] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Evidence":
+        ours, tried = self.level == "designed", self.level in {"simulated", "field"}
+        where, whose = (self.document, self.place), (self.maker, self.model)
+        if (None in where and not ours) or (any(whose) and ours) or (None in whose and any(whose)):
+            raise PydanticCustomError("evidence-source", "document and place, maker and model go together")
+        if tried != (self.against is not None):
+            raise PydanticCustomError("evidence-against", "against: goes with simulated and field alone")
+        return self
+
+
+def _by_level(value: object) -> object:
+    return {"level": value} if value == "designed" else value
+
 
 Parameters = dict[str, bool | int | float | str]
 """Parameters of one rule, as written; the rule that declares them gives them types."""
@@ -330,7 +365,7 @@ class ProfileFile(Written):
 
     profile: ProfileId
     class_: Id = Field(alias="class")
-    evidence: Evidence
+    evidence: Annotated[Evidence, BeforeValidator(_by_level, json_schema_input_type=Literal["designed"] | Evidence)]
     name: NamesByLanguage = {}
     device: dict[str, Any] = {}
     points: dict[PointName, ProfilePoint]

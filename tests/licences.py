@@ -18,6 +18,8 @@ ALLOWED = re.compile(
 )
 PAGE = Path(__file__).parent.parent / "THIRD_PARTY.md"
 EXTRAS = {"office", "demo"}
+SILENT = {"atheris": "Apache-2.0"}
+"""What packages are under that declare nothing: by the licence file of their source."""
 HEAD = """# Third-party packages
 
 What a gateway, an office and the demo install beside Sitekeeper, with the licence that each package declares.
@@ -36,7 +38,8 @@ def licences() -> dict[str, str]:
     """Return the declared licence of each installed package, by normalised name."""
     command = [str(Path(sys.executable).with_name("pip-licenses")), "--format=json", "--python", sys.executable]
     rows = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return {_normal(row["Name"]): row["License"] for row in rows}
+    declared = {_normal(row["Name"]): row["License"] for row in rows}
+    return declared | {name: said for name, said in SILENT.items() if declared.get(name) == "UNKNOWN"}
 
 
 def shipped(name: str = "sitekeeper", extras: set[str] = EXTRAS, seen: set[str] | None = None) -> set[str]:

@@ -31,6 +31,16 @@ def later(scenario: str, seconds: float) -> dict[str, Any]:
     return plan
 
 
+WIRES = ("tcp", "rtu-over-tcp")
+
+
+def over(wire: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """Return the scenario with its Modbus links on another kind of wire: one of `WIRES`."""
+    for link in plan["links"]:
+        link["framing"] = {"tcp": "mbap", "rtu-over-tcp": "rtu"}[wire]
+    return plan
+
+
 # --- at the site
 
 

@@ -44,14 +44,40 @@ PROFILES = {
     "bacnet-lift": "bacnet-lift",
     "bacnet-escalator": "bacnet-escalator",
     "lighting-output": "bacnet-lighting-output",
+    "binary-lighting-output": "bacnet-binary-lighting-output",
     "access-door": "bacnet-access-door",
     "sp-barrier-1": "sp-barrier-1",
     "sp-io-16": "sp-io-16-fire",
     "sp-io-16-gas": "sp-io-16-gas",
     "sp-io-16-water": "sp-io-16-water",
+    **{
+        maker: maker
+        for maker in (
+            "came-gard-ptx",
+            "notifier-modbus-gw",
+            "aqualeak-10k",
+            "igd-toc-635",
+            "pemtech-pt495",
+            "honeywell-midas",
+            "uhppote-door",
+            "esp-rfid",
+        )
+    },
     "mqtt-door": "mqtt-door",
     "mqtt-lpr": "mqtt-lpr",
     "mqtt-carpark": "mqtt-carpark",
+    **{
+        same: same
+        for same in (
+            "sp-io-16-lift",
+            "arkel-arcode",
+            "invertek-elevator-core",
+            "dali-group",
+            "dfrobot-sen0644",
+            "sonbest-km35b91",
+            "eastron-sdm630",
+        )
+    },
     "sp-relay-8": "sp-relay-8",
     "sp-lux-1": "sp-lux-1",
     "dali-gear": "dali-gear",
@@ -61,11 +87,17 @@ SLOTS = {
     "sp-relay-8": lambda slot: {"channel": slot},
     "dali-gear": lambda slot: {"channel": 0, "short_address": slot},
     "dali-emergency": lambda slot: {"channel": 0, "short_address": slot},
+    "dali-group": lambda slot: {"channel": 0, "group": slot},
+    "notifier-modbus-gw": lambda _: {"register": 8999},
+    "igd-toc-635": lambda _: {"sensor": 1},
 }
 """The parameters of a profile that say which part of a unit a device is."""
 PACKS = {
     "sp-relay-8": "lighting",
     "sp-lux-1": "lighting",
+    "dfrobot-sen0644": "lighting",
+    "sonbest-km35b91": "lighting",
+    "dali-group": "lighting",
     "dali-gear": "lighting",
     "dali-emergency": "lighting",
     "sp-barrier-1": "parking",
@@ -73,9 +105,17 @@ PACKS = {
     "mqtt-carpark": "parking",
     "sp-io-16": "fire",
     "mqtt-door": "access",
+    "uhppote-door": "access",
+    "esp-rfid": "access",
     "bacnet-escalator": "escalator",
     "sp-io-16-gas": "gas",
     "sp-io-16-water": "water",
+    "came-gard-ptx": "parking",
+    "notifier-modbus-gw": "fire",
+    "aqualeak-10k": "water",
+    "igd-toc-635": "gas",
+    "pemtech-pt495": "gas",
+    "honeywell-midas": "gas",
 }
 """The rule pack that a face brings along, beside that of lifts."""
 
@@ -130,12 +170,20 @@ def _link(link: Link, port: int) -> dict[str, Any]:
         return {"driver": "bacnet-ip", "address": "127.0.0.1/8", "port": 0, "instance": 990001, "timeout": "1s"}
     if link.kind == "mqtt":
         return {"driver": "mqtt", "host": "in-memory"}
-    return {"driver": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "1s"}
+    if link.serial:
+        return {"driver": "modbus-rtu", "port": link.serial, "framing": "8N1", "timeout": "1s"}
+    driver = "modbus-tcp" if link.framing == "mbap" else "modbus-rtu-over-tcp"
+    return {"driver": driver, "host": "127.0.0.1", "port": port, "timeout": "1s"}
 
 
 def _place(link: Link, device: Device, port: int) -> dict[str, Any]:
     if link.kind == "bacnet":
         return {"device": link.instance, "address": f"127.0.0.1:{port}", "object": device.object}
+    if device.face == "uhppote-door":
+        own = {"site": link.site, "client": "sitekeeper", "controller": int(device.controller), "door": device.door}
+        return {"with": {**own, "zone": "Asia/Hong_Kong"}}
+    if device.face == "esp-rfid":
+        return {"with": {"topic": f"rfid-{device.controller}"}}
     if link.kind == "mqtt":
         return {"with": {"site": link.site, "controller": device.controller, "door": device.door}}
     if device.face in SLOTS:

@@ -1,4 +1,12 @@
-"""BACnet/IP: what may be written for it, and how a driver is made. The protocol library is loaded only by `create`."""
+"""BACnet/IP: what may be written for it, and how a driver is made. The protocol library is loaded only by `create`.
+
+options, names, codec, encoder     what people write, and what values mean
+message, notice                    services as bytes
+plan, groups, cov, doubles         which requests, what is told unasked, who claims one instance
+stack, port, foreign, listening    the port, its registration at a BBMD, and what comes unasked
+station, driver                    one device, and all on a link
+discovery, caller                  finding devices, on sockets of its own
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,75 +5,35 @@ changed are decoded. An error for one property touches the points of that proper
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final
 
-from drivers.bacnet.codec import Decoder, decoder
-from drivers.bacnet.encoder import Encoder, encoder
-from drivers.bacnet.message import Part, Reference, Refusal, Wrong, read_multiple, read_single
+import structlog
+
+from drivers.bacnet.doubles import ASK_EVERY, Doubles
+from drivers.bacnet.groups import Block, Group, Target, prepared, targets, to_tell
+from drivers.bacnet.listening import Listening, Watched
+from drivers.bacnet.message import Reference, Refusal, Wrong, read_multiple, read_single
 from drivers.bacnet.names import reference_text
-from drivers.bacnet.options import BacnetDevice, IpLink, Place
-from drivers.bacnet.plan import Item, Request, halved, plan, size
+from drivers.bacnet.notice import IAm
+from drivers.bacnet.options import BacnetDevice, IpLink
+from drivers.bacnet.plan import Request, halved
 from drivers.bacnet.stack import Nak, Stack
 from drivers.bacnet.station import Station
-from drivers.base import DeviceRead, ReadGroup, Scan, ScanMemory
+from drivers.base import DeviceRead, Scan, Sink
 from drivers.lookup import find
-from sitekeeper.model.clock import Clock, Micros
-from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, ReplyMismatch
+from sitekeeper.model.clock import SECOND, Clock, Micros
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, ReplyMismatch
 from sitekeeper.model.quality import Reason, bad
 from sitekeeper.model.sample import Value
 
-Cell = tuple[int, Decoder]
-"""Index of a point, and what makes its value."""
+log = structlog.get_logger()
 
-
-@dataclass(slots=True)
-class _Block:
-    """A planned request with its last answer, as a whole and by property."""
-
-    request: Request
-    last: bytes | None = None
-    parts: list[Part | None] = field(default_factory=list)
-    failures: int = 0
-
-    def __post_init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Have the next answer decoded whole."""
-        self.last, self.parts = None, [None] * len(self.request.items)
-
-
-@dataclass(slots=True)
-class _Group:
-    """A scan group as it is read. `first` is the block to begin with, so that a mute one cannot starve the others."""
-
-    device: str
-    station: Station
-    memory: ScanMemory
-    items: tuple[Item, ...]
-    cells: dict[Reference, list[Cell]]
-    blocks: list[_Block] = field(default_factory=list)
-    planned_for: tuple[int, bool] | None = None
-    first: int = 0
-    silences: int = 0
-    last_good: Micros | None = None
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def prepare(self) -> None:
-        """Plan anew if what is known of the device has changed."""
-        known = (self.station.max_apdu, self.station.single)
-        if known != self.planned_for:
-            self.blocks = [_Block(one) for one in plan(self.items, known[0], single=known[1])]
-            self.planned_for, self.first = known, 0
-
-    def replace(self, block: _Block, requests: Sequence[Request]) -> list[_Block]:
-        """Read by `requests`, from now on, what was read by `block`."""
-        at = self.blocks.index(block)
-        self.blocks[at : at + 1] = blocks = [_Block(request) for request in requests]
-        return blocks
+ASK_APART: Final = 0.5
+"""Seconds between asking who has one instance and asking who has the next."""
 
 
 @dataclass(slots=True)
@@ -81,44 +41,11 @@ class _Tally:
     """One scan under way."""
 
     received: Micros
-    waiting: deque[_Block]
+    waiting: deque[Block]
     heard: bool
     answered: bool = True
     gone: bool = False
     errors: list[FieldError] = field(default_factory=list)
-
-
-def _prepare(device: DeviceRead, read: ReadGroup, station: Station) -> _Group:
-    assert isinstance(device.options, BacnetDevice)
-    cells: dict[Reference, list[Cell]] = {}
-    sizes: dict[Reference, int] = {}
-    for index, point in enumerate(read.points):
-        assert isinstance(point.address, Place)
-        reference = point.address.reference(device.options)
-        cells.setdefault(reference, []).append((index, decoder(point.address.point, point.type)))
-        sizes[reference] = max(sizes.get(reference, 0), size(point.address.many, point.type == "text"))
-    items = tuple(Item(reference, estimate) for reference, estimate in sizes.items())
-    return _Group(device.id, station, ScanMemory(read), items, cells)
-
-
-class _Target(NamedTuple):
-    """A point that can be written."""
-
-    group: _Group
-    reference: Reference
-    encode: Encoder
-
-
-def _targets(device: DeviceRead, group: _Group) -> dict[str, _Target]:
-    assert isinstance(device.options, BacnetDevice)
-    found = {}
-    for read in group.memory.group.points:
-        place = read.address
-        assert isinstance(place, Place)
-        if place.point.write is not False:
-            target = _Target(group, place.reference(device.options), encoder(place.point, read.type))
-            found[f"{device.id}/{read.name}"] = target
-    return found
 
 
 class BacnetDriver:
@@ -128,23 +55,36 @@ class BacnetDriver:
         self._stack = Stack(link)
         self._clock = clock
         self._stations: dict[tuple[str, int], Station] = {}
-        self._groups: dict[str, _Group] = {}
-        self._targets: dict[str, _Target] = {}
+        self._groups: dict[str, Group] = {}
+        self._targets: dict[str, Target] = {}
+        self._of_device: dict[str, Station] = {}
+        watched: dict[tuple[str, int], Watched] = {}
         for device in devices:
-            station = self._station(device, link.timeout)
+            station = self._of_device[device.id] = self._station(device, link.timeout)
             for read in device.groups:
-                group = self._groups[read.id] = _prepare(device, read, station)
-                self._targets |= _targets(device, group)
+                group = self._groups[read.id] = prepared(device, read, station)
+                self._targets |= targets(device, group)
+            station.subscriptions.want(to_tell(device))
+        for group in self._groups.values():
+            if group.station.subscriptions:
+                each = watched.setdefault(group.station.key, Watched(group.station))
+                for reference in group.cells:
+                    each.groups.setdefault(reference, []).append(group)
+        self._listening = Listening(watched, self._out_of_turn, clock)
+        self._stack.on_notice = self._listening.take
+        self._stack.on_i_am = self._introduced
+        known: dict[int, frozenset[str]] = {link.instance: frozenset()}
+        for address, instance in self._stations:
+            known[instance] = known.get(instance, frozenset()) | {address}
+        self._doubles = Doubles(known)
 
     def _station(self, device: DeviceRead, timeout: Micros) -> Station:
         options = device.options
         assert isinstance(options, BacnetDevice)
-        key = (str(self._stack.peer(options.address)), options.device)
-        if key in self._stations:
-            self._stations[key].also(options)
-        else:
-            self._stations[key] = Station(self._stack, options, self._clock, timeout)
-        return self._stations[key]
+        made = Station(self._stack, options, self._clock, timeout)
+        station = self._stations.setdefault(made.key, made)
+        station.also(options)
+        return station
 
     async def open(self) -> None:
         for station in self._stations.values():
@@ -177,6 +117,45 @@ class BacnetDriver:
     async def close(self) -> None:
         await self._stack.close()
 
+    async def listen(self, sink: Sink) -> None:
+        asking = asyncio.create_task(self._ask_who(), name=f"who-is {self._stack.endpoint}")
+        try:
+            await self._listening.run(sink)
+        finally:
+            asking.cancel()
+            await asyncio.wait((asking,))
+
+    async def _ask_who(self) -> None:
+        """Ask who has the instances of this site, again and again, so that a second one gives itself away."""
+        with contextlib.suppress(LinkDown):  # whoever reads finds it too, and says so
+            await self._ask_on()
+
+    async def _ask_on(self) -> None:
+        while True:
+            for instance in sorted(self._doubles.known):
+                await asyncio.sleep(ASK_APART)
+                self._stack.ask_who(instance)
+            await asyncio.sleep(ASK_EVERY / SECOND)
+
+    def report(self, device: str) -> Mapping[str, object]:
+        station = find(device, self._of_device, "device")
+        found: dict[str, object] = {"largest_message": station.max_apdu, "single_reads": station.single}
+        if station.subscriptions:
+            found["cov"] = [station.subscriptions.report()]
+        doubled = self._doubles.others(station.key[1], self._clock.monotonic())
+        return found | ({"also_at": ", ".join(doubled)} if doubled else {})
+
+    def doubled(self) -> int:
+        """Return how many instances, of this site's devices and of the gateway itself, somebody else claims too."""
+        return self._doubles.count(self._clock.monotonic())
+
+    def _introduced(self, source: str, said: IAm) -> None:
+        self._listening.restarted((source, said.instance))
+        if self._doubles.heard(said.instance, source, self._clock.monotonic()):
+            log.warning(
+                "device instance is claimed twice", instance=said.instance, also=source, link=self._stack.endpoint
+            )
+
     def requests(self, group_id: str) -> tuple[Request, ...]:
         """Return the requests by which a group is read as things stand."""
         group = self._group(group_id)
@@ -184,14 +163,16 @@ class BacnetDriver:
         return tuple(block.request for block in group.blocks)
 
     async def read(self, group_id: str) -> Scan:
-        group = self._group(group_id)
+        return await self._out_of_turn(self._group(group_id))
+
+    async def _out_of_turn(self, group: Group) -> Scan:
         async with group.turn:
             return await self._read(group)
 
-    def _group(self, group_id: str) -> _Group:
+    def _group(self, group_id: str) -> Group:
         return find(group_id, self._groups, "scan group")
 
-    async def _read(self, group: _Group) -> Scan:
+    async def _read(self, group: Group) -> Scan:
         now = self._clock.monotonic()
         group.memory.begin(now)
         tally = _Tally(now, deque(), heard=False)
@@ -203,13 +184,15 @@ class BacnetDriver:
         if group.memory.complete:
             for block in group.blocks:
                 block.forget()
-        tally.waiting.extend(group.blocks[group.first :] + group.blocks[: group.first])
+        tally.waiting.extend(group.due(now))
         await self._work(group, tally)
         if tally.answered:
             group.silences, group.last_good = 0, self._clock.wall()
+            if group.station.subscriptions.read(group.cells, tally.received):
+                self._listening.wake()
         return group.memory.finish(tally.received, answered=tally.answered, errors=tally.errors)
 
-    def _nothing(self, group: _Group, tally: _Tally, error: FieldError) -> Scan:
+    def _nothing(self, group: Group, tally: _Tally, error: FieldError) -> Scan:
         """The device is not there, or is another one: no point of the group can be read."""
         tally.received = self._clock.monotonic()
         reason = Reason.COMM if isinstance(error, DeviceSilent) else Reason.MISMATCH
@@ -219,7 +202,7 @@ class BacnetDriver:
         error.device, error.count, error.last_good = group.device, group.silences, group.last_good
         return group.memory.finish(tally.received, answered=False, errors=[error])
 
-    async def _work(self, group: _Group, tally: _Tally) -> None:
+    async def _work(self, group: Group, tally: _Tally) -> None:
         workers = min(group.station.in_flight, len(tally.waiting))
         if workers <= 1:
             await self._worker(group, tally)
@@ -231,7 +214,7 @@ class BacnetDriver:
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
 
-    async def _worker(self, group: _Group, tally: _Tally) -> None:
+    async def _worker(self, group: Group, tally: _Tally) -> None:
         while tally.waiting:
             block = tally.waiting.popleft()
             try:
@@ -245,7 +228,7 @@ class BacnetDriver:
                 tally.answered = tally.answered and isinstance(error, DeviceRefused)
                 _failed(group, tally, block, error)
 
-    def _take(self, group: _Group, tally: _Tally, block: _Block, answer: bytes | Nak) -> None:
+    def _take(self, group: Group, tally: _Tally, block: Block, answer: bytes | Nak) -> None:
         """Use an answer; raises what the whole request has come to nothing by."""
         if isinstance(answer, Nak):
             smaller = group.station.smaller(block.request, answer)
@@ -255,14 +238,17 @@ class BacnetDriver:
             return
         if answer != block.last:
             _decode(group, tally, block, answer)
+        block.read_at = tally.received
         refused = [(one, part) for one, part in zip(block.request.references, block.parts, strict=True)
                    if isinstance(part, Refusal)]  # fmt: skip
         block.failures = block.failures + 1 if refused else 0
         for reference, part in refused:
             what = f"error {part.code}, {_text(part)}"
-            tally.errors.append(_refused(group, block, what, part.code, reference))
+            error = _refused(group, block, what, part.code, reference)
+            error.raw = answer[:300]
+            tally.errors.append(error)
 
-    def _silent(self, group: _Group, tally: _Tally, block: _Block, error: DeviceSilent) -> None:
+    def _silent(self, group: Group, tally: _Tally, block: Block, error: DeviceSilent) -> None:
         """Without a word from the device the rest is not asked: each request would cost its neighbours a time-out.
 
         One that answers, and not this request, may have dropped it as too long: it is asked for less the next time.
@@ -276,14 +262,14 @@ class BacnetDriver:
         group.silences += not tally.gone  # of several in flight the first has counted it
         tally.gone = True
         _failed(group, tally, block, error, count=group.silences)
-        group.first = (group.blocks.index(block) + 1) % len(group.blocks)
+        group.skip(block)
         group.station.forget()
         for rest in tally.waiting:
             _bad(group, rest, Reason.COMM, tally.received)
         tally.waiting.clear()
 
 
-def _decode(group: _Group, tally: _Tally, block: _Block, answer: bytes) -> None:
+def _decode(group: Group, tally: _Tally, block: Block, answer: bytes) -> None:
     references = block.request.references
     found = read_single(answer, references[0]) if len(references) == 1 else read_multiple(answer, references)
     if isinstance(found, Wrong):
@@ -292,13 +278,15 @@ def _decode(group: _Group, tally: _Tally, block: _Block, answer: bytes) -> None:
     for reference, part, last in zip(references, found, block.parts, strict=True):
         if part == last:
             continue
+        if isinstance(part, bytes):
+            group.station.subscriptions.seen(reference, part, tally.received)
         for index, decode in group.cells[reference]:
             value, q = (None, bad(Reason.REFUSED)) if isinstance(part, Refusal) else decode(part)
             group.memory.note(index, value, q, tally.received)
     block.last, block.parts = answer, list(found)
 
 
-def _failed(group: _Group, tally: _Tally, block: _Block, error: FieldError, count: int = 0) -> None:
+def _failed(group: Group, tally: _Tally, block: Block, error: FieldError, count: int = 0) -> None:
     """Make the points of one request bad, and complete the error with what only the driver knows."""
     block.failures += 1
     error.device, error.count, error.last_good = group.device, count or block.failures, group.last_good
@@ -308,14 +296,14 @@ def _failed(group: _Group, tally: _Tally, block: _Block, error: FieldError, coun
     _bad(group, block, reasons[type(error)], tally.received)
 
 
-def _bad(group: _Group, block: _Block, reason: Reason, now: Micros) -> None:
+def _bad(group: Group, block: Block, reason: Reason, now: Micros) -> None:
     block.forget()
     for reference in block.request.references:
         for index, _ in group.cells[reference]:
             group.memory.note(index, None, bad(reason), now)
 
 
-def _refused(group: _Group, block: _Block, what: str, code: int, reference: Reference | None = None) -> DeviceRefused:
+def _refused(group: Group, block: Block, what: str, code: int, reference: Reference | None = None) -> DeviceRefused:
     request = reference_text(*reference) if reference else _request_text(block)
     error = DeviceRefused(
         what, exception_code=code, endpoint=group.station.endpoint, device=group.device, request=request
@@ -328,6 +316,6 @@ def _text(refusal: Refusal) -> str:
     return str(Nak("error", refusal.code, refusal.error_class)).partition(", ")[2]
 
 
-def _request_text(block: _Block) -> str:
+def _request_text(block: Block) -> str:
     first, *rest = block.request.references
     return reference_text(*first) + (f" and {len(rest)} more" if rest else "")

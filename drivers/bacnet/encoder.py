@@ -26,6 +26,8 @@ Raises ValueError: the property cannot hold that value; says why.
 """
 
 NULL: Final = b"\0"
+WARN: Final = -1
+"""What is written to have gear blink, as with Lighting Output; with `warn:` also to what is only on or off."""
 
 _TAGS: Final[dict[str, int]] = {
     "boolean": message.BOOLEAN,
@@ -78,6 +80,8 @@ def encoder(point: BacnetPoint, point_type: PointType) -> Encoder:
     def encode(value: Value) -> bytes:
         if value is None:
             return NULL
+        if point.warn is not None and value == WARN:
+            return _tagged(tag, point.warn)
         data = _tagged(tag, raw_of(value))
         there, q = decode(data)
         if q != GOOD or (there != value and point_type != "float"):

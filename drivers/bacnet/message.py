@@ -49,7 +49,7 @@ class Wrong:
 
 
 class Malformed(Exception):
-    """Bytes that cannot be followed. Never leaves this file."""
+    """Bytes that cannot be followed. Never leaves the files that read messages."""
 
 
 class Tag(NamedTuple):
@@ -67,7 +67,7 @@ class Tag(NamedTuple):
 
 def single(reference: Reference) -> bytes:
     """Return the service request of ReadProperty."""
-    return _object(0, reference) + _property(1, reference)
+    return object_name(0, reference) + property_name(1, reference)
 
 
 def multiple(references: Sequence[Reference]) -> bytes:
@@ -75,25 +75,28 @@ def multiple(references: Sequence[Reference]) -> bytes:
     parts = []
     for _, members in groupby(references, key=lambda reference: reference[:2]):
         those = list(members)
-        parts += [_object(0, those[0]), b"\x1e", *(_property(0, one) for one in those), b"\x1f"]
+        parts += [object_name(0, those[0]), b"\x1e", *(property_name(0, one) for one in those), b"\x1f"]
     return b"".join(parts)
 
 
 def write(reference: Reference, value: bytes, priority: int) -> bytes:
     """Return the service request of WriteProperty; `value` has its application tag, `priority` is 1 to 16."""
-    return single(reference) + b"\x3e" + value + b"\x3f" + _unsigned(4, priority)
+    return single(reference) + b"\x3e" + value + b"\x3f" + context_unsigned(4, priority)
 
 
-def _object(number: int, reference: Reference) -> bytes:
+def object_name(number: int, reference: Reference) -> bytes:
+    """Return the object's identifier under context tag `number`."""
     return bytes([number << 4 | 0x0C]) + (reference.object << 22 | reference.instance).to_bytes(4)
 
 
-def _property(number: int, reference: Reference) -> bytes:
-    element = b"" if reference.element is None else _unsigned(number + 1, reference.element)
-    return _unsigned(number, reference.property) + element
+def property_name(number: int, reference: Reference) -> bytes:
+    """Return the property under context tag `number`, and its index, if any, under the next."""
+    element = b"" if reference.element is None else context_unsigned(number + 1, reference.element)
+    return context_unsigned(number, reference.property) + element
 
 
-def _unsigned(number: int, value: int) -> bytes:
+def context_unsigned(number: int, value: int) -> bytes:
+    """Return a number under context tag `number`."""
     size = max(1, (value.bit_length() + 7) // 8)
     return bytes([number << 4 | 0x08 | size]) + value.to_bytes(size)
 
@@ -104,7 +107,7 @@ def _unsigned(number: int, value: int) -> bytes:
 def read_single(data: bytes, asked: Reference) -> list[Part] | Wrong:
     """Return the value in an answer to ReadProperty, as a list of one."""
     try:
-        reader = _Reader(data)
+        reader = Reader(data)
         found = reader.reference(1, reader.object(0))
         value = reader.between(3)
         reader.finish()
@@ -128,7 +131,7 @@ def read_multiple(data: bytes, asked: Sequence[Reference]) -> list[Part] | Wrong
 
 
 def _results(data: bytes, most: int) -> list[tuple[Reference, Part]]:
-    reader = _Reader(data)
+    reader = Reader(data)
     found: list[tuple[Reference, Part]] = []
     while not reader.at_end():
         place = reader.object(0)
@@ -141,7 +144,7 @@ def _results(data: bytes, most: int) -> list[tuple[Reference, Part]]:
     return found
 
 
-class _Reader:
+class Reader:
     """Walks along tags; raises Malformed where they are not as the service has them."""
 
     def __init__(self, data: bytes) -> None:
@@ -163,10 +166,8 @@ class _Reader:
 
     def reference(self, first: int, place: tuple[int, int]) -> Reference:
         """Return a property identifier under context tag `first`, and its index, if any, under the next."""
-        prop = int.from_bytes(self._content(first))
-        tag = None if self.at_end() else tag_at(self._data, self._at)
-        indexed = tag is not None and tag.context and tag.number == first + 1 and tag.length < _OPENING
-        return Reference(*place, prop, int.from_bytes(self._content(first + 1)) if indexed else None)
+        prop = self.number(first)
+        return Reference(*place, prop, self.number(first + 1) if self.has(first + 1) else None)
 
     def refusal(self) -> Refusal:
         self.expect(5, _OPENING)
@@ -199,6 +200,17 @@ class _Reader:
             raise Malformed(f"no {'opening' if paired == _OPENING else 'closing'} tag {number} at byte {self._at}")
         self._at = tag.end
 
+    def open(self, number: int) -> None:
+        """Step over opening tag `number`."""
+        self.expect(number, _OPENING)
+
+    def has(self, number: int) -> bool:
+        """Tell whether a primitive under context tag `number` is next."""
+        if self.at_end():
+            return False
+        tag = tag_at(self._data, self._at)
+        return tag.context and tag.number == number and tag.length < _OPENING
+
     def opens(self, number: int) -> bool:
         tag = tag_at(self._data, self._at)
         return tag.context and tag.number == number and tag.length == _OPENING
@@ -210,6 +222,10 @@ class _Reader:
             self._at = tag.end
             return True
         return False
+
+    def number(self, tag: int) -> int:
+        """Return the number under context tag `tag`."""
+        return int.from_bytes(self._content(tag))
 
     def _content(self, number: int) -> bytes:
         """Return the content of a primitive under context tag `number`: an identifier or a number."""

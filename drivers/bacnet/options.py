@@ -1,5 +1,6 @@
 """What people write for BACnet/IP: keys of a link, of a device, of a profile's point. Checked here, used elsewhere."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from drivers.bacnet.message import Reference
 from drivers.bacnet.names import DEVICE, LARGEST_INSTANCE, object_type, property_id
-from sitekeeper.model.clock import MINUTE, MS, SECOND
+from sitekeeper.model.clock import HOUR, MINUTE, MS, SECOND
 from sitekeeper.profile import Duration, Written, true_and_false
 
 PORT: Final = 47808
@@ -37,10 +38,29 @@ def _endpoint(value: str) -> str:
     return value
 
 
+def _device_address(value: str) -> str:
+    """Check an address, or `NETWORK:MAC@ROUTER`; networks are 1 to 65534, a MAC has up to 7 bytes (135-2020, 6.2)."""
+    path, at, router = value.rpartition("@")
+    network, colon, mac = path.partition(":")
+    if at and not (
+        colon and network.isdecimal() and 0 < int(network) < 65535 and re.fullmatch("([0-9a-f]{2}){1,7}", mac)
+    ):
+        raise ValueError(f"{value!r} is not a network and a MAC in hex behind a router, for example 5:0a@10.1.3.1")
+    _endpoint(router)
+    return value
+
+
 def endpoint(written: str) -> tuple[str, int]:
-    """Return host and port of a checked `address`."""
-    host, colon, port = written.partition(":")
+    """Return host and port of a checked `address`: where frames are sent to, which may be a router."""
+    host, colon, port = written.rpartition("@")[2].partition(":")
     return host, int(port) if colon else PORT
+
+
+def behind(written: str) -> tuple[int, bytes] | None:
+    """Return network and MAC of a checked `address` behind a router; None if it is the device's own."""
+    path, at, _ = written.rpartition("@")
+    network, _, mac = path.partition(":")
+    return (int(network), bytes.fromhex(mac)) if at else None
 
 
 class IpLink(Written):
@@ -67,17 +87,22 @@ class BacnetDevice(Written):
 
     Attributes:
         device: its device instance; another one that answers at `address` is not believed.
+        address: of the device, or of the router before it: network and MAC in hex there, 5:0a@10.1.3.1.
         object: instance of the objects that points name without one. Several devices of a site may be objects of one
             BACnet device: lamps of one controller.
         max_apdu: most bytes that one answer may have; less where the device itself says less.
         in_flight: most requests to that address at once. Many devices take one at a time.
+        cov: how it tells changes of the points that ask for it: `confirmed` has each acknowledged and sent again if it
+            is lost; `none` polls them like all others. cov_lifetime: of a subscription, renewed at half of it.
     """
 
     device: Instance
-    address: Annotated[str, AfterValidator(_endpoint)]
+    address: Annotated[str, AfterValidator(_device_address)]
     object: Instance
     max_apdu: Literal[50, 128, 206, 480, 1024, 1476] = 1476
     in_flight: int = Field(default=1, ge=1, le=8)
+    cov: Literal["confirmed", "unconfirmed", "none"] = "confirmed"
+    cov_lifetime: Annotated[Duration, Field(ge=10 * SECOND, le=24 * HOUR)] = 5 * MINUTE
 
 
 _NUMBERS: Final[dict[str, Any]] = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
@@ -112,6 +137,9 @@ class BacnetPoint(Written):
         scale, offset: value = raw * scale + offset.
         invalid: raw numbers by which the device says that it has none; NaN and Null always do.
         write: it may be written, in the type that the standard gives the property; or that type itself.
+        warn: raw number that has gear blink before it goes off (Binary Lighting Output: 2); written for -1, never read.
+        cov: the device is asked to tell its changes by itself (SubscribeCOV, SubscribeCOVProperty); a number is the
+            smallest change of a real number that it tells. It is polled all the same where the device does not.
     """
 
     object: int | str
@@ -126,6 +154,8 @@ class BacnetPoint(Written):
     offset: float = Field(default=0.0, allow_inf_nan=False)
     invalid: tuple[int | float, ...] = Field(default=(), max_length=16, strict=False)
     write: bool | Literal["boolean", "unsigned", "signed", "real", "double", "enumerated"] = False
+    warn: int | None = Field(default=None, ge=0)
+    cov: bool | Annotated[float, Field(gt=0, allow_inf_nan=False)] = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -144,6 +174,7 @@ class BacnetPoint(Written):
             (self.contains is not None and self.index is not None, "contains looks into a whole list: no index"),
             (not 1e-12 <= abs(self.scale) <= 1e12, f"scale {self.scale} is no scale"),
             (both, "true and false have a raw value in common"),
+            (self.warn is not None and (self.write is False or self.bool_map is None), "warn is for bool: with write:"),
         ]
 
 
@@ -152,6 +183,11 @@ class Place:
     """What `bind` makes of a point: its property, where the instance may still be the device's own `object`."""
 
     point: BacnetPoint
+
+    @property
+    def gear_warns(self) -> bool:
+        """Whether the gear blinks by itself when it is told to warn."""
+        return self.point.warn is not None
 
     @property
     def many(self) -> bool:

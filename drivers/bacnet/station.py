@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from drivers.bacnet.codec import atoms
+from drivers.bacnet.cov import Subscriptions
 from drivers.bacnet.message import (
     READ_PROPERTY,
     READ_PROPERTY_MULTIPLE,
@@ -44,6 +45,8 @@ class Station:
         max_apdu: most bytes of one message, once `meet` was successful.
         single: it does not know ReadPropertyMultiple.
         in_flight: most requests at once. Beyond 256 the library would spin for ever, so options allow 8.
+        key: its address, as the port names it, and instance. met: it is sure to be the one meant.
+        subscriptions: what it tells by itself.
     """
 
     def __init__(self, stack: Stack, options: BacnetDevice, clock: Clock, timeout: Micros) -> None:
@@ -54,10 +57,14 @@ class Station:
         self._most: int = options.max_apdu
         self._stack, self._clock, self._timeout = stack, clock, timeout
         self._peer = stack.peer(options.address)
+        self.key = str(self._peer), options.device
         self._itself = Reference(DEVICE, options.device, PROPERTIES["max-apdu-length-accepted"])
         self._slots = asyncio.Semaphore(options.in_flight)
         self._meeting = asyncio.Lock()
-        self._met = False
+        self.met = False
+        self.subscriptions = Subscriptions(
+            process=stack.process, lifetime=options.cov_lifetime, confirmed=options.cov == "confirmed"
+        )
         self._silent_until: Micros = 0
         self._silent_for = ""
 
@@ -75,8 +82,9 @@ class Station:
 
     def forget(self) -> None:
         """Have the device introduce itself anew: another may stand there now, or the same with other firmware."""
-        self._met = self.single = False
+        self.met = self.single = False
         self.max_apdu = self._most
+        self.subscriptions.lost()
 
     async def meet(self, group: str) -> bool:
         """Make sure, if that is not sure yet, that this is the device meant; return whether it was asked.
@@ -88,17 +96,17 @@ class Station:
         """
         if self._clock.monotonic() < self._silent_until and group != self._silent_for:
             raise DeviceSilent("did not answer a moment ago", endpoint=self.endpoint)
-        if self._met:
+        if self.met:
             return False
         await self._meet(group)
         return True
 
     async def _meet(self, group: str) -> None:
         async with self._meeting:
-            if not self._met:  # else another group has asked meanwhile
+            if not self.met:  # else another group has asked meanwhile
                 answer = await self._ask(group, READ_PROPERTY, single(self._itself))
                 self.max_apdu = self._introduced(answer)
-                self._met = True
+                self.met = True
 
     async def ask(self, group: str, request: Request) -> bytes | Nak:
         """Return the service data of the answer, or how the device declined.
@@ -120,7 +128,7 @@ class Station:
             ReplyMismatch: another device answers at this address, or what answered is no acknowledgement.
             LinkDown: the port is lost.
         """
-        if not self._met:
+        if not self.met:
             await self._meet("")
         async with self._slots:
             self._stack.ready()
@@ -137,6 +145,20 @@ class Station:
                 error.endpoint = self.endpoint
                 raise
         return None
+
+    async def subscribe(self, service: int, data: bytes) -> Nak | None:
+        """Ask for a subscription, or give it up; return how the device declined, if it did.
+
+        Its silence is not held against it: some answer everything but what they do not know.
+
+        Raises:
+            DeviceSilent: no answer. ReplyMismatch: what answered is no acknowledgement. LinkDown: the port is lost.
+        """
+        async with self._slots:
+            answer = await self._stack.ask(self._peer, service, data)
+        if answer and not isinstance(answer, Nak):
+            raise ReplyMismatch("the answer is no plain acknowledgement", endpoint=self.endpoint, raw=answer[:300])
+        return answer if isinstance(answer, Nak) else None
 
     def smaller(self, request: Request, nak: Nak) -> list[Request]:
         """Return requests to try instead of one that was declined as a whole; none if that would not help."""

@@ -1,4 +1,12 @@
-"""Modbus: what may be written for it, and how a driver is made. The protocol library is loaded only by `create`."""
+"""Modbus: what may be written for it, and how a driver is made. The protocol library is loaded only by `create`.
+
+options, address      what people write          codec, encoder        bytes to values, and back
+plan, learned         which requests, and what a unit refuses          explain    the same in words
+blocks, scanning      a scan group as it is read, and one reading      driver     all devices of a link
+identity, identifying what a unit says that it is                      devices, memory    what is kept of units
+request, reply        questions and their one right answer             rtu, framing       on serial lines
+link, opening         the connection: the only doors to the library    spoken     frames in words
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,13 +66,13 @@ class ModbusKind:
         options: BaseModel,
         devices: Sequence[DeviceRead],
         clock: Clock,
-        services: Services,  # noqa: ARG002 - needs nothing lent
+        services: Services,
     ) -> Driver:
         from drivers.modbus.driver import ModbusDriver
         from drivers.modbus.link import Link
 
         assert isinstance(options, TcpLink | RtuTcpLink | RtuLink)
-        return ModbusDriver(Link(options), devices, clock)
+        return ModbusDriver(Link(options), devices, clock, services.memory)
 
 
 TCP: Final = ModbusKind(name="modbus-tcp", link_model=TcpLink)

@@ -1,6 +1,7 @@
 """Addresses as people write them: zero-based integers, or sums and products over a device's `with:`.
 
     7000*channel + 100*short_address + 6
+    sensor - 1                                 for a manual that counts its sensors from 1
 
 Modicon numbers (`40021`: the 21st holding register) are refused with their translation, because whoever mixes the two
 reads the neighbour's register.
@@ -12,7 +13,7 @@ from typing import Final, Literal
 
 Table = Literal["coil", "discrete", "input", "holding"]
 
-_SYMBOL: Final = re.compile(r"\s*(?:(\d+)|([a-z][a-z0-9_]*)|([+*()]))")
+_SYMBOL: Final = re.compile(r"\s*(?:(\d+)|([a-z][a-z0-9_]*)|([-+*()]))")
 _LONGEST: Final = 100
 _MODICON: Final[dict[int, Table]] = {1: "discrete", 3: "input", 4: "holding"}
 _REGISTERS: Final[tuple[Table, ...]] = ("input", "holding")
@@ -63,7 +64,7 @@ def _refuse_modicon(table: Table, number: int) -> None:
 
 
 class _Expression:
-    """Recursive descent over: sum = product {"+" product}; product = atom {"*" atom}; atom = n | name | ( sum )."""
+    """Recursive descent over: sum = product {+ or - product}; product = atom {* atom}; atom = n | name | ( sum )."""
 
     def __init__(self, text: str, parameters: Mapping[str, int | str]) -> None:
         if len(text) > _LONGEST:
@@ -79,7 +80,9 @@ class _Expression:
             match = _SYMBOL.match(text, position)
             if match is None:
                 wrong = text[position:].lstrip()[:1]
-                raise ValueError(f"address {self._text!r}: {wrong!r} is not an integer, a name, +, * or a parenthesis")
+                raise ValueError(
+                    f"address {self._text!r}: {wrong!r} is not an integer, a name, +, -, * or a parenthesis"
+                )
             symbols.append(match[0].strip())
             position = match.end()
         return symbols
@@ -92,9 +95,9 @@ class _Expression:
 
     def _sum(self) -> int:
         value = self._product()
-        while self._symbols[:1] == ["+"]:
-            del self._symbols[0]
-            value += self._product()
+        while self._symbols[:1] in (["+"], ["-"]):
+            sign = 1 if self._symbols.pop(0) == "+" else -1
+            value += sign * self._product()
         return value
 
     def _product(self) -> int:

@@ -88,6 +88,14 @@ def decoder(point: ModbusPoint, point_type: PointType, shift: int = 0) -> Decode
 
 
 def _raw(point: ModbusPoint) -> _Raw:
+    raw, field = _whole_raw(point), point.field_bits
+    if field is None:
+        return raw
+    low, mask = field[0], (1 << field[1] - field[0] + 1) - 1
+    return lambda chunk: int(raw(chunk) or 0) >> low & mask
+
+
+def _whole_raw(point: ModbusPoint) -> _Raw:
     kind = point.raw_type
     arrange = _arrange(point)
     if kind == "string":
@@ -156,11 +164,14 @@ def canonical(point: ModbusPoint, raw: float) -> float:
     if not -(1 << bits - 1) <= raw < 1 << bits:
         raise ValueError(f"raw value {raw} does not fit into {bits} bit{'s' if bits > 1 else ''}")
     value = raw % (1 << bits)
-    return value - (1 << bits) if kind.startswith("int") and value >> bits - 1 else value
+    signed = kind.startswith("int") and not point.bit_field
+    return value - (1 << bits) if signed and value >> bits - 1 else value
 
 
 def width(point: ModbusPoint) -> int:
     """Return how many bits its raw value has."""
+    if point.field_bits is not None:
+        return point.field_bits[1] - point.field_bits[0] + 1
     return 1 if point.bits else 8 if point.byte else 16 * WORDS.get(point.raw_type, point.size)
 
 

@@ -17,7 +17,8 @@ from sitekeeper.model.quality import GOOD
 from sitekeeper.model.sample import Value
 
 Encoder = Callable[[Value], bytes]
-"""Returns the point's own bytes of a write: its registers as they lie on the wire; for a coil one byte, 0 or 1.
+"""Returns the point's own bytes of a write: its registers as they lie on the wire; for a coil one byte, 0 or 1; for one
+bit of a register the masks of function 22: AND, then OR.
 
 Raises ValueError: the point cannot hold that value; says why.
 """
@@ -35,14 +36,19 @@ def encoder(point: ModbusPoint, point_type: PointType) -> Encoder:
             raise ValueError(f"{value!r} cannot be written: the register would not mean that")
         return chunk
 
-    return encode
+    return encode if point.bit is None else lambda value: _masks(encode(True), encode(value))
+
+
+def _masks(bit: bytes, chunk: bytes) -> bytes:
+    """Return what leaves every other bit as it is: register = (register AND first) OR (second AND NOT first)."""
+    return bytes(0xFF ^ byte for byte in bit) + chunk
 
 
 def _raw_of(point: ModbusPoint, point_type: PointType) -> Callable[[Value], float | str]:
     """Return what gives the raw value for a value."""
     match point_type:
         case "bool":
-            truth = point.bool_map or {False: 0, True: 1}
+            truth = point.bool_map or {False: 0, True: 1 << (point.bit or 0)}
             return lambda value: canonical(point, truth[_bool(value)])
         case "enum":
             raws: dict[Value, int] = {}

@@ -18,10 +18,11 @@ from typing import Any, Final, TypeVar
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.pdu import DecodePDU, ModbusPDU
 
+from drivers.frames import Frames
 from drivers.modbus.framing import Framing, framing
 from drivers.modbus.opening import opener, why
 from drivers.modbus.options import AnyLink, RtuLink, TcpLink
-from drivers.modbus.reply import Wrong
+from drivers.modbus.reply import ShortReply, Wrong
 from drivers.modbus.request import EXCEPTIONS, Question
 from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, ReplyMismatch
@@ -48,7 +49,7 @@ logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # all it says 
 
 
 class _Answer(ModbusPDU):
-    """The data of a read's answer as bytes; function and length were checked before."""
+    """The data of an answer as bytes, without the first, which counts them; function and length were checked before."""
 
     data: bytes = b""
 
@@ -72,7 +73,7 @@ class _Request(ModbusPDU):
 
 def _decoder() -> DecodePDU:
     made = DecodePDU(is_server=False)
-    for code in (1, 2, 3, 4, 5, 6, 15, 16):
+    for code in (1, 2, 3, 4, 5, 6, 15, 16, 17, 22, 43):
         made.register(type(f"_Answer{code}", (_Answer,), {"function_code": code}))
     return made
 
@@ -102,6 +103,7 @@ class Link:
         self._pause = max(options.pause, options.gap if isinstance(options, RtuLink) else 0)
         self._doubts = 0
         self._heard = self._due = 0.0
+        self.hushed: Micros = 0  # waited so far for the line to be silent after failures
         self._client: AsyncModbusTcpClient | None = None
         self._turn = asyncio.Lock()
         self._asked: Question | None = None
@@ -112,6 +114,8 @@ class Link:
         self._abandoned_until = 0.0
         self._answered: asyncio.Event | None = None  # made when it is needed: many links never need it
         self._why = ""
+        self.room = options.frames
+        self.frames: Frames | None = None
 
     @property
     def numbered(self) -> bool:
@@ -151,6 +155,15 @@ class Link:
         self._abandoned_until = 0.0
         # What the last owner of the line asked may be answered now.
         self._doubt()
+
+    async def reopen(self) -> None:
+        """Connect anew, between two requests.
+
+        Raises:
+            LinkDown: as `open`.
+        """
+        async with self._turn:
+            await self.open()
 
     def close(self) -> None:
         """Close the connection, if there is one. A request in flight fails with LinkDown."""
@@ -221,17 +234,24 @@ class Link:
         """Let nothing reach the library but the one right answer or an exception for it."""
         if sending:
             self._number = data[:2]
-            return self._framing.sent(data)
+            going = self._framing.sent(data)
+            if self.frames is not None:
+                self.frames.note(going, sent=True)
+            return going
         asked, client = self._asked, self._client
         if asked is None and self._framing.noise(data):
             return b""
         self._heard = asyncio.get_running_loop().time()
         if asked is None or client is None:
+            if self.frames is not None:
+                self.frames.note(data, error="nobody had asked")
             self._settled()  # may be the late answer that `_settle` waits for
             self._doubt()
             return b""
         self._seen = data
         found = self._framing.examine(data, asked.expected)
+        if self.frames is not None and found is not None:
+            self.frames.note(data, error=found.what if isinstance(found, Wrong) else "")
         if isinstance(found, bytes):
             if not self.numbered:
                 client.ctx.recv_buffer = b""  # the library would cut off as much as it is given, which is less
@@ -254,7 +274,8 @@ class Link:
         if not wrong.lost:
             self._silences.clear()
             self._doubt()
-            self._fail(client, self._error(ReplyMismatch, wrong.what + asked.unsure, asked))
+            kind = ShortReply if wrong.short else ReplyMismatch
+            self._fail(client, self._error(kind, wrong.what + asked.unsure, asked))
             return
         self._fail(client, self._lost(wrong.what, asked))
         self._why = wrong.what
@@ -286,6 +307,8 @@ class Link:
         if client is None or not client.connected:
             return self._lost(self._why or "lost", asked)
         self._doubt()
+        if self.frames is not None:
+            self.frames.note(self._seen, error="an incomplete answer" if self._seen else "no answer")
         unit = asked.expected.unit
         self._silences[unit] = self._silences.get(unit, 0) + 1
         if self._silences[unit] < JAMMED:
@@ -343,7 +366,8 @@ class Link:
         line is never silent.
         """
         time = asyncio.get_running_loop().time
-        most = max(time(), self._due) + BABBLE * self._quiet
+        began = time()
+        most = max(began, self._due) + BABBLE * self._quiet
         while (left := max(self._heard, self._due) + self._quiet - time()) > 0:
             if time() > most:
                 self.close()
@@ -353,6 +377,7 @@ class Link:
                 raise self._down(self._why, question)
             await asyncio.sleep(left)
         self._doubts -= 1
+        self.hushed += round((time() - began) * SECOND)
 
     async def _rest(self, pause: Micros) -> None:
         left = pause and self._heard + pause / SECOND - asyncio.get_running_loop().time()

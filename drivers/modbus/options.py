@@ -28,6 +28,7 @@ WORDS: Final[dict[str, int]] = {
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$"), AfterValidator(lookup.host)]
 Timeout = Annotated[Duration, Field(ge=10 * MS, le=60 * SECOND)]
 Pause = Annotated[Duration, Field(ge=0, le=10 * SECOND)]
+Room = Annotated[int, Field(ge=0, le=1 << 20)]
 
 
 class TcpLink(Written):
@@ -36,6 +37,7 @@ class TcpLink(Written):
     Attributes:
         port: left out it is 502, and 802 with tls (MODBUS/TCP Security, 2018).
         timeout: for connecting and for each answer. pause: at least so long from an answer to the next request.
+        frames: bytes of memory for the last frames, which `sk bus watch --past` shows; 0: none are kept.
     """
 
     host: Host
@@ -43,6 +45,7 @@ class TcpLink(Written):
     tls: Tls | None = None
     timeout: Timeout = SECOND
     pause: Pause = 0
+    frames: Room = 0
 
     @property
     def endpoint(self) -> str:
@@ -60,12 +63,14 @@ class _Serial(Written):
         quiet: after a request that was not answered rightly, the line must be silent for so long before the next one:
             longer than the slowest unit can be late. pause: at least so long from an answer to the next request.
         echo: the adapter gives back what we send (RS-485 over two wires, receiver always on).
+        frames: as of `TcpLink`.
     """
 
     timeout: Timeout = SECOND
     quiet: Annotated[Duration, Field(ge=20 * MS, le=60 * SECOND)] = SECOND
     pause: Pause = 5 * MS
     echo: bool = False
+    frames: Room = 0
 
 
 class RtuTcpLink(_Serial):
@@ -79,6 +84,14 @@ class RtuTcpLink(_Serial):
         return f"rtu-over-tcp {self.host}:{self.port}"
 
 
+_AS_NUMBERS: Final = {80.0: "8E1", 800.0: "8E2"}
+"""What YAML makes of the framings with even parity where they are not in quotes: 8 times ten, or a hundred."""
+
+
+def _framing(value: object) -> object:
+    return _AS_NUMBERS.get(value, value) if isinstance(value, float) else value
+
+
 class RtuLink(_Serial):
     """A serial line, which is ours alone while it is open.
 
@@ -89,7 +102,7 @@ class RtuLink(_Serial):
 
     port: Annotated[str, Field(max_length=200, pattern=r"^/\S+$")]
     baudrate: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 19200
-    framing: Annotated[str, Field(pattern=r"^8[NEO][12]$")] = "8E1"
+    framing: Annotated[str, BeforeValidator(_framing), Field(pattern=r"^8[NEO][12]$")] = "8E1"
 
     @property
     def endpoint(self) -> str:
@@ -113,6 +126,7 @@ class ModbusDevice(Written):
         gaps: a run of at most this many addresses that no point uses may be read along, to save requests. Off by
             default, because reading can have effects (counters that clear, queues that advance).
         pause: at least so long from any answer on the link to the next request to this unit.
+        identify: it may be asked what it is (functions 43/14 and 17), once after the link was opened.
     """
 
     unit: int = Field(ge=0, le=255)
@@ -120,6 +134,7 @@ class ModbusDevice(Written):
     max_bits: int = Field(default=2000, ge=1, le=2000)
     gaps: int = Field(default=0, ge=0, le=125)
     pause: Pause = 0
+    identify: bool = True
 
     @model_validator(mode="after")
     def _unit_exists(self) -> Self:
@@ -145,14 +160,17 @@ class ModbusPoint(Written):
         coil, discrete, input, holding: exactly one of them: the zero-based address, or an expression over `with:`.
         type: of the registers; left out it is bool for coils and discrete inputs, uint16 for registers.
         length: of a string, in bytes, two to a register.
-        bit: one bit of an integer, 0 the lowest. byte: one byte of a single register.
+        bit: one bit of an integer, 0 the lowest. bit_field: several, `4-7`, as a whole number without sign.
+        byte: one byte of a single register.
         order: of the bytes A (highest) to D on the wire. Longer values go by the same idea: CDAB swaps words, BADC
             bytes within words, DCBA both.
         scale, offset: value = raw * scale + offset.
         enum: raw value -> word. bool: raw value of true and of false. Any other raw value is bad.
         invalid: raw values by which the device says that it has none; NaN always does.
-        write: the function code by which it may be written: 5 or 15 for a coil, 6 or 16 for holding registers. Which
-            device takes which is in its manual.
+        write: the function code by which it may be written: 5 or 15 for a coil, 6 or 16 for holding registers, 22 (mask
+            write) for one bit of a holding register. Which device takes which is in its manual.
+        rewrite: if the device has no function 22, read the register and write it back with the bit changed. What
+            somebody else writes to the register in between is undone, so only where nobody else does.
     """
 
     coil: int | str | None = None
@@ -162,6 +180,7 @@ class ModbusPoint(Written):
     type: RawType | None = None
     length: int | None = Field(default=None, ge=1, le=250)
     bit: int | None = Field(default=None, ge=0, le=63)
+    bit_field: Annotated[str, Field(pattern=r"^[0-9]{1,2}-[0-9]{1,2}$")] | None = None
     byte: Literal["high", "low"] | None = None
     order: Order = "ABCD"
     scale: float = Field(default=1.0, allow_inf_nan=False)
@@ -169,7 +188,8 @@ class ModbusPoint(Written):
     enum: dict[int, str] | None = Field(default=None, min_length=1, max_length=256)
     bool_map: Annotated[dict[bool, int] | None, BeforeValidator(true_and_false)] = Field(default=None, alias="bool")
     invalid: tuple[int | float, ...] = Field(default=(), max_length=16, strict=False)
-    write: Literal[5, 6, 15, 16] | None = None
+    write: Literal[5, 6, 15, 16, 22] | None = None
+    rewrite: bool = False
 
     @cached_property
     def table(self) -> Table:
@@ -194,10 +214,18 @@ class ModbusPoint(Written):
             return "bool"
         return "uint16" if self.type in {None, "bool"} else self.type
 
+    @property
+    def field_bits(self) -> tuple[int, int] | None:
+        """The lowest and the highest bit of a bit field."""
+        if self.bit_field is None:
+            return None
+        low, high = map(int, self.bit_field.split("-"))
+        return low, high
+
     @cached_property
     def meaning(self) -> str:
         """Everything but its place, as a key: points with the same one are decoded alike."""
-        return repr((self.bits, self.model_dump(exclude={"coil", "discrete", "input", "holding", "write"})))
+        return repr((self.bits, self.model_dump(exclude={"coil", "discrete", "input", "holding", "write", "rewrite"})))
 
     @property
     def size(self) -> int:
@@ -233,6 +261,7 @@ class ModbusPoint(Written):
         whole = raw.removeprefix("u") in {"int16", "int32", "int64"}
         width = 8 if self.byte else 16 * WORDS.get(raw, 0)
         mapless = self.bit is None and self.bool_map is None
+        field = self.field_bits
         return [
             *self._write_faults(),
             (bits and self.type not in {None, "bool"}, f"a {self.table} is one bit: type {self.type} does not fit"),
@@ -242,6 +271,9 @@ class ModbusPoint(Written):
             (self.bit is not None and not whole, f"bit needs a whole number, not {raw}"),
             (self.bit is not None and self.bit >= width, f"bit {self.bit} is not in {width} bits"),
             (self.bit is not None and (self.enum or self.bool_map), "bit gives true and false: no enum or bool map"),
+            (field and not whole, f"bit_field needs a whole number, not {raw}"),
+            (field and not field[0] < field[1] < width, f"bit_field {self.bit_field} is not low-high in {width} bits"),
+            (field and self.bit is not None, "bit and bit_field exclude each other"),
             (self.enum and self.bool_map, "enum and bool exclude each other"),
             (not 1e-12 <= abs(self.scale) <= 1e12, f"scale {self.scale} is no scale"),
             (self.bool_map and len(set(self.bool_map.values())) == 1, "true and false have the same raw value"),
@@ -250,20 +282,25 @@ class ModbusPoint(Written):
 
     def _write_faults(self) -> list[tuple[Any, str]]:
         if self.write is None:
-            return []
+            return [(self.rewrite, "rewrite: needs write: 22")]
         codes = _WRITES.get(self.table, ())
         what = f"write: {self.write} does not write a {self.table}: it takes {' or '.join(map(str, codes))}"
+        a_part = self.bit is not None or self.byte or self.bit_field
         part = "a part of a register cannot be written, for the rest would be written with it"
+        mask = "write: 22 changes one bit of one register: it needs bit:, type uint16 or int16, and no byte:"
+        one_bit = self.bit is not None and self.raw_type in {"int16", "uint16"} and not self.byte
         whole = f"write: 6 writes one register, and this point fills {self.size}: write: 16"
         return [
             (not codes, f"the table {self.table} can only be read: no write:"),
             (self.write not in codes, what),
-            (self.bit is not None or self.byte, f"{part}: no write: beside bit: or byte:"),
+            (self.write == 22 and not one_bit, mask),
+            (self.write != 22 and a_part, f"{part}: no write: beside bit:, bit_field: or byte:"),
+            (self.rewrite and self.write != 22, "rewrite: needs write: 22"),
             (self.write == 6 and self.size > 1, whole),
         ]
 
 
-_WRITES: Final[dict[Table, tuple[int, ...]]] = {"coil": (5, 15), "holding": (6, 16)}
-"""Function codes that write each table (MODBUS Application Protocol V1.1b3, 6.5, 6.6, 6.11, 6.12)."""
+_WRITES: Final[dict[Table, tuple[int, ...]]] = {"coil": (5, 15), "holding": (6, 16, 22)}
+"""Function codes that write each table (MODBUS Application Protocol V1.1b3, 6.5, 6.6, 6.11, 6.12, 6.16)."""
 
 _TABLES: Final[tuple[Table, ...]] = ("coil", "discrete", "input", "holding")

@@ -8,13 +8,20 @@ before it: transaction id (2), protocol 0 (2), length of the rest (2). Serial li
 from dataclasses import dataclass
 from typing import Final
 
+from sitekeeper.model.errors import ReplyMismatch
+
 HEAD: Final = 6
 """Bytes before the unit."""
+
+VARIABLE: Final = -1
+"""As `Expected.size`: the answer itself tells how long it is (functions 17 and 43/14)."""
+
+REPORT_ID, DEVICE_ID, DEVICE_ID_KIND = 17, 43, 14
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The one right answer's unit, function and number of data bytes; to a write, its very bytes: `echo`."""
+    """The one right answer's unit, function and number of data bytes (or `VARIABLE`); to a write, its bytes: `echo`."""
 
     unit: int
     function: int
@@ -24,10 +31,15 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """What is wrong with the bytes. `lost`: the stream cannot be followed any further."""
+    """What is wrong with the bytes. `lost`: the stream cannot be followed any further. `short`: see `ShortReply`."""
 
     what: str
     lost: bool = False
+    short: bool = False
+
+
+class ShortReply(ReplyMismatch):
+    """Fewer registers than asked for, in an answer that is otherwise right: what some units do for an exception."""
 
 
 def examine(buffer: bytes, transaction: bytes, expected: Expected) -> bytes | Wrong | None:
@@ -64,10 +76,33 @@ def judge(answer: bytes, expected: Expected) -> Wrong | None:
         told_back = answer[2:]
         right = told_back == expected.echo
         return None if right else Wrong(f"it confirmed {_hex(told_back)} for {_hex(expected.echo)}")
+    if expected.size == VARIABLE:
+        whole = variable_length(answer)
+        return None if whole == len(answer) else Wrong(f"{len(answer)} bytes where it tells of {whole}")
     told, there = answer[2] if len(answer) > 2 else None, len(answer) - 3
     if told != expected.size or there != expected.size:
-        return Wrong(f"{max(there, 0)} data bytes (byte count {told}) instead of {expected.size}")
+        short = told == there < expected.size
+        return Wrong(f"{max(there, 0)} data bytes (byte count {told}) instead of {expected.size}", short=short)
     return None
+
+
+def variable_length(start: bytes) -> int:
+    """Return how long an answer of function 17 or 43/14 is by what it says of itself, from its unit on; 0: unknown yet.
+
+    MODBUS Application Protocol V1.1b3, 6.13 (byte count) and 6.21 (objects of id, length and value).
+    """
+    if len(start) < 3:
+        return 0
+    if start[1] == REPORT_ID:
+        return 3 + start[2]
+    if len(start) < 8 or start[2] != DEVICE_ID_KIND:
+        return 0
+    end = 8
+    for _ in range(start[7]):
+        if end + 2 > len(start):
+            return 0
+        end += 2 + start[end + 1]
+    return end
 
 
 def _hex(data: bytes) -> str:

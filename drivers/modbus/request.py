@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from drivers.modbus.address import Table
-from drivers.modbus.reply import Expected
+from drivers.modbus.reply import DEVICE_ID, DEVICE_ID_KIND, REPORT_ID, VARIABLE, Expected
 
 EXCEPTIONS: Final[dict[int, str]] = {
     1: "illegal function",
@@ -49,17 +49,32 @@ def question(unit: int, table: Table, address: int, count: int) -> Question:
     return Question(Expected(unit, function, size), address.to_bytes(2) + count.to_bytes(2), text)
 
 
-def command(unit: int, function: Literal[5, 6, 15, 16], address: int, chunk: bytes) -> Question:
+def report_id(unit: int) -> Question:
+    """Return the question what a unit is (function 17, section 6.13)."""
+    return Question(Expected(unit, REPORT_ID, VARIABLE), b"", f"FC{REPORT_ID} device id")
+
+
+def device_id(unit: int, level: int, first: int) -> Question:
+    """Return the question for the objects of a unit's identification (function 43/14, section 6.21).
+
+    Args:
+        level: 1 basic, 2 regular. first: id of the object to begin with.
+    """
+    data = bytes([DEVICE_ID_KIND, level, first])
+    return Question(Expected(unit, DEVICE_ID, VARIABLE), data, f"FC{DEVICE_ID}/14 level {level} from object {first}")
+
+
+def command(unit: int, function: Literal[5, 6, 15, 16, 22], address: int, chunk: bytes) -> Question:
     """Return the request to write `chunk` (see `encoder`) to `unit`, from `address` on."""
     place = address.to_bytes(2)
     match function:
         case 5:
             data = place + (b"\xff\x00" if chunk[0] else b"\0\0")
-        case 6:
+        case 6 | 22:
             data = place + chunk
         case 15:
             data = place + b"\0\1\1" + chunk
         case 16:
             data = place + (len(chunk) // 2).to_bytes(2) + bytes([len(chunk)]) + chunk
     text = f"FC{function:02} address {address} write {chunk.hex(' ', 2).upper()}"
-    return Question(Expected(unit, function, 0, echo=data[:4]), data, text, unsure=UNSURE)
+    return Question(Expected(unit, function, 0, echo=data if function == 22 else data[:4]), data, text, unsure=UNSURE)

@@ -7,15 +7,15 @@ unit, function and length; what a late answer of just that shape could feign, `l
 
 from typing import Final
 
-from drivers.modbus.reply import Expected, Wrong, judge
+from drivers.modbus.reply import DEVICE_ID, REPORT_ID, VARIABLE, Expected, Wrong, judge, variable_length
 
 NOISE: Final = 4
 """Most bytes before or behind an answer that are taken for the noise of a line driver switching over."""
 
 REPEATED: Final = Wrong("the line repeats what we send; if its adapter does that, set echo: true")
 
-_FIXED: Final = frozenset({5, 6, 15, 16})
-"""Functions whose answers are six bytes and the checksum."""
+_FIXED: Final = {5: 8, 6: 8, 15: 8, 16: 8, 22: 10}
+"""How long the answers of functions are that always have the same length."""
 
 
 def _table() -> tuple[int, ...]:
@@ -78,8 +78,8 @@ def noise(data: bytes) -> bool:
 
 def _begins(start: bytes, whole: int, expected: Expected) -> bool:
     """Tell whether the frame that begins here, `whole` bytes long, is the answer by its unit, function and length."""
-    size = 8 if expected.echo else 5 + expected.size
-    return whole == size and start[:2] == bytes([expected.unit, expected.function])
+    size = 4 + len(expected.echo) if expected.echo else 5 + expected.size
+    return (whole == size or expected.size == VARIABLE) and start[:2] == bytes([expected.unit, expected.function])
 
 
 def _length(start: bytes) -> int:
@@ -90,5 +90,8 @@ def _length(start: bytes) -> int:
     if function & 0x80:
         return 5
     if function in _FIXED:
-        return 8
+        return _FIXED[function]
+    if function in {REPORT_ID, DEVICE_ID}:
+        whole = variable_length(start)
+        return whole + 2 if whole else 0
     return 5 + start[2] if 1 <= function <= 4 else 0

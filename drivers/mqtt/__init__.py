@@ -1,4 +1,14 @@
-"""MQTT: what may be written for it, and how a driver is made. Connections are lent by whoever starts the gateway."""
+"""MQTT: what may be written for it, and how a driver is made. Connections are lent by whoever starts the gateway.
+
+options, templates      what people write, and a device's `with:` in it
+topics, paths           whose a message is, and where in it something is
+parse, payload, moments bytes to JSON or text, that to values and back, and the times that devices give
+states, events          what the last message of each kind says, and what was told once
+asking, clocks          which events are missing, and how wrong the clocks are by which they are stamped
+rejected                what had no meaning
+subscribing, remedies   what the broker lets us read, and what to do about a connection
+driver                  all devices on one broker
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +25,9 @@ from drivers.mqtt.options import (
     MqttLink,
     MqttPoint,
     Place,
-    resolved_device,
-    resolved_event,
-    resolved_point,
 )
-from drivers.mqtt.payload import check
+from drivers.mqtt.payload import check, check_write
+from drivers.mqtt.templates import resolved_device, resolved_event, resolved_point
 from sitekeeper.model.clock import Clock
 from sitekeeper.model.point import PointType
 
@@ -49,7 +57,10 @@ class MqttKind:
         parameters: Mapping[str, int | str],
     ) -> Place:
         assert isinstance(point, MqttPoint)
-        check(point, point_type, members)
+        for each in (point, *point.also):
+            check(each, point_type, members)
+        if point.write is not None:
+            check_write(point.write, point, point_type, members)
         return Place(resolved_point(point, parameters))
 
     def writable(self, address: object) -> bool:

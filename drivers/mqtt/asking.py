@@ -7,20 +7,23 @@ connection and three times in the life of this process, and then left; it stays 
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from drivers.base import Account, DeviceRead
-from drivers.mqtt.options import EventPlace, MqttDevice, MqttEvent, RangeRequest
-from drivers.mqtt.payload import Unreadable, filled, pick, tree
+from drivers.mqtt.options import RANGE, EventPlace, MqttDevice, MqttEvent, RangeRequest
+from drivers.mqtt.parse import Unreadable
+from drivers.mqtt.paths import Content, When, Where, where
+from drivers.mqtt.payload import filled
+from drivers.mqtt.topics import Captures, Router, concrete, filter_of, matches
 from sitekeeper.model.clock import SECOND, Micros
 
 COUNTERS: Final = 1_000
 """Tellers whose last sequence number is kept; the oldest go first."""
-RANGE: Final = 1_000
-"""Most events asked for at once: of a wider gap, the newest."""
+MESSAGES: Final = 64
+"""Most messages by which one range is asked for, where one asks for few events: the newest, then."""
 WINDOW: Final = 512
 """A sequence number so far behind the last is that of a counter that began anew, not of a late message."""
 TIMES: Final = 3
@@ -32,10 +35,11 @@ REMEMBERED: Final = 1_000
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A message to publish, asking for events that did not come."""
+    """A message to publish, asking for events that did not come; `more`: what is to be published after it."""
 
     topic: str
     payload: bytes
+    more: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,15 @@ class _Ahead:
     since: Micros
 
 
+@dataclass(slots=True)
+class _Told:
+    """Where a device, or a controller of several, says how much it has told."""
+
+    when: When
+    path: Where
+    counters: list[str] = field(default_factory=list)
+
+
 class Asking:
     """What is missing on one link, and where it can be asked for.
 
@@ -72,7 +85,8 @@ class Asking:
         self._requests: dict[str, RangeRequest] = {}
         self._patterns: dict[str, RangeRequest] = {}
         self._of_device: dict[str, list[str]] = {}
-        self._told: dict[str, dict[str, list[str]]] = {}  # counters by topic and path
+        self._router: Router[_Told] = Router()
+        self._told: dict[str, _Told] = {}
         self._ahead: dict[str, _Ahead] = {}
         self._asked: deque[_Asked] = deque(maxlen=REMEMBERED)
         self._connection = 0
@@ -87,21 +101,26 @@ class Asking:
             event = read.address.event
             if event.sequence is None:
                 continue
-            counter = self.counter(event, event.topic)
-            if event.counter is not None or "+" not in event.topic:
+            topic = concrete(event.topic)
+            counter = self.counter(event, topic or filter_of(event.topic))
+            if event.counter is not None or topic is not None:
                 mine[counter] = None
             if event.request is not None:
                 (self._requests if counter in mine else self._patterns)[counter] = event.request
         self._of_device[device.id] = list(mine)
         place = device.options.sequence
         if place is not None:
-            counters = self._told.setdefault(place.topic, {}).setdefault(place.json_path, [])
+            key = repr(place)
+            if key not in self._told:
+                self._told[key] = _Told(When(place.when), where(place.json_path))
+                self._router.add(place.topic, self._told[key])
+            counters = self._told[key].counters
             counters += [each for each in mine if each not in counters]
 
     @property
     def topics(self) -> list[str]:
         """Where devices say how much they have told."""
-        return list(self._told)
+        return self._router.filters
 
     def counter(self, event: MqttEvent, topic: str) -> str:
         """Return the name of the counter of an event that came on `topic`."""
@@ -138,14 +157,14 @@ class Asking:
                 found += [self._ask(counter, first, last) for first, last in account.missing]
         return [each for each in found if each is not None]
 
-    def take(self, topic: str, payload: bytes, now: Micros) -> list[Request]:
+    def take(self, topic: str, payload: bytes | Content, now: Micros) -> list[Request]:
         """Take a message that may say how much a device has told; return requests for what should have come by now."""
         found: list[Request | None] = []
-        for path, counters in self._told.get(topic, {}).items():
-            last = _number(payload, path)
-            for counter in counters if last is not None else ():
-                assert last is not None
-                found.append(self._behind(counter, last, now))
+        content = Content.of(payload)
+        for told, captures in self._router.find(topic):
+            last = _number(content, captures, told)
+            if last is not None:
+                found += [self._behind(counter, last, now) for counter in told.counters]
         return [each for each in found if each is not None]
 
     def _behind(self, counter: str, last: int, now: Micros) -> Request | None:
@@ -160,6 +179,10 @@ class Asking:
             return None
         return self._ask(counter, have + 1, ahead.last)
 
+    def requests(self, counter: str) -> list[tuple[int, int]]:
+        """Return the ranges that were asked for, once for each time."""
+        return [(each.first, each.last) for each in self._asked if each.counter == counter]
+
     def _ask(self, counter: str, first: int, last: int) -> Request | None:
         """Return the request for a range; None if there is nothing to ask, no way to, or it was asked for enough."""
         request = self._request(counter)
@@ -169,23 +192,22 @@ class Asking:
             return None
         self._asked.append(_Asked(counter, first, last, self._connection))
         self.asked += 1
-        body = filled(request.json_body, {"$from": first, "$to": last})
-        return Request(request.topic, msgspec.json.encode(body))
+        starts = range(max(first, last - request.most * MESSAGES + 1), last + 1, request.most)
+        parts = ((start, min(start + request.most - 1, last)) for start in starts)
+        bodies = [filled(request.json_body, {"$from": begin, "$to": end}) for begin, end in parts]
+        payload, *more = map(msgspec.json.encode, bodies)
+        return Request(request.topic, payload, tuple(more))
 
     def _request(self, counter: str) -> RangeRequest | None:
         found = self._requests.get(counter)
         return found or next((each for name, each in self._patterns.items() if matches(name, counter)), None)
 
 
-def matches(pattern: str, topic: str) -> bool:
-    """Tell whether a topic is one of a pattern, in which `+` stands for any level."""
-    want, have = pattern.split("/"), topic.split("/")
-    return len(want) == len(have) and all(part in ("+", level) for part, level in zip(want, have, strict=True))
-
-
-def _number(payload: bytes, path: str) -> int | None:
+def _number(content: Content, captures: Captures, told: _Told) -> int | None:
+    if not told.when.holds(content, captures):
+        return None
     try:
-        found = pick(tree(payload), path)
+        found = content.at(told.path, captures)
     except Unreadable:
         return None
     return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 2**63 else None

@@ -12,14 +12,17 @@ over what it kept as fast as it is acknowledged.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Final
 
 import msgspec
 
 from drivers.base import DeviceRead, Heard
+from drivers.mqtt.moments import zone_of
 from drivers.mqtt.options import MqttDevice
-from drivers.mqtt.payload import Unreadable, moment_at, tree
+from drivers.mqtt.paths import Content, When, Where, moment_at, where
+from drivers.mqtt.topics import Router
 from sitekeeper.model.clock import SECOND, Micros, Moment
 
 CLOSE: Final[Micros] = 2 * SECOND
@@ -56,40 +59,52 @@ class Estimate:
         self._trial = None
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where one device, or one controller of several, tells its time."""
+
+    when: When
+    path: Where
+    zone: tzinfo | None
+    estimate: Estimate = field(default_factory=Estimate)
+
+
 class Clocks:
     """The clocks of one link. Where a profile names no topic for it, the events of a counter serve themselves."""
 
     def __init__(self, devices: Sequence[DeviceRead]) -> None:
-        self._places: dict[str, dict[str, Estimate]] = {}  # by topic and path
+        self._router: Router[_Place] = Router()
+        self._places: dict[str, _Place] = {}
         self._of_device: dict[str, Estimate] = {}
         self._of_counter: dict[str, Estimate] = {}
         for device in devices:
             assert isinstance(device.options, MqttDevice)
-            place = device.options.clock
-            if place is not None:
-                paths = self._places.setdefault(place.topic, {})
-                self._of_device[device.id] = paths.setdefault(place.json_path, Estimate())
+            told = device.options.clock
+            if told is None:
+                continue
+            zone = zone_of(device.options.zone) if device.options.zone else None
+            key = repr((told.topic, told.json_path, told.when, device.options.zone))
+            if key not in self._places:  # doors of one controller share its clock
+                self._places[key] = _Place(When(told.when), where(told.json_path), zone)
+                self._router.add(told.topic, self._places[key])
+            self._of_device[device.id] = self._places[key].estimate
 
     @property
     def topics(self) -> list[str]:
-        return list(self._places)
+        return self._router.filters
 
     def opened(self) -> None:
         """The link was opened: nothing is compared with what came on an earlier connection."""
         for estimate in self._all():
             estimate.interrupted()
 
-    def take(self, topic: str, payload: bytes, now: Moment, *, retained: bool) -> None:
+    def take(self, topic: str, payload: bytes | Content, now: Moment, *, retained: bool) -> None:
         """Take a message; a retained one tells no present time, and one that is not understood none at all."""
-        paths = self._places.get(topic)
-        if paths is None or retained:
-            return
-        try:
-            found = tree(payload)
-        except Unreadable:
-            return
-        for path, estimate in paths.items():
-            _compare(estimate, moment_at(found, path), now)
+        found = () if retained else self._router.find(topic)
+        content = Content.of(payload)
+        for place, captures in found:
+            if place.when.holds(content, captures):
+                _compare(place.estimate, moment_at(content, place.path, place.zone, captures), now)
 
     def stamped(self, heard: Heard, now: Moment) -> Heard:
         """Return an event that says how far the clock of its teller is behind, if that is known."""
@@ -112,7 +127,7 @@ class Clocks:
         return next((each.behind for each in known if each.behind is not None), None)
 
     def _all(self) -> list[Estimate]:
-        return [*(each for paths in self._places.values() for each in paths.values()), *self._of_counter.values()]
+        return [*(place.estimate for place in self._places.values()), *self._of_counter.values()]
 
 
 def _compare(estimate: Estimate, told: Micros | None, now: Moment) -> None:

@@ -4,8 +4,8 @@
                                   └▶ events ─▶ sink.heard ─▶ (durable) ───┴▶ acknowledged, in order of arrival
 
 Whatever is not acknowledged the broker delivers again, to this process or to the next one. A message that cannot be
-understood is acknowledged like any other, so that poison does not block what lies behind it; it is kept as a dead
-letter.
+understood is acknowledged like any other, so that poison does not block what lies behind it; it is kept among the
+rejected ones.
 """
 
 import asyncio
@@ -17,16 +17,25 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+import msgspec
+
 from drivers.base import Account, DeviceRead, Heard, Scan, Services, Sink
 from drivers.broker import NO_SUBSCRIBERS, REFUSED, Connect, Delivery, Session
-from drivers.mqtt.asking import Request
+from drivers.mqtt.asking import TIMES, Request
 from drivers.mqtt.clocks import Clocks
-from drivers.mqtt.events import DeadLetter, EventCounts, Events
-from drivers.mqtt.options import MqttLink, Place
+from drivers.mqtt.events import EventCounts, Events
+from drivers.mqtt.options import MqttDevice, MqttLink, Place
+from drivers.mqtt.parse import Unreadable
+from drivers.mqtt.paths import Content
 from drivers.mqtt.payload import written
+from drivers.mqtt.rejected import Rejected
 from drivers.mqtt.remedies import remedy
 from drivers.mqtt.states import States
-from sitekeeper.model.clock import SECOND, Clock, Moment
+from drivers.mqtt.subscribing import AGAIN_S as SUBSCRIBE_AGAIN_S
+from drivers.mqtt.subscribing import Subscribing, code_of
+from drivers.mqtt.topics import subscriptions
+from drivers.rejecting import Unusable
+from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
 from sitekeeper.model.errors import (
     DeviceRefused,
     DeviceSilent,
@@ -66,7 +75,7 @@ class _Pending:
 
 
 class MqttDriver:
-    """A `drivers.base.Driver`, `Listener`, `Asker` and `Reporter` for all devices on one broker.
+    """A `drivers.base.Driver`, `Listener`, `Asker`, `Reporter` and `Rejecting` for all devices on one broker.
 
     Attributes:
         refused_requests: requests for missing events that the broker did not take.
@@ -80,11 +89,13 @@ class MqttDriver:
         self._endpoint = f"mqtt {link.host}:{port}"
         self._clock = clock
         self._events = Events(link_id, devices, services.salt)
-        self._states = States(devices, self._endpoint, self._events.hidden)
+        self._states = States(devices, self._endpoint, self._events.hidden, self._events.rejected)
         self._clocks = Clocks(devices)
+        self._subscribing = Subscribing(self._wanted())
         self._points = {
             (device.id, point.name): point for device in devices for group in device.groups for point in group.points
         }
+        self._polls = _polls(devices)
         self._connect = _connect(link_id, link, port, services)
         self._hides = len(services.salt) >= SALT or not self._events.personal
         self._limit = link.unacknowledged
@@ -99,9 +110,9 @@ class MqttDriver:
         self._requests: asyncio.Queue[Request] = asyncio.Queue(REQUESTS)
 
     @property
-    def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """The last messages that could not be understood, oldest first."""
-        return tuple(self._events.dead_letters)
+    def rejected(self) -> Rejected:
+        """What came and could not become a value or an event."""
+        return self._events.rejected
 
     @property
     def counts(self) -> EventCounts:
@@ -113,12 +124,22 @@ class MqttDriver:
         return {
             "counters": counters,
             "clock_behind_s": None if behind is None else round(behind / SECOND, 1),
+            "protocol": "" if self._session is None else self._session.protocol,
+            "not_let": dict(self._subscribing.refused),
             "unacknowledged": self._waiting,
             "heard": asdict(self.counts),
             "ranges_asked": asking.asked,
+            "asked_for": {each: asking.requests(each) for each in counters},
+            "asked_at_most": TIMES,
             "requests_refused": self.refused_requests,
-            "dead_letters": self._events.buried(self._clock.monotonic()),
+            "rejected": self.rejected.total,
         }
+
+    def unusable(self) -> Sequence[Unusable]:
+        return self.rejected.told()
+
+    def unusable_total(self) -> int:
+        return self.rejected.total
 
     async def open(self) -> None:
         if self._connect is None:
@@ -134,20 +155,25 @@ class MqttDriver:
         self._settled.clear()
         try:
             self._session = session = await self._connect()
-            for topic in self._events.topics:
-                await session.subscribe(topic)
-            for topic in dict.fromkeys(self._states.topics + self._clocks.topics + self._events.asking.topics):
-                if not self._events.hears(topic):
-                    # Retained, and told again and again: were they kept for us, they would crowd out the events.
-                    await session.subscribe(topic, queued=False)
+            await self._subscribing.all(session)
         except (PeerUnreachable, Refused) as error:
             await self.close()
             raise self._down(error) from None
+        for topic, why in self._subscribing.refused.items():
+            self._states.refused(topic, code_of(why), why, self._events.devices_on(topic))
         self._lost = ""
         self._running = asyncio.create_task(self._run(session), name=self._endpoint)
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE):
                 await self._settled.wait()  # wait_for, on Python 3.11, forgets a cancellation that comes with it
+
+    def _wanted(self) -> dict[str, bool]:
+        """Return what is subscribed to, and whether it is kept for us while we are away.
+
+        States are not: retained, and told again and again, they would crowd out the events.
+        """
+        states = dict.fromkeys(self._states.topics + self._clocks.topics + self._events.asking.topics)
+        return subscriptions([(each, True) for each in self._events.topics] + [(each, False) for each in states])
 
     async def close(self) -> None:
         running, self._running = self._running, None
@@ -206,6 +232,8 @@ class MqttDriver:
                 tasks.create_task(self._receive(session), name=f"receive {self._endpoint}")
                 tasks.create_task(self._acknowledge(session), name=f"acknowledge {self._endpoint}")
                 tasks.create_task(self._ask(session), name=f"ask {self._endpoint}")
+                tasks.create_task(self._poll(session), name=f"poll {self._endpoint}")
+                tasks.create_task(self._try_again(session), name=f"subscribe {self._endpoint}")
         except* PeerUnreachable as failed:
             self._lost = self._down(failed.exceptions[0]).what
 
@@ -219,11 +247,15 @@ class MqttDriver:
         if delivery.qos or self._events.hears(delivery.topic):
             await self._unacknowledged.put(pending)  # as long as this waits nothing more is taken: the time comes after
             self._waiting += 1
-        topic, payload, now = delivery.topic, delivery.payload, self._now()
-        told = self._events.take(topic, payload, now.mono, retained=delivery.retained)
-        changed = self._states.take(topic, payload, now)
-        self._clocks.take(topic, payload, now, retained=delivery.retained)
-        self._want(self._events.asking.take(topic, payload, now.mono))
+        topic, content, now = delivery.topic, Content(delivery.payload), self._now()
+        told = self._events.take(topic, content, now.mono, retained=delivery.retained)
+        of_states = self._states.take(topic, content, now, retained=delivery.retained)
+        changed = of_states or []
+        self._clocks.take(topic, content, now, retained=delivery.retained)
+        self._want(self._events.asking.take(topic, content, now.mono))
+        if of_states is None and not (told is not None and (told.heard or told.rejected)):
+            fault = content.fault or Unreadable("no device of this site claims it", "nobody")
+            self.rejected.note(topic, content.payload, fault.code, str(fault), now.mono)
         if self._states.all_heard:
             self._settled.set()
         if told is not None:
@@ -276,7 +308,25 @@ class MqttDriver:
         """Publish requests for events that did not come."""
         while True:
             request = await self._requests.get()
-            self.refused_requests += await session.publish(request.topic, request.payload) >= REFUSED
+            for payload in (request.payload, *request.more):
+                self.refused_requests += await session.publish(request.topic, payload) >= REFUSED
+
+    async def _try_again(self, session: Session) -> None:
+        """Ask again for what the broker did not let us read."""
+        while True:
+            await asyncio.sleep(SUBSCRIBE_AGAIN_S)
+            for topic in self._subscribing.again():
+                if await self._subscribing.one(session, topic) is None:
+                    self._states.allowed(topic)
+
+    async def _poll(self, session: Session) -> None:
+        """Ask devices to tell that do not by themselves; doors of one controller are asked once."""
+        due = dict.fromkeys(self._polls, self._clock.monotonic())
+        while due:
+            poll = min(due, key=lambda each: due[each])
+            await asyncio.sleep(max(due[poll] - self._clock.monotonic(), 0) / SECOND)
+            self.refused_requests += await session.publish(poll[0], poll[1]) >= REFUSED
+            due[poll] = self._clock.monotonic() + poll[2]
 
     def _open_session(self) -> Session:
         """Return the session.
@@ -329,3 +379,10 @@ async def _resolved(durable: "Future[None]") -> None:
     durable.add_done_callback(wake)
     await resolved.wait()
     durable.result()
+
+
+def _polls(devices: Sequence[DeviceRead]) -> list[tuple[str, bytes, Micros]]:
+    """Return topic, payload and period of each message by which devices are asked to tell, every one once."""
+    options = [device.options for device in devices]
+    polls = [each.poll for each in options if isinstance(each, MqttDevice) and each.poll is not None]
+    return list(dict.fromkeys((each.topic, msgspec.json.encode(each.json_body), each.every) for each in polls))

@@ -1,51 +1,31 @@
 """From messages to events: whose they are, what they say, and which sequence numbers are missing. Pure.
 
-A card or a plate becomes a pseudonym here, first of all; what is kept of a message that could not be understood shows
-its shape only. A retained message is an echo of something told before, so it is no event.
+A card or a plate becomes a pseudonym here, first of all. A retained message is an echo of something told before, so it
+is no event.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from datetime import tzinfo
 from typing import Final, Literal
 
 import msgspec
 
 from drivers.base import DeviceRead, EventField, EventRead, Heard
-from drivers.mqtt.asking import Asking, Request, matches
-from drivers.mqtt.options import EventPlace, FieldFrom, MqttEvent
-from drivers.mqtt.payload import (
-    FIRST,
-    Decoder,
-    Unreadable,
-    decoder,
-    masked,
-    moment_at,
-    pick,
-    same,
-    tree,
-)
-from sitekeeper.model.clock import SECOND, Micros
+from drivers.mqtt.asking import Asking, Request
+from drivers.mqtt.moments import zone_of
+from drivers.mqtt.options import EventPlace, FieldFrom, MqttDevice, MqttEvent
+from drivers.mqtt.parse import Unreadable
+from drivers.mqtt.paths import Content, When, Where, moment_at, where
+from drivers.mqtt.payload import Decoder, decoder
+from drivers.mqtt.rejected import Rejected
+from drivers.mqtt.topics import Captures, Router, filter_of, matches, overlap
+from sitekeeper.model.clock import Micros
 from sitekeeper.model.event import PersonalKind, pseudonym
 from sitekeeper.model.quality import is_good
 from sitekeeper.model.sample import Value
 
-DEAD_LETTERS: Final = 100
-"""Messages kept that could not be understood; the oldest go first."""
-SHOWN: Final = 5
-"""Kinds of them that people are shown."""
-
 _PLAIN: Final = FieldFrom.model_validate({"json": "x"})
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """A message that could not be understood, and why. `first` are its first bytes, or their shape."""
-
-    topic: str
-    received: Micros
-    why: str
-    first: bytes
 
 
 @dataclass(slots=True)
@@ -65,11 +45,16 @@ class EventCounts:
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What a message on an event topic comes to. `devices`: those of which it is a sign of life."""
+    """What a message on an event topic comes to.
+
+    Attributes:
+        devices: those of which it is a sign of life. rejected: it was put aside.
+    """
 
     devices: tuple[str, ...] = ()
     heard: tuple[Heard, ...] = ()
     request: Request | None = None
+    rejected: bool = False
 
 
 @dataclass(slots=True)
@@ -79,12 +64,34 @@ class _Claim:
     device: str
     name: str
     event: MqttEvent
+    when: When
+    teller: When
+    sequence: Where | None
+    source: Where | None
+    buffered: Where | None
+    live: str
+    zone: tzinfo | None
     names: tuple[str, ...]
     fields: "list[_Field]"
 
-    def mine(self, found: object) -> bool:
+    @property
+    def unmistakable(self) -> bool:
+        """Whether a message is known to be this event without any of its fields."""
+        return bool(self.when) or self.sequence is not None or not self.fields
+
+    def mine(self, content: Content, captures: Captures) -> bool:
+        return self.counts(content, captures) and self.when.holds(content, captures)
+
+    def counts(self, content: Content, captures: Captures) -> bool:
+        """Tell whether a message carries the counter of this event's teller."""
+        return self.teller.holds(content, captures)
+
+    def late(self, topic: str, content: Content, captures: Captures) -> bool:
+        """Tell whether the device itself says that it could not tell it in time."""
+        if self.live and not matches(self.live, topic):
+            return True
         try:
-            return all(same(want, pick(found, path)) for path, want in self.event.when.items())
+            return self.buffered is not None and content.at(self.buffered, captures) is True
         except Unreadable:
             return False
 
@@ -92,7 +99,7 @@ class _Claim:
 @dataclass(slots=True)
 class _Field:
     name: str
-    path: str
+    path: Where
     personal: PersonalKind | Literal[""]
     decode: Decoder
 
@@ -101,93 +108,124 @@ class Events:
     """All events of one link. `salt` hashes personal identifiers.
 
     Attributes:
-        dead_letters: what could not be understood, oldest first. asking: what is missing.
+        rejected: what could not be understood. asking: what is missing.
     """
 
     def __init__(self, link: str, devices: Sequence[DeviceRead], salt: bytes) -> None:
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS)
+        self.rejected = Rejected(self.hidden)
         self.counts = EventCounts()
         self.asking = Asking(link, devices)
         self._salt = salt
-        self._claims: dict[str, list[_Claim]] = {}
+        self._router: Router[_Claim] = Router()
+        self._claims: list[_Claim] = []
         for device in devices:
             for read in device.events:
-                claim = _claim(device.id, read)
-                self._claims.setdefault(claim.event.topic, []).append(claim)
-        self._wild = [pattern for pattern in self._claims if "+" in pattern]
+                claim = _claim(device, read)
+                self._claims.append(claim)
+                self._router.add(claim.event.topic, claim)
 
     @property
     def topics(self) -> list[str]:
-        return list(self._claims)
+        """What must be subscribed to."""
+        return self._router.filters
 
     @property
     def personal(self) -> bool:
         """Whether any event has a personal identifier, so that a salt is needed."""
-        return any(each.personal for claims in self._claims.values() for claim in claims for each in claim.fields)
+        return any(each.personal for claim in self._claims for each in claim.fields)
 
     def hears(self, topic: str) -> bool:
-        """Tell whether a topic, which may be a pattern, is one of events."""
-        return bool(self._on(topic))
+        """Tell whether a topic is one of events."""
+        return bool(self._router.find(topic))
 
     def hidden(self, topic: str) -> bool:
         """Tell whether payloads of a topic may name people."""
-        return any(each.personal for claim in self._on(topic) for each in claim.fields)
+        return any(each.personal for claim, _ in self._router.find(topic) for each in claim.fields)
 
-    def _on(self, topic: str) -> list[_Claim]:
-        found = list(self._claims.get(topic, ()))
-        for pattern in self._wild:
-            if pattern != topic and matches(pattern, topic):
-                found += self._claims[pattern]
-        return found
+    def devices_on(self, subscription: str) -> list[str]:
+        """Return the devices whose events a subscription brings."""
+        return [each.device for each in self._claims if overlap(subscription, filter_of(each.event.topic))]
 
-    def take(self, topic: str, payload: bytes, now: Micros, *, retained: bool) -> Told | None:
+    def take(self, topic: str, payload: bytes | Content, now: Micros, *, retained: bool) -> Told | None:
         """Take a message; None if the topic is none of events. Whatever is in it, nothing is raised."""
-        claims = self._on(topic)
+        claims = self._router.find(topic)
         if not claims:
             return None
+        content = Content.of(payload)
         if retained:
             self.counts.retained += 1
-            return Told()
-        devices = tuple(dict.fromkeys(claim.device for claim in claims))
+            self.rejected.note(topic, content.payload, "retained", "an event that the broker repeats is none", now)
+            return Told(rejected=True)
+        devices = tuple(dict.fromkeys(claim.device for claim, _ in claims))
         try:
-            found = tree(payload)
-            claim = next((each for each in claims if each.mine(found)), None)
-            told = self._told(claim, claims, topic, found, now)
+            found = next((each for each in claims if each[0].mine(content, each[1])), None)
+            if found is not None:
+                return self._told(*found, topic, content, now, devices)
+            return self._of_a_stranger(claims, topic, content, now, devices)
         except Unreadable as error:
-            self._bury(topic, payload, str(error), now, hide=self.hidden(topic))
-            return Told(devices)
-        if claim is None:
-            self.counts.strangers += 1
-        return msgspec.structs.replace(told, devices=devices)
+            self.counts.dead += 1
+            self.rejected.note(topic, content.payload, error.code, str(error), now, device=devices[0])
+            return Told(devices, rejected=True)
 
-    def _told(self, claim: _Claim | None, claims: list[_Claim], topic: str, found: object, now: Micros) -> Told:
-        """Return the event, or the bare sequence number of one that is not ours. Raises Unreadable."""
-        event = (claim or next((each for each in claims if each.event.sequence), claims[0])).event
-        sequence = _sequence(found, event.sequence)
-        if claim is None and sequence is None:
-            return Told()
-        buffered = event.buffered is not None and _truth(found, event.buffered)
-        counter = "" if sequence is None else self.asking.counter(event, topic)
+    def _told(
+        self, claim: _Claim, captures: Captures, topic: str, content: Content, now: Micros, devices: tuple[str, ...]
+    ) -> Told:
+        """Return the event. Raises Unreadable."""
+        sequence = _sequence(content, captures, claim.sequence)
+        buffered = claim.late(topic, content, captures)
+        counter = "" if sequence is None else self.asking.counter(claim.event, topic)
         heard = Heard(
-            device=claim.device if claim else "",
-            name=claim.name if claim else "",
+            device=claim.device,
+            name=claim.name,
             received=now,
-            fields=self._fields(claim, found) if claim else {},
+            fields=self._fields(claim, topic, content, captures, now),
             sequence=sequence,
             counter=counter,
-            source=moment_at(found, event.source),
+            source=moment_at(content, claim.source, claim.zone, captures),
             buffered=buffered,
         )
-        self.counts.told += claim is not None
+        self.counts.told += 1
         request = None if sequence is None else self.asking.heard(counter, sequence, buffered=buffered)
-        return Told(heard=(heard,), request=request)
+        return Told(devices, (heard,), request)
 
-    def _fields(self, claim: _Claim, found: object) -> dict[str, Value]:
-        """Return what the event says; a field that is missing, or has no meaning, is None."""
+    def _of_a_stranger(
+        self,
+        claims: Sequence[tuple[_Claim, Captures]],
+        topic: str,
+        content: Content,
+        now: Micros,
+        devices: tuple[str, ...],
+    ) -> Told:
+        """Return the bare sequence number of an event that is of no device of ours. Raises Unreadable."""
+        counted = next(
+            ((each, captures) for each, captures in claims if each.sequence and each.counts(content, captures)), None
+        )
+        if counted is None:
+            content.check()
+            self.counts.strangers += 1
+            return Told(devices)
+        claim, captures = counted
+        sequence = _sequence(content, captures, claim.sequence)
+        assert sequence is not None
+        buffered, counter = claim.late(topic, content, captures), self.asking.counter(claim.event, topic)
+        source = moment_at(content, claim.source, claim.zone, captures)
+        heard = Heard(
+            device="", name="", received=now, fields={}, sequence=sequence, counter=counter, source=source,
+            buffered=buffered,
+        )  # fmt: skip
+        self.counts.strangers += 1
+        return Told(devices, (heard,), self.asking.heard(counter, sequence, buffered=buffered))
+
+    def _fields(self, claim: _Claim, topic: str, content: Content, captures: Captures, now: Micros) -> dict[str, Value]:
+        """Return what the event says; a field that is missing, or has no meaning, is None.
+
+        Raises Unreadable if nothing in the message shows it to be this event.
+        """
         fields: dict[str, Value] = dict.fromkeys(claim.names)
+        found = False
         for each in claim.fields:
             try:
-                raw = pick(found, each.path)
+                raw = content.at(each.path, captures)
             except Unreadable:
                 continue
             if each.personal and isinstance(raw, int) and not isinstance(raw, bool):
@@ -195,50 +233,56 @@ class Events:
             value, q = each.decode(raw)
             if raw is not None and not is_good(q):
                 self.counts.unclear += 1
+                self.rejected.note(
+                    topic, content.payload, "no-meaning", "has no meaning there; the event is told without it", now,
+                    device=claim.device, subject=each.name,
+                )  # fmt: skip
             if each.personal and isinstance(value, str):
                 value = pseudonym(self._salt, each.personal, value) if value else None
             fields[each.name] = value
+            found = True
+        content.check()
+        if not (found or claim.unmistakable):
+            raise Unreadable("none of its fields is there", "missing")
         return fields
 
-    def buried(self, now: Micros) -> list[dict[str, object]]:
-        """Return the last kinds of messages that could not be understood, newest first, without their content."""
-        kinds: dict[tuple[str, str], list[Micros]] = {}
-        for letter in reversed(self.dead_letters):
-            kinds.setdefault((letter.topic, letter.why), []).append(letter.received)
-        return [
-            {"topic": topic, "why": why, "times": len(when), "s_ago": (now - when[0]) // SECOND}
-            for (topic, why), when in islice(kinds.items(), SHOWN)
-        ]
 
-    def _bury(self, topic: str, payload: bytes, why: str, now: Micros, *, hide: bool) -> None:
-        self.counts.dead += 1
-        self.dead_letters.append(DeadLetter(topic, now, why, masked(payload) if hide else payload[:FIRST]))
-
-
-def _claim(device: str, read: EventRead) -> _Claim:
-    place = read.address
+def _claim(device: DeviceRead, read: EventRead) -> _Claim:
+    place, options = read.address, device.options
     assert isinstance(place, EventPlace)
-    fields = [_field(each, place.event.fields[each.name]) for each in read.fields if each.name in place.event.fields]
-    return _Claim(device, read.name, place.event, tuple(each.name for each in read.fields), fields)
+    assert isinstance(options, MqttDevice)
+    event = place.event
+    return _Claim(
+        device=device.id,
+        name=read.name,
+        event=event,
+        when=When(event.when),
+        teller=When(event.teller),
+        sequence=_where(event.sequence),
+        source=_where(event.source),
+        buffered=_where(event.buffered),
+        live=filter_of(event.live) if event.live else "",
+        zone=zone_of(options.zone) if options.zone else None,
+        names=tuple(each.name for each in read.fields),
+        fields=[_field(each, event.fields[each.name]) for each in read.fields if each.name in event.fields],
+    )
+
+
+def _where(path: str | None) -> Where | None:
+    return None if path is None else where(path)
 
 
 def _field(declared: EventField, source: FieldFrom) -> _Field:
-    personal = declared.personal
-    decode = decoder(_PLAIN if personal else source, "text" if personal else declared.type, declared.members)
-    return _Field(declared.name, source.json_path, personal, decode)
+    personal, path = declared.personal, where(source.json_path)
+    kind = "text" if personal else declared.type
+    reading = _PLAIN if personal else source
+    return _Field(declared.name, path, personal, decoder(reading, kind, declared.members, raw_text=not path.in_json))
 
 
-def _sequence(found: object, path: str | None) -> int | None:
+def _sequence(content: Content, captures: Captures, path: Where | None) -> int | None:
     if path is None:
         return None
-    raw = pick(found, path)
+    raw = content.at(path, captures)
     if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw < 2**63:
-        raise Unreadable(f"no sequence number at {path}")
+        raise Unreadable(f"no sequence number at {path.text}", "no-number")
     return raw
-
-
-def _truth(found: object, path: str) -> bool:
-    try:
-        return pick(found, path) is True
-    except Unreadable:
-        return False

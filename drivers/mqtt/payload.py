@@ -1,17 +1,17 @@
-"""From the bytes of a message to values, and back. Pure.
+"""From what is at a path of a message to values, and back. Pure.
 
 A payload either has a meaning by the profile or the point is bad: nothing is clipped, guessed or carried over.
 """
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Final, assert_never
 
 from drivers.lookup import check_words
-from drivers.mqtt.options import VALUE, MqttPoint, Reading, Scalar
-from sitekeeper.model.clock import MS, SECOND, Micros
+from drivers.mqtt.options import VALUE, MqttPoint, OneOrMore, Reading, WriteTo
+from drivers.mqtt.parse import LARGEST, Scalar, key
 from sitekeeper.model.point import PointType
 from sitekeeper.model.quality import GOOD, Q, Reason, bad
 from sitekeeper.model.sample import Value
@@ -20,95 +20,13 @@ Read = tuple[Value, Q]
 Decoder = Callable[[object], Read]
 """Takes the raw value: what JSON has there, or the whole payload as text."""
 
-MAX_PAYLOAD: Final = 256 * 1024
-"""Bytes; a longer message is not looked at."""
-MAX_DEPTH: Final = 32
 MAX_TEXT: Final = 500
 """Characters of a text value."""
-FIRST: Final = 48
-"""Bytes of a payload that an error shows."""
-
+LONGEST_NUMBER: Final = 40
+"""Characters of a number that is spelt out."""
 NO_MEANING: Final[Read] = (None, bad(Reason.UNMAPPED))
 INVALID: Final[Read] = (None, bad(Reason.DEVICE_FLAGGED))
 OUT_OF_RANGE: Final[Read] = (None, bad(Reason.OUT_OF_RANGE))
-
-_LARGEST: Final = 2**63
-_MS_FROM: Final = 10**11
-"""Larger numbers are milliseconds since 1970, smaller ones seconds: as seconds this is the year 5138."""
-
-
-class Unreadable(ValueError):
-    """A payload, or a path in it, that cannot be followed; says why."""
-
-
-def tree(payload: bytes) -> object:
-    """Return what a JSON payload holds.
-
-    Raises:
-        Unreadable: too long, not JSON in UTF-8, two members of one name, or nested too deep.
-    """
-    if len(payload) > MAX_PAYLOAD:
-        raise Unreadable(f"{len(payload)} bytes, more than {MAX_PAYLOAD}")
-    try:
-        found: object = json.loads(payload.decode(), object_pairs_hook=_members, parse_constant=_constant)
-    except Unreadable:
-        raise
-    except RecursionError:
-        raise Unreadable(f"nested deeper than {MAX_DEPTH}") from None
-    except ValueError as error:
-        raise Unreadable(f"not JSON: {error}" if payload else "empty, where JSON was expected") from None
-    if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and _deep(found):
-        raise Unreadable(f"nested deeper than {MAX_DEPTH}")
-    return found
-
-
-def plain(payload: bytes) -> str:
-    """Return a payload that is not JSON as text, without blanks around it. Raises Unreadable if it is none."""
-    if len(payload) > MAX_PAYLOAD:
-        raise Unreadable(f"{len(payload)} bytes, more than {MAX_PAYLOAD}")
-    try:
-        return payload.decode().strip()
-    except UnicodeDecodeError:
-        raise Unreadable("not text in UTF-8") from None
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Unreadable("two members of one name")
-    return found
-
-
-def _constant(name: str) -> float:
-    raise Unreadable(f"{name} is not JSON")
-
-
-def _deep(found: object) -> bool:
-    level = [found]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-    return any(isinstance(each, dict | list) for each in level)
-
-
-def pick(found: object, path: str) -> object:
-    """Return what lies at `path`.
-
-    Raises:
-        Unreadable: there is nothing.
-    """
-    for name in path.split("."):
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-        elif isinstance(found, list) and name.isascii() and name.isdecimal() and int(name) < len(found):
-            found = found[int(name)]
-        else:
-            raise Unreadable(f"nothing at {path}")
-    return found
 
 
 def check(reading: Reading, point_type: PointType, members: tuple[str, ...]) -> None:
@@ -122,8 +40,15 @@ def check(reading: Reading, point_type: PointType, members: tuple[str, ...]) -> 
     if reading.bool_map is not None and point_type != "bool":
         raise ValueError(f"bool: gives true and false, but the point is of type {point_type}")
     numeric = point_type in {"int", "float"}
-    if (reading.text or reading.scale != 1 or reading.offset != 0) and not numeric:
-        raise ValueError(f"scale, offset and text are for numbers, but the point is of type {point_type}")
+    numbers = reading.numbers_in_text or reading.range or reading.scale != 1 or reading.offset != 0
+    if numbers and not numeric:
+        raise ValueError(f"scale, offset, range and text are for numbers, but the point is of type {point_type}")
+    if reading.bit is not None and (point_type != "bool" or reading.bool_map):
+        raise ValueError(
+            "bit: gives true and false by itself" if reading.bool_map else "bit: is for a point of type bool"
+        )
+    if reading.bits is not None and not (numeric or (point_type == "enum" and reading.enum)):
+        raise ValueError("bits: are for a number, or for an enum that says which number is which word")
     if point_type == "int" and not (reading.scale.is_integer() and reading.offset.is_integer()):
         raise ValueError("the point is a whole number, but scale or offset is not")
     check_words((reading.enum or {}).values(), members)
@@ -136,10 +61,13 @@ def decoder(reading: Reading, point_type: PointType, members: tuple[str, ...], *
         raw_text: raw values are texts by nature, because the payload is not JSON.
     """
     inner = _inner(reading, point_type, members, raw_text=raw_text)
-    invalid = [_key(value, raw_text=raw_text) for value in reading.invalid]
+    if reading.bit is not None or reading.bits is not None:
+        low, high = reading.bits or (reading.bit or 0, reading.bit or 0)
+        inner = _bits(inner, low, high, text=reading.text or raw_text, truth=reading.bit is not None)
+    invalid = [key(value, raw_text=raw_text) for value in reading.invalid]
 
     def decode(raw: object) -> Read:
-        if raw is None or _key(raw, raw_text=False) in invalid:
+        if raw is None or key(raw, raw_text=False) in invalid:
             return INVALID
         return inner(raw)
 
@@ -150,42 +78,42 @@ def _inner(reading: Reading, point_type: PointType, members: tuple[str, ...], *,
     match point_type:
         case "enum":
             words: Mapping[int | str, str] = reading.enum or {word: word for word in members}
-            return _table({_key(raw, raw_text=raw_text): word for raw, word in words.items()})
+            raw_text = raw_text and reading.bits is None
+            return _table({key(raw, raw_text=raw_text): word for raw, word in words.items()})
         case "bool":
-            truths: Mapping[bool, Scalar] = reading.bool_map or {True: True, False: False}
-            return _table({_key(raw, raw_text=raw_text): truth for truth, raw in truths.items()})
+            if reading.bit is not None:
+                return _table({key(truth, raw_text=False): truth for truth in (True, False)})
+            truths: Mapping[bool, OneOrMore] = reading.bool_map or {True: True, False: False}
+            each = ((one, truth) for truth, raw in truths.items() for one in (raw if isinstance(raw, list) else [raw]))
+            return _table({key(raw, raw_text=raw_text): truth for raw, truth in each})
         case "int" | "float":
-            return _number(reading, whole=point_type == "int", text=reading.text or raw_text)
+            return _number(reading, whole=point_type == "int", raw_text=raw_text)
         case "text":
             return _text
         case _:
             assert_never(point_type)
 
 
-def _key(raw: object, *, raw_text: bool) -> object:
-    """Return the same for what is the same in JSON, and only then: 1 is 1.0, but neither true nor "1"."""
-    if raw_text:
-        return ("text", str(raw).lower() if isinstance(raw, bool) else str(raw))
-    if isinstance(raw, bool):
-        return ("bool", raw)
-    if isinstance(raw, int | float):
-        return ("number", raw)
-    return ("text", raw) if isinstance(raw, str) else None
+def _bits(inner: Decoder, low: int, high: int, *, text: bool, truth: bool) -> Decoder:
+    """Return what decodes some bits of a whole number that is not negative; `truth`: the only one, as true or false."""
+    size = (1 << high - low + 1) - 1
 
+    def decode(raw: object) -> Read:
+        number = _parsed(raw) if text and isinstance(raw, str) else raw
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < LARGEST:
+            return NO_MEANING
+        if not float(number).is_integer():
+            return NO_MEANING
+        found = int(number) >> low & size
+        return inner(bool(found) if truth else found)
 
-def same(want: Scalar, have: object) -> bool:
-    """Tell whether a message has the value wanted. A number given as a text by `with:` is still that number."""
-    if isinstance(want, str) and isinstance(have, int) and not isinstance(have, bool):
-        return abs(have) < _LARGEST and want == str(have)
-    if isinstance(have, str) and isinstance(want, int) and not isinstance(want, bool):
-        return have == str(want)
-    return _key(want, raw_text=False) == _key(have, raw_text=False)
+    return decode
 
 
 def _table(meanings: Mapping[object, Value]) -> Decoder:
     def decode(raw: object) -> Read:
-        key = _key(raw, raw_text=False)
-        return (meanings[key], GOOD) if key is not None and key in meanings else NO_MEANING
+        found = key(raw, raw_text=False)
+        return (meanings[found], GOOD) if found is not None and found in meanings else NO_MEANING
 
     return decode
 
@@ -196,32 +124,36 @@ def _text(raw: object) -> Read:
     return (raw, GOOD) if len(raw) <= MAX_TEXT else OUT_OF_RANGE
 
 
-def _number(reading: Reading, *, whole: bool, text: bool) -> Decoder:
+def _number(reading: Reading, *, whole: bool, raw_text: bool) -> Decoder:
     scale, offset = reading.scale, reading.offset
     inverse = round(1 / scale)
     divide = (
         abs(scale) < 1 and 1 / inverse == scale
     )  # by 0.1 means divided by 10: 3 becomes 0.3, not 0.30000000000000004
+    low, high = reading.range or (-math.inf, math.inf)
+    text = raw_text or reading.numbers_in_text
+    parse = _spelt(reading)
 
     def decode(raw: object) -> Read:
-        number = _parsed(raw) if text and isinstance(raw, str) else raw
+        number = parse(raw) if text and isinstance(raw, str) else raw
         if isinstance(number, bool) or not isinstance(number, int | float):
             return NO_MEANING
-        if not abs(number) < _LARGEST:  # NaN is not, either
+        if not abs(number) < LARGEST:  # NaN is not, either
             return OUT_OF_RANGE
         if whole:
             if not float(number).is_integer():
                 return NO_MEANING
-            value = int(number) * int(scale) + int(offset)
-            return (value, GOOD) if abs(value) < _LARGEST else OUT_OF_RANGE
-        return ((number / inverse if divide else number * scale) + offset, GOOD)
+            value: int | float = int(number) * int(scale) + int(offset)
+        else:
+            value = (number / inverse if divide else number * scale) + offset
+        return (value, GOOD) if low <= value <= high and (not whole or abs(value) < LARGEST) else OUT_OF_RANGE
 
     return decode
 
 
 def _parsed(text: str) -> int | float | None:
     """Return the number that a text is in JSON's own spelling; nothing else is a number: not 0x10, 1_000 or nan."""
-    if len(text) > 40 or not text.isascii():
+    if len(text) > LONGEST_NUMBER or not text.isascii():
         return None
     try:
         found = json.loads(text)
@@ -230,30 +162,23 @@ def _parsed(text: str) -> int | float | None:
     return found if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def moment(raw: object) -> Micros | None:
-    """Return a wall time that a device gives: ISO 8601 with offset, or a number since 1970. None if it is none."""
-    if isinstance(raw, str) and len(raw) <= 40:
-        try:
-            found = datetime.fromisoformat(raw)
-        except ValueError:
+def _spelt(reading: Reading) -> Callable[[str], int | float | None]:
+    """Return what reads a number that is spelt as the profile says, and only so: all of it, or it is none."""
+    suffixes, comma = reading.suffix, reading.decimal or "."
+    if not (suffixes or reading.thousands or reading.decimal):
+        return _parsed
+    whole = rf"[0-9]{{1,3}}(?:{re.escape(reading.thousands)}[0-9]{{3}})+|[0-9]+" if reading.thousands else "[0-9]+"
+    unit = rf"\s?(?:{'|'.join(map(re.escape, suffixes))})" if suffixes else ""
+    shape = re.compile(rf"(-?)({whole})(?:{re.escape(comma)}([0-9]+))?{unit}", re.ASCII)
+
+    def parse(text: str) -> int | float | None:
+        match = shape.fullmatch(text.strip()) if len(text) <= LONGEST_NUMBER else None
+        if match is None:
             return None
-        if found.tzinfo is None:
-            return None  # nobody knows which hour it means
-        seconds = int(found.replace(microsecond=0).timestamp()) if found.year > 1 else 0
-        return seconds * SECOND + found.microsecond if seconds > 0 else None
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 < raw < _MS_FROM * 1_000:
-        return None
-    return round(raw * (SECOND if raw < _MS_FROM else MS))
+        digits = match[2].replace(reading.thousands or " ", "")
+        return float(f"{match[1]}{digits}.{match[3]}") if match[3] else int(match[1] + digits)
 
-
-def moment_at(found: object, path: str | None) -> Micros | None:
-    """Return the wall time at `path`; None if there is none, which is no fault of the value beside it."""
-    if path is None:
-        return None
-    try:
-        return moment(pick(found, path))
-    except Unreadable:
-        return None
+    return parse
 
 
 def written(point: MqttPoint, point_type: PointType, members: tuple[str, ...], value: Value) -> bytes:
@@ -262,9 +187,22 @@ def written(point: MqttPoint, point_type: PointType, members: tuple[str, ...], v
     Raises:
         ValueError: the point cannot hold it.
     """
-    assert point.write is not None
+    write = point.write
+    assert write is not None
+    if write.value is not None and not _means((value, GOOD), write.value):
+        raise ValueError(f"{value!r} cannot be written: only {write.value!r} can")
     raw = _raw(point, point_type, members, value)
-    return json.dumps(filled(point.write.json_body, {VALUE: raw}), separators=(",", ":"), allow_nan=False).encode()
+    if write.text_body is not None:
+        return write.text_body.replace(VALUE, raw if isinstance(raw, str) else json.dumps(raw)).encode()
+    return json.dumps(filled(write.json_body, {VALUE: raw}), separators=(",", ":"), allow_nan=False).encode()
+
+
+def check_write(write: WriteTo, point: MqttPoint, point_type: PointType, members: tuple[str, ...]) -> None:
+    """Make sure that what is written has a meaning. Raises ValueError if it has none."""
+    if point.bit is not None or point.bits is not None:
+        raise ValueError("write: some bits of a number cannot be written without the others")
+    if write.value is not None:
+        written(point, point_type, members, write.value)
 
 
 def _raw(reading: Reading, point_type: PointType, members: tuple[str, ...], value: Value) -> Scalar:
@@ -274,7 +212,8 @@ def _raw(reading: Reading, point_type: PointType, members: tuple[str, ...], valu
         words: Mapping[int | str, str] = reading.enum or {word: word for word in members}
         found = next((raw for raw, word in words.items() if word == value), None)
     elif point_type == "bool" and isinstance(value, bool):
-        found = (reading.bool_map or {True: True, False: False})[value]
+        raw = (reading.bool_map or {True: True, False: False})[value]
+        found = raw[0] if isinstance(raw, list) else raw
     elif point_type == "text" and isinstance(value, str):
         found = value
     elif point_type in {"int", "float"} and isinstance(value, int | float) and not isinstance(value, bool):
@@ -305,8 +244,3 @@ def filled(body: Any, values: Mapping[str, Scalar]) -> Any:
     if isinstance(body, list):
         return [filled(inner, values) for inner in body]
     return values.get(body, body) if isinstance(body, str) else body
-
-
-def masked(payload: bytes) -> bytes:
-    """Return the first bytes of a payload that may name a person: its shape, and nothing that can be read from it."""
-    return bytes(byte if byte in b'{}[]":, \\' else ord("x") for byte in payload[:FIRST])

@@ -7,6 +7,7 @@ _HUNG_UP: Final = 'both or neither of this port and this link must have TLS; an 
 _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("bad-credentials", "check username and password of the link"),
     ("subscription to", "the broker's access list does not let this user read that"),
+    ("hangs up when", "the broker's access list may not let this user read that"),
     ("not-authorised", "check username and password of the link, and the broker's access list"),
     ("unsupported-protocol", "try another protocol: 5 or 3.1.1"),
     ("tls-files", "check the files under tls of the link"),

@@ -1,6 +1,7 @@
 """`sk device`: what is on the links and how it is doing."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -9,7 +10,7 @@ from edge.cli.output import facts, listing, options
 
 @click.group()
 def device() -> None:
-    """Devices: list, show."""
+    """Devices: list, show, dump."""
 
 
 @device.command("list")
@@ -26,3 +27,30 @@ def list_(*, socket_: str | None, as_json: bool, lang: str) -> None:
 def show(*, device_id: str, socket_: str | None, as_json: bool, lang: str) -> None:
     """One device: link, scan groups, counts, what it tells unasked, the last error in full, its equipment record."""
     sys.exit(facts("device.show", "device.show", {"id": device_id}, socket_=socket_, as_json=as_json, lang=lang))
+
+
+@device.command()
+@click.argument("device_id")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; stdout if not given.")
+@click.option("--unmasked", is_flag=True, help="With texts, serial and card numbers, plates as they are.")
+@click.option("--site", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Without a gateway: read the device of this site folder once, now.")  # fmt: skip
+@options
+def dump(
+    *,
+    device_id: str,
+    out: Path | None,
+    unmasked: bool,
+    site: Path | None,
+    socket_: str | None,
+    as_json: bool,
+    lang: str,
+) -> None:
+    """Take a device away in a file: raw words, what they mean, what it says that it is.
+
+    The file is a golden vector for tests/fixtures/maps, and the data of a simulated unit: sk sim --from FILE. A running
+    gateway gives its last readings and asks the device nothing.
+    """
+    from edge.cli.dump import dumped
+
+    sys.exit(dumped(device_id, out, site, masked=not unmasked, socket_=socket_, as_json=as_json, lang=lang))

@@ -149,7 +149,7 @@ def _described(report: "Report") -> dict[str, Any]:
         for each in report.examined
     ]
     data = {"endpoint": report.endpoint, "device": report.instance, "identity": report.identity}
-    listed = {"count": report.count, "read": report.listed, "instances": report.kinds}
+    listed = {"count": report.count, "read": report.listed, "instances": report.kinds, "ways": report.ways}
     return data | {"objects": listed, "examined": examined, "yaml": report.yaml}
 
 
@@ -167,8 +167,8 @@ def _print(report: "Report", lang: str) -> None:
         fit = ("-", "-", "-") if each is None else (
             each.candidate.profile, each.fits, f"{len(each.values)}/{len(each.candidate.wanted)}"
         )  # fmt: skip
-        lines.append((kind, len(instances), *fit))
-    table(("objects", "count", "profile", "fits", "answers"), lines)
+        lines.append((kind, len(instances), *fit, report.ways.get(kind)))
+    table(("objects", "count", "profile", "fits", "answers", "read by"), lines)
     for each in report.examined:
         for name, why in each.missing.items():
             needed = text("probe.bacnet.required", lang) if _is_required(each, name) else ""

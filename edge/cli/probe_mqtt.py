@@ -98,7 +98,8 @@ def _described(report: Report) -> dict[str, Any]:
     ]  # fmt: skip
     yaml = mqtt_.site_yaml(_link(asked), heard.controllers.values())
     data = {"endpoint": f"mqtt {asked.host}:{asked.port}", "steps": report.steps, "topics": topics}
-    return data | {"beyond": heard.beyond, "controllers": controllers, "yaml": yaml}
+    points = mqtt_.points_yaml(heard.topics)
+    return data | {"beyond": heard.beyond, "controllers": controllers, "yaml": yaml, "points": points}
 
 
 def _link(asked: Asked) -> dict[str, object]:
@@ -127,6 +128,9 @@ def _print(described: dict[str, Any], problems: Sequence[Problem], lang: str) ->
     if described["yaml"]:
         click.echo(text("probe.paste", lang), err=True)
         click.echo("\n" + described["yaml"], nl=False)
+    if described["points"]:
+        click.echo(text("probe.mqtt.points", lang), err=True)
+        click.echo("\n" + described["points"], nl=False)
 
 
 def _joined(value: object) -> object:

@@ -38,6 +38,7 @@ class Target:
         relinquishes: the protocol knows priorities, and takes None to give one up.
         presence: the point that tells whether somebody is there. occupied: somebody may be, whether or not one tells.
         cycled: the point that tells that the device was without supply, and has forgotten what was written.
+        gear_warns: what is only on or off, and blinks by itself when told to.
     """
 
     point: Point
@@ -49,6 +50,7 @@ class Target:
     cycled: Point | None = None
     presence: Point | None = None
     occupied: bool = False
+    gear_warns: bool = False
 
     @property
     def device(self) -> str:

@@ -36,7 +36,8 @@ def blink(target: Target, step: Step, present: Present) -> tuple[Value, Value] |
     Without a value that the light comes back to there is no blink: it would be dark at once.
     """
     warn, shown = target.writable.warn, present.good(target.point)
-    if target.relinquishes and warn is not None and warn.value is not None:
+    by_gear = target.relinquishes and (target.gear_warns or target.point.type != "bool")
+    if by_gear and warn is not None and warn.value is not None:
         return warn.value, None
     return None if shown is None else (step.value, shown)
 

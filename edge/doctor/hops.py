@@ -89,8 +89,17 @@ def _wire(facts: Facts) -> Hop:
     group = next((group for group in device["groups"] if group["id"] == facts["group"]), None)
     if group is None:
         return Hop(name="wire", state="ok", said="wire-answers", fields=fields)
-    fields |= {"group": group["id"], "period": group["period_s"], "age": group["good_s_ago"]}
+    fields |= {"group": _group(facts, group["id"]), "period": group["period_s"], "age": group["good_s_ago"]}
     return Hop(name="wire", state="ok", said="wire-reads", fields=fields)
+
+
+def _group(facts: Facts, name: str) -> str:
+    """Return the scan group with the request in which the point is read, where the driver tells it."""
+    asked = facts["device"].get("asked", {}).get("requests", ())
+    wanted = str(facts["point"]["id"]).partition("/")[2]
+    told = (f" ({each['function']} address {each['first']} count {each['count']})" for each in asked
+            if wanted in each["points"])  # fmt: skip
+    return name + next(told, "")
 
 
 def _probe(facts: Facts) -> str:
@@ -115,6 +124,7 @@ def _sources(facts: Facts) -> Hop:
 def _decode(facts: Facts, wire: Hop) -> Hop:
     device, address = facts["device"], facts["address"]
     where = " ".join(f"{key} {value}" for key, value in address.items()) or "-"
+    where += f" = {' '.join(facts['raw'])}" if facts["raw"] else ""
     fields = {"address": where, "profile": device["profile"]}
     if said := DECODE.get(_reason(facts)):
         return Hop(name="decode", state="broken", said=said, fields=fields, next=_ask(facts))

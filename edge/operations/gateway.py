@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
+from drivers.base import Driver
 from edge.commands.alarm_door import AlarmDoor
 from edge.commands.commander import Commander
 from edge.commands.lamp_shell import LampShell
@@ -45,6 +46,7 @@ class Gateway:
     outbox_path: Path
     pipeline: Pipeline
     pollers: Mapping[str, Poller]
+    drivers: Mapping[str, Driver]
     outbox: Outbox
     uplink: UplinkFacts
     retry: Callable[[], None] | None = None

@@ -2,5 +2,6 @@
 
 place                         what people type for a host and its port
 modbus, bacnet, mqtt          what is asked, and what the answers can mean; pure
-bacnet_talk, mqtt_steps       the conversations themselves
+guess                         which encoding of some registers gives a value; pure
+modbus_talk, bacnet_talk, mqtt_steps   the conversations themselves
 """

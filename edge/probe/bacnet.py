@@ -189,7 +189,30 @@ def by_type(listed: Iterable[tuple[int, int]]) -> dict[str, list[int]]:
     return found
 
 
+Ways = dict[str, str]
+"""Type of object -> `cov` or `poll`."""
+
+_UNTOLD: Final = frozenset({"lift", "escalator", "elevator-group", "access-point"})
+"""Types without Present_Value: many devices that report changes of others refuse it for these."""
+
+
+def ways(said: Mapping[str, object], kinds: Iterable[str]) -> Ways:
+    """Return by which way to read objects of each type, from the services that a device says it has."""
+    services = said.get("services")
+    told = isinstance(services, list) and "subscribe-cov" in services
+    return {kind: "cov" if told and kind not in _UNTOLD else "poll" for kind in kinds}
+
+
 _IDS: Final = {"lighting-output": "lamp", "binary-lighting-output": "lamp", "access-door": "door"}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A device as it was found: `address` as a site writes it, `kinds` its instances by type of object."""
+
+    device: int
+    address: str
+    kinds: Mapping[str, Sequence[int]]
 
 
 def site_yaml(
@@ -200,15 +223,23 @@ def site_yaml(
     Args:
         own: the address of this machine on that network. kinds: instances by type of object.
     """
+    bits = 8 if own.startswith("127.") else 24
+    return sites_yaml(f"address: {own}/{bits}", [Placed(device, address, kinds)], profiles)
+
+
+def sites_yaml(link: str, found: Sequence[Placed], profiles: Mapping[str, Candidate]) -> str:
+    """Return the link, with the keys in `link`, and the devices of all that were found; empty if no profile fits."""
+    alone = len(found) == 1
     rows = [
-        f"  - {{id: {_IDS.get(kind, kind)}-{instance}, profile: {profiles[kind].profile}, link: bms, "
-        f'device: {device}, address: "{address}", object: {instance}}}'
+        f"  - {{id: {_IDS.get(kind, kind)}-{'' if alone else f'{each.device}-'}{instance}, "
+        f"profile: {profiles[kind].profile}, link: bms, device: {each.device}, "
+        f'address: "{each.address}", object: {instance}}}'
+        for each in found
         for kind in KNOWN
-        for instance in kinds.get(kind, ())
+        for instance in each.kinds.get(kind, ())
         if kind in profiles
     ]
     if not rows:
         return ""
-    bits = 8 if own.startswith("127.") else 24
-    link = f"  bms: {{driver: bacnet-ip, address: {own}/{bits}, instance: 990001}}"
-    return "\n".join(["links:", f"{link}   # instance: one that nobody else has", "devices:", *rows, ""])
+    head = f"  bms: {{driver: bacnet-ip, {link}, instance: 990001}}   # instance: one that nobody else has"
+    return "\n".join(["links:", head, "devices:", *rows, ""])

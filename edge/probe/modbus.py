@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 from drivers.modbus.address import Table, modicon, resolve
 from drivers.modbus.codec import decoder
-from drivers.modbus.options import WORDS, ModbusPoint, Order, RawType
+from drivers.modbus.options import WORDS, ModbusPoint, RawType
+from edge.probe.guess import orders
 from sitekeeper.model.sample import Value
 
 TYPES: Final[tuple[RawType, ...]] = tuple(name for name in get_args(RawType) if name in WORDS)
 TABLES: Final[tuple[Table, ...]] = get_args(Table)
+SHOWN: Final = (*TYPES, "string", "bits")
+"""What can be asked for by type: with `string` all registers are one text, `bits` names those of one that are set."""
 MANY: Final = 4
 """Registers up to which every type is tried; of more, only single registers are shown unless types are named."""
 
@@ -79,28 +82,46 @@ def bits(start: int, count: int, data: bytes) -> list[Reading]:
     ]
 
 
-def readings(table: Table, start: int, data: bytes, types: Sequence[RawType]) -> list[Reading]:
+def readings(table: Table, start: int, data: bytes, types: Sequence[str]) -> list[Reading]:
     """Return each way to read the registers: the `types` named at every place, else all that give a likely value."""
     count = len(data) // 2
-    tried = types or [name for name in TYPES if WORDS[name] <= (count if count <= MANY else 1)]
-    return [
+    named = [name for name in TYPES if name in types]
+    found = [
         reading
-        for name in tried
+        for name in (named if types else [name for name in TYPES if WORDS[name] <= (count if count <= MANY else 1)])
         for at in range(0, count - WORDS[name] + 1, WORDS[name])
-        for order in _orders(name)
+        for order in orders(name)
         for reading in (_read(table, start + at, name, order, data[2 * at : 2 * (at + WORDS[name])]),)
         if types or _is_likely(reading)
     ]
+    if count and ("string" in types or (not types and count <= MANY)):
+        found += [text for text in _texts(table, start, data) if types or text.value]
+    if "bits" in types or (not types and count <= MANY):
+        found += [_bits(start + at, data[2 * at : 2 * at + 2]) for at in range(count)]
+    return found
 
 
-def _orders(name: RawType) -> tuple[Order, ...]:
-    return ("ABCD", "BADC") if WORDS[name] == 1 else get_args(Order)
-
-
-def _read(table: Table, at: int, name: RawType, order: Order, chunk: bytes) -> Reading:
-    point = ModbusPoint.model_validate({table: at, "type": name, "order": order})
+def _read(table: Table, at: int, name: RawType, order: str, chunk: bytes) -> Reading:
+    point = ModbusPoint.model_validate({table: f"0 + {at}", "type": name, "order": order})
     value, _ = decoder(point, "float" if name.startswith("float") else "int")(chunk)
     return Reading(address=at, type=name, order=order, raw=" ".join(words(chunk)), value=value)
+
+
+def _texts(table: Table, start: int, data: bytes) -> list[Reading]:
+    """Return all the registers as one text, the bytes of each in both orders."""
+    data, found = data[:250], []
+    for order in ("ABCD", "BADC"):
+        point = ModbusPoint.model_validate(
+            {table: f"0 + {start}", "type": "string", "length": len(data), "order": order}
+        )
+        value = cast("str | None", decoder(point, "text")(data)[0])
+        found.append(Reading(address=start, type="string", order=order, raw=" ".join(words(data)), value=value))
+    return found
+
+
+def _bits(at: int, word: bytes) -> Reading:
+    bits = [str(bit) for bit in range(16) if int.from_bytes(word) >> bit & 1]
+    return Reading(address=at, type="bits", order="", raw=word.hex().upper(), value=" ".join(bits) or "none")
 
 
 def _is_likely(reading: Reading) -> bool:

@@ -28,6 +28,8 @@ MOST_BYTES: Final = 4 << 20
 _KEPT: Final = 1 << 16
 """Bytes of a payload up to which it is looked into."""
 _MOST_MEMBERS: Final = 20
+_MOST_LINES: Final = 100
+"""Of the draft of a profile."""
 
 
 def connect(client_id: str, user: str | None, password: str | None, keepalive: int) -> bytes:
@@ -177,6 +179,41 @@ def mask(written: str) -> str:
     if _CANON.fullmatch(written):
         return written
     return _PERSONAL.sub(lambda match: "…" + match[0][-2:], written)
+
+
+def points_yaml(topics: Mapping[str, Topic]) -> str:
+    """Return where the members of foreign messages are, as a profile would have them; empty if there are none.
+
+    Topics that differ in one level and say the same are one device each: that level becomes a parameter of `with:`.
+    """
+    shapes: dict[tuple[str, ...], list[str]] = {}
+    found = {name: each for name, each in topics.items() if each.members and _CANON.fullmatch(name) is None}
+    for name, topic in found.items():
+        shapes.setdefault((str(name.count("/")), *topic.members), []).append(name)
+    lines: list[str] = []
+    for (_, *members), names in sorted(shapes.items(), key=lambda each: each[1]):
+        shown = mask(_shared(names)).replace('"', "")
+        states = all(topics[name].retained for name in names)
+        lines += ["", f"# {len(names)} x, {'retained: a state' if states else 'not retained: a state or an event'}"]
+        lines += [f'# {{topic: "{shown}", json: {json.dumps(_quoted(member))}}}' for member in members]
+        if len(lines) > _MOST_LINES:
+            break
+    return "\n".join(["points:  # under the names of the class", *lines[1:], ""]) if lines else ""
+
+
+def _shared(names: list[str]) -> str:
+    """Return the topic, or the pattern of several that differ in one level only; else the first."""
+    levels = list(zip(*(name.split("/") for name in names), strict=True))
+    different = [at for at, words in enumerate(levels) if len(set(words)) > 1]
+    parts = names[0].split("/")
+    if len(different) == 1:
+        parts[different[0]] = "+{serial}"
+    return "/".join(parts)
+
+
+def _quoted(member: str) -> str:
+    """Return a member's name as a path has it."""
+    return member if re.fullmatch(r"[A-Za-z0-9_-]+", member) else json.dumps(member, ensure_ascii=False)
 
 
 def site_yaml(link: Mapping[str, object], controllers: Iterable[Controller]) -> str:

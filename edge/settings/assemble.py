@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from drivers.base import DeviceRead, PointRead, ReadGroup
@@ -24,6 +24,9 @@ from sitekeeper.model.asset import Asset
 from sitekeeper.model.point import ONLINE, Names, Point, ScanGroup, stale_after
 from sitekeeper.profile import ClassFile
 from sitekeeper.texts import LANGUAGES, text
+
+_NOTHING: Final[Mapping[str, int | str]] = {}
+"""One for all devices without a `with:`."""
 
 
 def site(
@@ -143,6 +146,7 @@ def _device(draft: Draft, parts: _Parts) -> Device:
         profile_settings=settings(profile.file.rules, origin(profile.document, "rules")),
         settings=settings(section.rules, draft.where.within("rules")),
         writables=draft.writables,
+        parameters=section.with_ or _NOTHING,
         zone=section.zone or "",
         via=_via(draft),
         tags=tuple(section.tags),

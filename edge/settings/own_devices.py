@@ -3,6 +3,7 @@
 They are in the catalogue and rules see them, but they are no `Site.devices`: no driver reads them (`edge.own_points`).
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,8 +25,19 @@ PREFIX: Final = f"{LINK}-"
 PERIOD: Final[Micros] = 10 * SECOND
 """How often they are read. What a rule waits for, that a link is lost, is read at once."""
 
-DEADBANDS: Final[Mapping[str, float]] = {"disk.free": 1e7, "queue.age": 10, "errors.share": 0.02}
-"""By point, or its last word: without them each reading would be a record."""
+DEADBANDS: Final[Mapping[str, float]] = {
+    "disk.free": 1e7, "queue.age": 10, "errors.share": 0.02,
+    "bus.busy": 0.05, "bus.silent": 0.02, "bus.stretch": 0.1, "bus.urgent": 0.1,
+}  # fmt: skip
+"""By point: without them each reading would be a record."""
+BUS: Final = "bus."
+"""Points of a link with several devices, which share its time; of one device that is told with the device alone."""
+IDS: Final = "ids."
+IDENTIFIED: Final = frozenset({"bacnet-ip"})
+"""Kinds of link whose devices have numbers that must be unique (`drivers.base.Identifying`)."""
+MESSAGES: Final = "messages."
+SPEAKING: Final = frozenset({"mqtt"})
+"""Kinds of link whose devices speak unasked (`drivers.rejecting.Rejecting`)."""
 SCHEDULE: Final = "schedule."
 TABLE: Final = "table."
 _OF_CALENDAR: Final = ("holiday", "sun.up", "sun.light", "sun.fallback")
@@ -78,7 +90,7 @@ def own_devices(
 
     Args:
         calendar: the site's place and schedules.
-        used: links that have devices. classes: all device classes. joined: the site keeps a certificate for its office.
+        used: the link of each device. classes: all device classes. joined: the site keeps a certificate for its office.
     """
     found = []
     if GATEWAY in classes:  # a class file with a fault was noted
@@ -89,9 +101,13 @@ def own_devices(
         found.append(OwnDevice(DEVICE, GATEWAY, "", _names(cls.name), points))
     if LINK in classes:
         cls = classes[LINK]
-        for link in sorted(set(used)):
+        for link, devices in sorted(Counter(used).items()):
             names = {lang: f"{name} {link}" for lang, name in _names(cls.name).items()}
-            found.append(OwnDevice(f"{PREFIX}{link}", LINK, link, names, dict(cls.points)))
+            driver = getattr(file.links.get(link), "driver", "")
+            lacks = (BUS,) * (devices == 1) + (IDS,) * (driver not in IDENTIFIED)
+            lacks += (MESSAGES,) * (driver not in SPEAKING)
+            points = {name: point for name, point in cls.points.items() if not name.startswith(lacks)}
+            found.append(OwnDevice(f"{PREFIX}{link}", LINK, link, names, points))
     return tuple(found)
 
 

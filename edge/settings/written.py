@@ -28,6 +28,8 @@ _FORMS: Final[Mapping[str, str]] = {
     "bad-url": "url-form",
     "no-limit": "limit-form",
     "reserved-device": "other-device-name",
+    "evidence-source": "evidence-form",
+    "evidence-against": "evidence-form",
 }
 """The remedy for some codes, where nothing near was found."""
 _SCALARS: Final = frozenset({"bool", "int", "float", "str"})

@@ -16,8 +16,9 @@ SitekeeperError
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from sitekeeper.model.clock import Micros
+from sitekeeper.model.clock import SECOND, Micros
 
 
 class SitekeeperError(Exception):
@@ -93,6 +94,9 @@ class FieldError(SitekeeperError):
             parts.append(f"raw {self.raw.hex(' ')}")
         if self.count > 1:
             parts.append(f"{self.count} times in a row")
+        if self.last_good is not None:
+            good = datetime.fromtimestamp(self.last_good // SECOND, UTC)
+            parts.append(f"last good {good.isoformat().replace('+00:00', 'Z')}")
         return ": ".join(part for part in parts if part)
 
 

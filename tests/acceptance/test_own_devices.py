@@ -32,6 +32,11 @@ def test_a_lost_link_is_one_alarm_and_a_schedule_is_a_point(tmp_path: Path) -> N
         async with virtual_site.running(tmp_path, LOST, packs=["gateway"], sections={"schedules": SHIFT}) as site:
             await site.at(240)
             assert [line["event"].split("/")[2][:4] for line in site.phone.received] == ["GW20"]  # type: ignore[attr-defined]
+            [shown] = await site.technician("device.show", id="lift-2")
+            assert shown["link_time"] | {"busy": 0} == {"busy": 0, "silent": 0.0, "stretch": 1.0, "urgent": 1.0}
+            assert {group["achieved_s"] for group in shown["groups"]} == {
+                group["period_s"] for group in shown["groups"]
+            }
         return site
 
     site = virtual.run(main())
@@ -42,6 +47,8 @@ def test_a_lost_link_is_one_alarm_and_a_schedule_is_a_point(tmp_path: Path) -> N
     assert 200 <= moves["GW20", "clear"] <= 206
     held_back = site.rows("SELECT key, target FROM transitions WHERE rule = 'L25' AND cause = 'raise'")
     assert {(row["key"].split("/")[1], row["target"]) for row in held_back} == {(f"lift-{n}", "F") for n in (1, 2, 3)}
+    during = [value for value, at in states(site, "link-lifts/bus.silent") if 60 < at < 140]
+    assert max(during, default=0) > 0.2, "while nobody answers, asking costs nobody anything"
     first, *edges = states(site, "gateway/schedule.shift")
     assert first[0] == 0
     assert edges == [(1, pytest.approx(60, abs=0.001)), (0, pytest.approx(180, abs=0.001))]

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests import virtual, virtual_site
-from tests.site_facts import journal, later, only, value
+from tests.site_facts import WIRES, journal, later, only, over, value
 from tests.virtual_site import VirtualSite
 
 FROZEN, STUCK, RESUMED = 30.0, 60.0, 240.0
@@ -29,11 +31,12 @@ def latest(site: VirtualSite) -> dict[str, Any]:
     return {row["point"].split("/")[1]: row for row in site.rows(sql)}
 
 
-def test_s3(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", WIRES)
+def test_s3(tmp_path: Path, wire: str) -> None:
     """Stale after 5 s, one L25 P2 within 8 s, the timers stand; from 4:00 on the entrapment has its own 30 s."""
 
     async def main() -> VirtualSite:
-        async with virtual_site.running(tmp_path, "s3-frozen.yaml") as site:
+        async with virtual_site.running(tmp_path, over(wire, later("s3-frozen.yaml", 0))) as site:
             await site.at(FROZEN - 1)
             before = latest(site)
             assert (before["car_status"]["value"], before["passenger"]["value"]) == ("running", 1)

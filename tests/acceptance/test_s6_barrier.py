@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 
 from edge.commands import audit
 from edge.outbox.reader import Reader
 from sitekeeper import chain
 from tests import virtual, virtual_site
-from tests.site_facts import alarms, journal, later, only, outcomes, value, wrote
+from tests.site_facts import WIRES, alarms, journal, later, only, outcomes, over, value, wrote
 from tests.virtual_site import VirtualSite
 
 BEGINS = 9.9
@@ -36,7 +37,8 @@ async def command(site: VirtualSite, name: str, *, in_view: bool = True) -> tupl
 
 async def words(site: VirtualSite, first: int, count: int) -> list[int]:
     """Read input registers of the lane as anybody on the line can."""
-    client = AsyncModbusTcpClient("127.0.0.1", port=site.ports["parking"])
+    framing = {"mbap": FramerType.SOCKET, "rtu": FramerType.RTU}[site.plan.links[0].framing]
+    client = AsyncModbusTcpClient("127.0.0.1", port=site.ports["parking"], framer=framing)
     assert await client.connect()
     try:
         return (await client.read_input_registers(first, count=count, device_id=1)).registers
@@ -44,11 +46,12 @@ async def words(site: VirtualSite, first: int, count: int) -> list[int]:
         client.close()
 
 
-def test_s6(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", WIRES)
+def test_s6(tmp_path: Path, wire: str) -> None:
     """B01 8 s after the command, B03 a second after the break; the boom closes only 2 s after the loop is clear."""
 
     async def main() -> tuple[VirtualSite, float]:
-        async with virtual_site.running(tmp_path, scenario()) as site:
+        async with virtual_site.running(tmp_path, over(wire, scenario())) as site:
             await site.at(BEGINS + 1)
             commanded = virtual.virtual_loop().time()
             assert await command(site, "cmd.open") == ("confirmed", "")

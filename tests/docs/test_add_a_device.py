@@ -1,16 +1,35 @@
 """`docs/add-a-device.md` does what it says: its console blocks are run, its files written, its output compared."""
 
 import re
+import socket
+import subprocess
 from pathlib import Path
 
 from edge.commands.warning import OCCUPIED
 from edge.rules.packs import shipped_writables
-from tests.docs.pages import ROOT, play, table
+from simulators.stage import free_port
+from tests.docs.pages import ROOT, blocks, play, swapped, table, write
+from tests.sk import SK, wait_for
 
 
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
-    """Every command of the page gives exactly the output that the page shows."""
-    assert play("add-a-device.md", tmp_path) == 13
+    """Every command of the page gives exactly the output that the page shows, on the bench that it describes."""
+    port = free_port()
+    for file, content in blocks("add-a-device.md"):
+        if file == "bench.yaml":
+            write(tmp_path / file, swapped(content, {"5061": str(port)}))
+    with subprocess.Popen([*SK, "sim", "bench.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL) as bench:
+        try:
+            wait_for(lambda: listens(port))
+            assert play("add-a-device.md", tmp_path, {"5061": str(port)}) == 18
+        finally:
+            bench.terminate()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as caller:
+        caller.settimeout(5)
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_tags_are_those_that_mean_something() -> None:

@@ -16,7 +16,7 @@ from tests.sk import SK, sk, wait_for
 
 pytestmark = pytest.mark.slow
 
-PORTS = ("5041", "5042", "1883", "47831")
+PORTS = ("5041", "5042", "5043", "1883", "47831")
 
 
 @contextmanager
@@ -34,12 +34,13 @@ def process(folder: Path, name: str, *command: str) -> Iterator[None]:
 
 
 @contextmanager
-def everything(folder: Path, broker: str) -> Iterator[Path]:
+def everything(folder: Path, broker: str, replayed: str) -> Iterator[Path]:
     """Start what the page says, and wait until the silent and the frozen lift are known as such."""
     socket = folder / "control.sock"
     with (
         process(folder, "broker", sys.executable, "-m", "simulators.broker", "--port", broker),
         process(folder, "sim", *SK, "sim", "cabinet.yaml"),
+        process(folder, "replay", *SK, "sim", "--from", "counter.json", "--port", replayed),
         process(folder, "gateway", *SK, "run", "--site", "cabinet", "--socket", "control.sock"),
     ):
         wait_for(lambda: sk("device", "list", SITEKEEPER_SOCKET=str(socket)).out.count("\tanswers\t") == 4)
@@ -53,8 +54,8 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     for file, content in blocks("at-the-cabinet.md"):
         if file:
             write(tmp_path / file, swapped(content, swap))
-    with everything(tmp_path, swap["1883"]) as socket:
-        assert play("at-the-cabinet.md", tmp_path, swap, SITEKEEPER_SOCKET=str(socket)) == 13
+    with everything(tmp_path, swap["1883"], swap["5043"]) as socket:
+        assert play("at-the-cabinet.md", tmp_path, swap, SITEKEEPER_SOCKET=str(socket)) == 19
 
 
 def test_every_command_of_the_situations_exists() -> None:

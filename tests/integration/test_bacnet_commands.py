@@ -88,3 +88,32 @@ async def test_we_command_our_simulator():
             assert estate.doors["door"].locked
             with pytest.raises(DeviceRefused, match=r"error 40, write-access-denied \(class 2, property\)"):
                 await driver.write("d", "level", 5.0, 8)
+
+
+async def test_a_switched_circuit_obeys_and_blinks():
+    """A Binary Lighting Output is switched, and told to warn: it stays on, and says that it warns."""
+    kind = {"object": "binary-lighting-output"}
+    points: dict[str, bacnet.Written] = {
+        "on": ({**kind, "property": "present-value", "bool": {True: 1, False: 0}, "write": True, "warn": 2}, "bool"),
+        "lit": ({**kind, "property": "feedback-value", "bool": {True: 1, False: 0}}, "bool"),
+        "warning": ({**kind, "property": "egress-active"}, "bool"),
+    }
+    devices = [{"id": "circuit", "object": 1, "face": "binary-lighting-output"}]
+    plan = Scenario.model_validate({"title": "t", "links": [{"id": "bms", "kind": "bacnet", "devices": devices}]})
+    async with simulated(plan) as (_, address, _lines):
+        driver = bacnet.driver(bacnet.device("d", points, port=int(address.rpartition(":")[2])), timeout="1s")
+        async with opened(driver):
+            stand: dict[int, Any] = {}
+
+            async def now() -> list[Any]:
+                scan = await driver.read("d@1s")
+                stand.update({outcome.index: outcome.value for outcome in scan.outcomes})
+                return [stand[at] for at in range(3)]
+
+            assert await now() == [False, False, False]
+            await driver.write("d", "on", True, 8)
+            assert await now() == [True, True, False]
+            await driver.write("d", "on", -1, 8)
+            assert await now() == [True, True, True]
+            await driver.write("d", "on", False, 8)
+            assert await now() == [False, False, True]

@@ -314,3 +314,68 @@ async def test_a_reading_that_is_cancelled():
         peer.script = counting
         scan = await rig.read()
         assert (scan.complete, len(scan.outcomes), scan.answered) == (True, 3, True)
+
+
+@pytest.mark.parametrize("head", [0x38, 0x3C], ids=["the last segment", "one of several"])
+async def test_an_answer_in_segments_is_none(head):
+    """A device that sends an answer in pieces, though it was told that nobody can take it so, gives no value."""
+
+    def script(asked: Asked) -> bytes:
+        honest = counting(asked)
+        return bytes([head, honest[1], 0, 4, honest[2]]) + honest[3:]
+
+    async with bacnet.serving(script) as peer, Rig(peer) as rig:
+        scan = await rig.read()
+        assert {(value, q == GOOD) for _, value, q in listed(scan)} == {(None, False)}
+        peer.script = counting
+        await asyncio.sleep(0.25)
+        assert listed(await rig.read()) == [(at, 1001 + at, GOOD) for at in range(3)]
+
+
+async def test_floods_are_bounded():
+    """Thousands of I-Ams, half requests and reads of the gateway leave no more behind than a few dozen transactions."""
+    async with bacnet.serving(counting) as peer, Rig(peer) as rig:
+        await rig.read()
+        stack = rig.driver._stack
+        address = ("127.0.0.1", stack._server().local_transport.get_extra_info("sockname")[1])
+        own = b"\x0c" + (8 << 22 | 990_001).to_bytes(4)
+        for number in range(2000):
+            i_am = b"\xc4" + (8 << 22 | number).to_bytes(4) + b"\x22\x05\xc4\x91\x03\x21\x63"
+            peer.send(b"\x10\x00" + i_am, address)
+            peer.send(bytes([0x08, 0x05, number & 0xFF, 12]) + own, address)  # the first of many segments
+            peer.send(bytes([0x00, 0x05, number & 0xFF, 12]) + own[:3], address)  # cut short
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+                assert len(stack._app.asap.serverTransactions) <= 33
+        end, stand = perf_counter() + 30, dict[int, tuple[object, int]]()
+        while not (scan := await rig.read()).answered:
+            assert perf_counter() < end, "a flood that is over must be over"
+            stand |= {at: (value, q) for at, value, q in listed(scan)}
+            await asyncio.sleep(0.05)
+        stand |= {at: (value, q) for at, value, q in listed(scan)}
+        assert stand in ({}, {at: (1001 + at, GOOD) for at in range(3)})
+        assert len(rig.driver._doubles._heard) <= 1
+
+
+async def test_numbers_that_nobody_has_a_name_for():
+    """A proprietary object type above 127 and a proprietary property above 1023 are read, refused and written."""
+    kind, prop = 1000, 2000
+    points: dict[str, bacnet.Written] = {
+        "own": ({"object": kind, "instance": 4_194_302, "property": prop, "write": "unsigned"}, "int"),
+        "none": ({"object": 128, "instance": 0, "property": 65_000}, "int"),
+    }
+
+    def script(asked: Asked) -> bytes:
+        if asked.service == bacnet.WRITE:
+            return bacnet.simple_ack(asked)
+        found = bacnet.names(asked)
+        return bacnet.answer(asked, {name: unsigned(5) for name in found if name[2] == prop})
+
+    async with bacnet.serving(script) as peer:
+        driver = bacnet.driver(bacnet.device("d", points, port=peer.port), timeout="1s")
+        await driver.open()
+        scan = await driver.read("d@1s")
+        assert listed(scan) == [(0, 5, GOOD), (1, None, bad(Reason.REFUSED))]
+        await driver.write("d", "own", 7, 8)
+        await driver.close()
+        assert peer.writes[0].data.hex(" ") == "0c fa 3f ff fe 1a 07 d0 3e 21 07 3f 49 08"

@@ -8,7 +8,6 @@ from time import perf_counter
 import pytest
 
 from drivers.bacnet import IP
-from drivers.bacnet.stack import Stack
 from drivers.base import Services
 from sitekeeper.model.clock import SystemClock
 from sitekeeper.model.errors import LinkDown
@@ -79,7 +78,7 @@ async def test_a_port_in_use_for_broadcasts():
 
 async def test_a_port_that_never_opens(monkeypatch):
     """Where the library would try for ever, opening is given up after 2 s, says so and leaves nothing behind."""
-    monkeypatch.setattr(Stack, "_probe", lambda _self: None)  # as if it was taken a moment later
+    monkeypatch.setattr("drivers.bacnet.stack.probe", lambda _options: None)  # as if it was taken a moment later
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("127.0.0.1", 0))
         driver = bacnet.driver(port=stranger.getsockname()[1])

@@ -10,7 +10,7 @@ from edge.cli.probe_bacnet import _link
 from edge.probe.bacnet_talk import Report, examine
 from simulators.scenario import Scenario
 from tests.fixtures import bacnet
-from tests.fixtures.bacnet import Asked, abort, error, names, simple_ack, unsigned
+from tests.fixtures.bacnet import Asked, abort, error, names, reject, simple_ack, unsigned
 from tests.fixtures.bacnet_peers import free_port, rusty_device, simulated
 from tests.sk import sk
 
@@ -79,6 +79,8 @@ class Poor(bacnet.ByteDevice):
                 self.send(self.answered(asked), addr)
 
     def answered(self, asked: Asked) -> bytes:
+        if asked.service == 14:
+            return reject(asked, 9)
         ((kind, instance, prop),) = names(asked)
         index = asked.data[8 if len(asked.data) > 7 else 7 :] if len(asked.data) > 7 else b""
         element = int.from_bytes(index) if index else None

@@ -117,6 +117,29 @@ def test_piped_it_is_tsv_without_colour_or_truncation(
 # what is in the answers
 
 
+def test_a_device_says_how_it_is_asked(site: Site) -> None:
+    """The plan in words: one request for all points of the lift, answered; nothing refused; limits of the protocol."""
+    asked = site.data("device", "show", "lift-a1")["asked"]
+    wait_for(lambda: site.data("device", "show", "lift-a1")["asked"]["requests"][0]["last"] == "ok")
+    [request] = asked["requests"]
+    assert (request["function"], request["first"], request["count"]) == ("FC04", 0, 32)
+    assert {"floor", "speed"} <= set(request["points"])
+    assert (asked["refused"], asked["limits"]["max_registers"]) == ([], 125)
+
+
+def test_frames_of_a_link_live_and_in_a_capture_file(site: Site) -> None:
+    """A request and its answer as they go over the wire, within a second or two, and the same bytes for Wireshark."""
+    file = site.folder / "a1.pcap"
+    said = site("bus", "watch", "a1", "--count", "4", "--pcap", str(file))
+    assert said.code == 0, said.err
+    lines = [line.split("\t") for line in said.out.splitlines()][1:]
+    sent = next(at for at, line in enumerate(lines) if line[1] == "sent")
+    assert lines[sent][1:6] == ["sent", "1", "4", "0", "32"]
+    assert len(lines[sent + 1][6].split()) == 32
+    assert file.read_bytes()[:4].hex() == "a1b2c3d4"
+    assert site("bus", "watch", "nowhere").code == 1
+
+
 def test_status_names_what_needs_a_person_with_the_next_command(site: Site) -> None:
     """The link that is down is the problem; exit code 1; parts and their states first."""
     said = site("status")

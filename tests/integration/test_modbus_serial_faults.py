@@ -9,7 +9,6 @@ import pytest
 
 from drivers.base import Driver, Services
 from drivers.modbus import RTU_OVER_TCP
-from drivers.modbus.driver import SPARED, ModbusDriver
 from sitekeeper.model.clock import SystemClock
 from sitekeeper.model.quality import GOOD, Quality
 from tests import virtual
@@ -60,23 +59,6 @@ def test_a_request_that_always_fails_spoils_no_other(failing: Sent) -> None:
             good = {at: value for at, (value, q) in stands.items() if q == GOOD}
             assert good == {0: 1000, 1: 1001, 4: 1020, 5: 1021, 6: 1022}, scan
             assert all(stands[at][1] >> 6 == Quality.BAD for at in (2, 3))
-        assert isinstance(field, ModbusDriver)
-        assert field.spare("d") == 0
-        await field.close()
-
-    virtual.run(story())
-
-
-def test_a_unit_from_which_nothing_comes_is_spared() -> None:
-    """It may be left alone for long, until it answers again."""
-
-    async def story() -> None:
-        field, _ = await line(lambda number, _, right: [(0.0, right)] if number > 1 else [], registers(2))
-        assert isinstance(field, ModbusDriver)
-        await field.read("d@1s")
-        assert field.spare("d") == SPARED
-        assert (await field.read("d@1s")).answered
-        assert field.spare("d") == 0
         await field.close()
 
     virtual.run(story())
@@ -92,7 +74,22 @@ def test_requests_without_gaps_keep_the_doubt() -> None:
         field, unit = await line(script, registers(1) | registers(1, 2), gaps=1)
         await field.read("d@1s")
         assert (await field.read("d@1s")).answered
-        assert [start for _, start in unit.asked] == [0, 0, 0, 0, 2, 2]
+        assert [start for _, start in unit.asked] == [0, 0, 0, 0, 2, 2, 1]
+        await field.close()
+
+    virtual.run(story())
+
+
+def test_an_answer_in_two_halves_is_one_answer() -> None:
+    """Halves 700 ms apart are put together, if the time-out is longer; the next request is not disturbed by that."""
+
+    async def story() -> None:
+        def halves(_n: int, _s: int, right: bytes) -> Sent:
+            return [(0.0, right[:4]), (0.7, right[4:])]
+
+        field, _ = await line(halves, registers(2), timeout="1s")
+        for _ in range(3):
+            assert (await field.read("d@1s")).answered
         await field.close()
 
     virtual.run(story())

@@ -75,7 +75,7 @@ class World:
             for field in ("granted", "reason", "dir", "state"):
                 if field in heard.fields:
                     assert heard.fields[field] == event.get(field)
-        everything = str((self.sink.story, self.driver.dead_letters))
+        everything = str((self.sink.story, self.driver.rejected.rows()))
         assert len(cards) > 5
         assert not [card for card in cards if card in everything]
 
@@ -97,7 +97,7 @@ def test_an_ordinary_quarter_of_an_hour() -> None:
     assert world.poller.counts.reconnects == world.driver.counts.dead == 0
 
 
-@pytest.mark.parametrize("kind", ["lose", "twice", "garbage", "wrong_types", "huge", "retained", "shuffle"])
+@pytest.mark.parametrize("kind", ["lose", "twice", "garbage", "wrong_types", "huge", "retained", "shuffle", "babble"])
 def test_a_controller_that_is_wrong(kind: str) -> None:
     """Whatever a controller does wrong, each of its events is told in the end, and the link is never lost for it."""
     world = World()
@@ -113,14 +113,21 @@ def test_a_controller_that_is_wrong(kind: str) -> None:
     world.agrees()
     counts = world.driver.counts
     assert world.poller.counts.reconnects == 0
-    assert counts.dead == (20 if kind in {"garbage", "wrong_types", "huge"} else 0)
+    assert counts.dead == {"garbage": 20, "wrong_types": 20, "huge": 20, "babble": 20 * 50}.get(kind, 0)
+    rows = world.driver.rejected.rows()
+    assert sum(row.times for row in rows) == counts.dead
+    assert len(rows) < 5
     assert (world.driver._events.asking.asked > 0) == (kind in {"lose", "shuffle"})
 
 
 def _more(kind: str) -> dict[str, Any]:
-    return {"garbage": {"count": 40}, "huge": {"count": 300}, "twice": {"count": 2}, "shuffle": {"count": 3}}.get(
-        kind, {}
-    )
+    return {
+        "babble": {"count": 50},
+        "garbage": {"count": 40},
+        "huge": {"count": 300},
+        "twice": {"count": 2},
+        "shuffle": {"count": 3},
+    }.get(kind, {})
 
 
 def test_broker_cut_again_and_again() -> None:
@@ -136,3 +143,36 @@ def test_broker_cut_again_and_again() -> None:
     virtual.run(world.live(story))
     world.agrees()
     assert world.poller.counts.reconnects == 40
+
+
+def test_a_status_that_lies() -> None:
+    """Who says that it is not there is not there, whatever else it tells: its events count, its states do not."""
+    world = World()
+
+    async def story(world: World) -> None:
+        await asyncio.sleep(60)
+        world.estate.switch("door-1", FaultPart.model_validate({"kind": "lies"}))
+        await asyncio.sleep(60)
+        scan = await world.driver.read("door-1@1s")
+        assert (scan.answered, scan.errors[0].what) == (False, "offline, says its availability topic")
+        world.estate.switch("door-1", FaultPart.model_validate({"kind": "none"}))
+        await asyncio.sleep(20)
+        assert (await world.driver.read("door-1@1s")).answered
+
+    virtual.run(world.live(story))
+    world.agrees()
+
+
+def test_counters_that_begin_anew_under_a_gap() -> None:
+    """After a restart the same numbers are other events; nothing of the first life is asked for in the second."""
+    door = {"id": "door-1", "face": "mqtt-door", "controller": CONTROLLER, "door": 1, "traffic": "4s"}
+    story = [{"at": "120s", "do": {"controller": {"reboot": "restarts"}}}]
+    world = World(devices=[door | {"story": story}, door | {"id": "door-2", "door": 2}])
+
+    async def story_of(world: World) -> None:
+        await asyncio.sleep(240)
+        sequences = [heard.sequence for heard in world.sink.events]
+        assert sequences.count(1) == 2
+        assert world.driver._events.asking.asked == 0
+
+    virtual.run(world.live(story_of))

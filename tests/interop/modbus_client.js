@@ -1,12 +1,13 @@
-// usage: node modbus_client.js PORT UNIT '[["readInputRegisters", 0, 9], ["writeCoil", 0, true], ...]'
+// usage: node modbus_client.js PORT UNIT '[["readInputRegisters", 0, 9], ["writeCoil", 0, true], ...]' [rtu]
 // Carries the calls out one after the other and prints one JSON array with what each gave: data, or {"error": ...}.
 'use strict'
 
 const ModbusRTU = require('modbus-serial')
 
-async function main([port, unit, calls]) {
+async function main([port, unit, calls, framing]) {
   const client = new ModbusRTU()
-  await client.connectTCP('127.0.0.1', { port: Number(port) })
+  const connect = framing === 'rtu' ? 'connectTelnet' : 'connectTCP'
+  await client[connect]('127.0.0.1', { port: Number(port) })
   client.setID(Number(unit))
   client.setTimeout(2000)
   const said = []

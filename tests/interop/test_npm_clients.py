@@ -72,9 +72,15 @@ def _first(lines: list[dict[str, Any]], device: str) -> dict[str, Any]:
     return points
 
 
-async def test_modbus_serial_reads_and_opens_a_barrier(no_leaked_tasks):
+@pytest.mark.parametrize("framing", ["mbap", "rtu"])
+async def test_modbus_serial_reads_and_opens_a_barrier(framing, no_leaked_tasks):
     """Registers and inputs are those of the journal; a coil that the client writes opens the boom."""
-    link = {"id": "lane", "kind": "modbus", "devices": [{"id": "gate", "unit": 1, "face": "sp-barrier-1"}]}
+    link = {
+        "id": "lane",
+        "kind": "modbus",
+        "framing": framing,
+        "devices": [{"id": "gate", "unit": 1, "face": "sp-barrier-1"}],
+    }
     async with simulated(link) as (_, port, lines):
         calls = [
             ["readInputRegisters", 0, 9],
@@ -87,7 +93,7 @@ async def test_modbus_serial_reads_and_opens_a_barrier(no_leaked_tasks):
             ["writeRegister", 1, 0],
             ["readInputRegisters", 100, 1],
         ]
-        said = await node("modbus_client.js", str(port), "1", json.dumps(calls))
+        said = await node("modbus_client.js", str(port), "1", json.dumps(calls), framing)
     points = [line["points"] for line in lines if "points" in line]
     inputs, bits, held = said[:3]
     assert (inputs[1], inputs[6], inputs[7]) == tuple(
@@ -140,3 +146,13 @@ async def test_bacnet_js_reads_and_dims_a_lamp(no_leaked_tasks):
     wrote = [(line["wrote"], line["priority"]) for line in lines if "wrote" in line]
     assert wrote == [({"command": 72.0}, 8), ({"command": None}, 8)]
     assert said[6:] == [{"error": WRITE_DENIED}] * 2
+
+
+async def test_bacnet_js_is_told_of_a_lamp(no_leaked_tasks):
+    """It subscribes to a luminaire, is told at once how it stands, and then of the level that it writes."""
+    lamp = {"id": "lamp-01", "object": 1, "face": "lighting-output"}
+    async with simulated({"id": "bms", "kind": "bacnet", "cov": True, "devices": [lamp]}) as (_, port, _lines):
+        calls = [["cov", LAMP, 1], ["told"], ["write", LAMP, 1, 85, REAL, 72, 8], ["told"], ["told"]]
+        said = await node("bacnet_client.js", own_port(), f"127.0.0.1:{port}", json.dumps(calls))
+    assert (said[0], dict(said[1])[85], said[2]) == (None, 0, None)
+    assert 72 in [dict(values)[85] for values in said[3:]]

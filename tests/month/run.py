@@ -24,6 +24,7 @@ import yaml
 from drivers.base import Heard, Outcome, Scan
 from edge.alarm_moves import facts_of
 from edge.alarms import AlarmBook
+from edge.bus import Usage
 from edge.changes import Changes
 from edge.commands.alarm_door import AlarmDoor
 from edge.latest import Latest
@@ -354,7 +355,9 @@ def _own_points(site: Site, latest: Latest, now: int) -> OwnPoints:
         reads = {
             "devices": OwnPoint(members.count), "offline": OwnPoint(members.offline), "lost": OwnPoint(members.lost),
             "errors.share": OwnPoint(lambda _: known(0.0)),
+            "messages.rejected": OwnPoint(lambda _: known(0)), "ids.doubled": OwnPoint(lambda _: known(0)),
         }  # fmt: skip
+        reads |= {f"bus.{name}": OwnPoint(lambda _: known(None)) for name in Usage._fields}  # no bus, so no figures
         points = [reads[site.points[handle].name] for handle in group.handles]
         found.append((replace(group, period=15 * MINUTE), points))
     return OwnPoints(found, now=now, links=links)

@@ -44,11 +44,38 @@ _UNSEEN: Final = (
 )
 _ABUSES: Final = "tests/unit/edge/test_orders.py::test_each_abuse_is_refused_and_audited"
 _UPLINK: Final = "tests/unit/cloud_sync/test_uplink_machine.py"
+_POLLER: Final = "tests/unit/edge/test_poller.py"
+_MAKERS: Final = "tests/integration/test_maker_maps.py::test_every_point_means_what_the_document_says"
 _PUBLISHED: Final = "self._machine.published(stream, sequence, reason, self._clock.monotonic())\n"
 _READ: Final = "self._remember(payload, (self._source.epoch, stream, sequence))\n"
 _FORGET: Final = "self._source.release(self._source.epoch, [(stream, sequence, sequence)])\n"
 
 MUTANTS: Final = (
+    Mutant(
+        name="a BBMD that refused once is never asked again",
+        file="drivers/bacnet/foreign.py",
+        changes=(("if link.bbmdRegistrationStatus not in {_UNDER_WAY, _REGISTERED}:", "if link is None:"),),
+        test="tests/unit/drivers/test_bacnet_foreign.py"
+        "::test_a_registration_is_taken_up_again_for_as_long_as_the_link_is_open",
+    ),
+    Mutant(
+        name="a notification held up is believed",
+        file="drivers/bacnet/cov.py",
+        changes=(("            if not self._in_time(one, notice.remaining, now):\n", "            if False:\n"),),
+        test="tests/unit/drivers/test_bacnet_cov.py::test_an_old_notification_is_read_instead",
+    ),
+    Mutant(
+        name="accepted is as good as told",
+        file="drivers/bacnet/cov.py",
+        changes=(("State.ALIVE if one.proven else State.UNPROVEN", "State.ALIVE"),),
+        test="tests/unit/drivers/test_bacnet_cov.py::test_it_is_alive_once_a_notification_has_come",
+    ),
+    Mutant(
+        name="what is told vouches for the rest",
+        file="edge/changes.py",
+        changes=(("        if scan.told:\n", "        if False:\n"),),
+        test="tests/unit/edge/test_changes.py::test_what_is_told_unasked_vouches_for_nothing_else",
+    ),
     Mutant(
         name="receipt on broker acknowledgement",
         file="cloud_sync/uplink.py",
@@ -93,6 +120,36 @@ MUTANTS: Final = (
         experiment="tests/faults/test_net_cuts.py",
     ),
     Mutant(
+        name="a silent unit is asked as often as any other",
+        file="edge/bus/doubts.py",
+        changes=(("SHARE: Final = 10\n", "SHARE: Final = 1\n"),),
+        test=f"{_POLLER}::test_a_silent_neighbour_costs_others_nothing_where_time_is_enough",
+    ),
+    Mutant(
+        name="time-outs follow one another while others wait",
+        file="edge/bus/scheduler.py",
+        changes=(("if not self._owed and tried", "if tried"),),
+        test=f"{_POLLER}::test_dead_neighbours_take_turns_and_the_living_one_is_read_between_any_two_time_outs",
+    ),
+    Mutant(
+        name="points of alarms wait like all others",
+        file="edge/bus/scheduler.py",
+        changes=(("bytes(group.id in urgent for group in groups)", "bytes(len(groups))"),),
+        test=f"{_POLLER}::test_urgent_groups_keep_their_period_on_a_link_that_is_asked_for_too_much",
+    ),
+    Mutant(
+        name="what is not urgent starves",
+        file="edge/bus/scheduler.py",
+        changes=(("return self._ordinary.late(now) and self._since", "return False and self._since"),),
+        test="tests/unit/edge/bus/test_bus_properties.py::test_urgent_groups_that_ask_for_everything_leave_a_tenth",
+    ),
+    Mutant(
+        name="what was missed is made up for",
+        file="edge/bus/lane.py",
+        changes=(("            if late > 0:\n", "            if False:\n"),),
+        test=f"{_POLLER}::test_missed_turns_are_counted_and_never_made_up_for",
+    ),
+    Mutant(
         name="half-open links not found",
         file="cloud_sync/uplink_machine.py",
         changes=(("return bool(self._in_flight) and now - self._quiet_since >= most", "return False"),),
@@ -112,6 +169,18 @@ MUTANTS: Final = (
         file="cloud_sync/uplink_machine.py",
         changes=(('< most and self._may_publish("alarms")', '< most and not self.count("samples")'),),
         test=f"{_UPLINK}::test_what_waits_for_the_brokers_answer_is_bounded_in_bytes_and_alarms_pass",
+    ),
+    Mutant(
+        name="a short answer on a serial line is believed",
+        file="drivers/modbus/scanning.py",
+        changes=(("            return self._link.numbered\n", "            return True\n"),),
+        test="tests/integration/test_modbus_serial_faults.py::test_a_request_that_always_fails_spoils_no_other",
+    ),
+    Mutant(
+        name="a refused register takes its neighbours along",
+        file="drivers/modbus/plan.py",
+        changes=(("if not fits or learned.blocks(Run(span.table, first, reached - first)):", "if not fits:"),),
+        test="tests/unit/drivers/test_modbus_plan.py::test_what_was_refused_is_never_part_of_something_larger",
     ),
     Mutant(
         name="no length check",
@@ -140,6 +209,33 @@ MUTANTS: Final = (
         file="cloud_sync/store/volatile.py",
         changes=(("    if told is None:\n", "    if True:\n"),),
         test="tests/unit/cloud_sync/test_volatile.py::test_the_durable_block_settles_what_was_told",
+    ),
+    Mutant(
+        name="a device that is gone kept alive by what the broker repeats",
+        file="drivers/mqtt/states.py",
+        changes=((" = now.mono if self.grace is None else self.grace\n", " = now.mono\n"),),
+        test="tests/unit/drivers/mqtt/test_retained.py::test_reconnecting_again_and_again_keeps_no_dead_device_alive",
+    ),
+    Mutant(
+        name="a message for one device taken by its neighbour",
+        file="drivers/mqtt/topics.py",
+        changes=(
+            ("by_key.setdefault(tuple(levels[at][2:] for at in fixed), [])", "by_key.setdefault((), [])"),
+            ("in by_key.get(tuple(levels[at] for at in fixed), ()):", "in by_key.get((), ()):"),
+        ),
+        test="tests/unit/drivers/mqtt/test_shared.py::test_a_thousand_devices_on_one_subscription",
+    ),
+    Mutant(
+        name="one topic that is not allowed costs the whole link",
+        file="drivers/mqtt/subscribing.py",
+        changes=(("            return error\n", "            raise\n"),),
+        test="tests/unit/drivers/mqtt/test_link.py::test_a_topic_that_is_not_allowed_is_a_fault_of_its_device",
+    ),
+    Mutant(
+        name="an event told twice because two subscriptions bring it",
+        file="drivers/mqtt/topics.py",
+        changes=(("grown = _joined(other, grown)\n", "found[other] = queued\n            break\n"),),
+        test="tests/unit/drivers/mqtt/test_topics.py::test_every_message_comes_exactly_once",
     ),
     Mutant(
         name="life safety shelved",
@@ -447,6 +543,51 @@ MUTANTS: Final = (
         file="cloud_sync/store/leaving.py",
         changes=(("    for record in standing:\n", "    for record in standing[:0]:\n"),),
         test="tests/unit/office/test_leaving.py::test_every_alarm_of_a_revoked_site_ends_in_the_name_of_who_did_it",
+    ),
+    Mutant(
+        name="a zone that the panel does not have is a quiet one",
+        file="config/profiles/notifier-modbus-gw.yaml",
+        changes=(("    derive: event_type == 255 or active == inactive or ", "    derive: active == inactive or "),),
+        test=f"{_MAKERS}[notifier-modbus-gw]",
+    ),
+    Mutant(
+        name="a gas detector that warms up says that there is no gas",
+        file="config/profiles/honeywell-midas.yaml",
+        changes=(("  gas.al2: {derive: al2 or 1 / (0 if blind else 1) < 0}", "  gas.al2: {derive: al2 or al2}"),),
+        test=f"{_MAKERS}[honeywell-midas]",
+    ),
+    Mutant(
+        name="a bit of a gas detector that nothing explains is nothing",
+        file="config/profiles/pemtech-pt495.yaml",
+        changes=(("not judged or status_bits != 0 and reading", "not judged or status_bits > 255 and reading"),),
+        test=f"{_MAKERS}[pemtech-pt495]",
+    ),
+    Mutant(
+        name="a dump that names the very device",
+        file="edge/dump.py",
+        changes=(("HIDDEN if masked and TELLING.search(key) else value", "value"),),
+        test="tests/integration/test_device_dump.py::test_who_and_which_one_it_is_stays_where_it_is",
+    ),
+    Mutant(
+        name="a masked text that is still there",
+        file="edge/dump.py",
+        changes=(("    return high << 8 | low\n", "    return word\n"),),
+        test="tests/integration/test_device_dump.py::test_the_words_of_a_telling_point_are_masked",
+    ),
+    Mutant(
+        name="a guess beside what was expected",
+        file="edge/probe/guess.py",
+        changes=(
+            ("abs(value - self.value) <= self.tolerance", "abs(value - self.value) <= self.tolerance + 0.5"),
+            ("wanted.tolerance * 1.001", "0.5 + wanted.tolerance"),
+        ),
+        test="tests/unit/edge/test_probe_guess.py::test_nothing_outside_the_tolerance_is_found",
+    ),
+    Mutant(
+        name="an error without its last good time",
+        file="sitekeeper/model/errors.py",
+        changes=(("if self.last_good is not None:", "if self.last_good == 0:"),),
+        test="tests/integration/test_driver_errors.py::test_a_time_that_is_not_known_is_not_told",
     ),
 )  # fmt: skip
 

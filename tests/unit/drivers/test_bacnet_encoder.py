@@ -152,3 +152,14 @@ def test_there_and_back(kind, data):
     value = data.draw(numbers)
     point = bind({"object": object_type, **PV}, point_type).point
     assert decoder(point, point_type)(encoder(point, point_type)(value)) == (value, GOOD)
+
+
+def test_gear_that_blinks_is_told_to():
+    """-1 to a Binary Lighting Output is WARN (clause 21, BACnetBinaryLightingPV 2); elsewhere it is no truth."""
+    circuit = {"object": "binary-lighting-output", "bool": {True: 1, False: 0}}
+    assert encode(-1, "bool", **circuit, warn=2) == "91 02"
+    assert encode(True, "bool", **circuit, warn=2) == "91 01"
+    with pytest.raises(ValueError, match="not true or false"):
+        encode(-1, "bool", **circuit)
+    with pytest.raises(ValueError, match="warn is for bool: with write:"):
+        bind({"object": "analog-value", **PV, "warn": 2}, "float")

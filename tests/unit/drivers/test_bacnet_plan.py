@@ -20,6 +20,7 @@ from tests.fixtures.bacnet import bind
 REQUESTS = {
     "bacnet-lift": {"@1s": [13]},
     "bacnet-lighting-output": {"@1s": [7]},
+    "bacnet-binary-lighting-output": {"@1s": [5], "@1min": [4]},
     "bacnet-access-door": {"@1s": [5], "@1min": [2]},
     "bacnet-escalator": {"@1s": [6]},
 }

@@ -78,3 +78,34 @@ def test_the_scans_tell_the_whole_state(steps):
         told = scan(memory, list(enumerate(state)), answered=what == "answered")
         known.update({outcome.index: (outcome.value, outcome.q) for outcome in told.outcomes})
         assert [known[index] for index in range(3)] == state
+
+
+def test_what_is_told_is_a_scan_of_its_own_once():
+    """What a device says unasked is listed by itself, is no news a second time, and neither when it is then read."""
+    memory = ScanMemory(GROUP)
+    scan(memory, everything(1))
+    told = memory.tell([(1, 7, GOOD), (2, 1, GOOD)], 20)
+    assert told is not None
+    assert (told.outcomes, told.told, told.complete) == ([Outcome(1, 20, 7, GOOD)], True, False)
+    assert memory.tell([(1, 7, GOOD)], 21) is None
+    assert scan(memory, [(0, (1, GOOD)), (1, (7, GOOD)), (2, (1, GOOD))]).outcomes == []
+
+
+def test_what_is_told_is_newer_than_what_a_reading_has_found_before():
+    """A value told while a reading is under way is not undone by what that reading had found already."""
+    memory = ScanMemory(GROUP)
+    scan(memory, everything(1))
+    memory.begin(30)
+    memory.note(0, 5, GOOD, 31)
+    memory.note(1, 5, GOOD, 31)
+    assert memory.tell([(0, 6, GOOD)], 32) is not None
+    assert [outcome.index for outcome in memory.finish(33, answered=True).outcomes] == [1]
+
+
+def test_nothing_can_be_told_before_a_complete_scan():
+    """Before the first scan, and after one without an answer, nothing told is passed on: the next scan says it all."""
+    memory = ScanMemory(GROUP)
+    assert memory.tell([(0, 1, GOOD)], 5) is None
+    scan(memory, everything(1))
+    scan(memory, everything(None, COMM), answered=False)
+    assert memory.tell([(0, 1, GOOD)], 50) is None

@@ -20,11 +20,14 @@ WITH = {"channel": 2, "short_address": "13"}
         ("(1 + channel) * 3", 9),
         ("2*3+4*(5+1)", 30),
         ("40000 + 21", 40021),
+        ("channel - 1", 1),
+        ("10 - 2*3 - channel", 2),
+        ("10 - (3 - channel)", 9),
         ("12", 12),
     ],
 )
 def test_expressions(written, address):
-    """An address is an integer or integer arithmetic with + * and parentheses over the device's parameters."""
+    """An address is an integer or integer arithmetic with + - * and parentheses over the device's parameters."""
     assert resolve("holding", written, WITH) == address
 
 
@@ -42,7 +45,9 @@ def test_expressions(written, address):
         ("holding", 65536, "outside 0 to 65535"),
         ("holding", "channel * 40000", "outside 0 to 65535"),
         ("holding", "chanel + 1", "needs 'chanel'"),
-        ("holding", "1 - 1", "'-' is not"),
+        ("holding", "1 - channel", "outside 0 to 65535"),
+        ("holding", "- 1", "not '-'"),
+        ("holding", "1 / 1", "'/' is not"),
         ("holding", "2 ** 3", "'*'"),
         ("holding", "(1 + 2", "not closed"),
         ("holding", "1 + ", "the end"),
@@ -66,7 +71,7 @@ def test_parameter_must_be_a_whole_number():
             resolve("coil", "n + 1", {"n": value})
 
 
-@given(st.text(alphabet="0123456789+*() abc", max_size=110))
+@given(st.text(alphabet="0123456789+-*() abc", max_size=110))
 def test_any_text_gives_an_address_or_a_reason(text):
     """No text makes the parser fail in any other way than with a reason."""
     with suppress(ValueError):

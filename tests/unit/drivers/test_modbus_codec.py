@@ -17,7 +17,9 @@ GOLDEN = [
     ("uint16", "BADC", "12 34", 0x3412),
     ("uint16", "DCBA", "12 34", 0x3412),
     ("int16", "ABCD", "ff 85", -123),
+    ("int16", "CDAB", "ff 85", -123),
     ("int16", "BADC", "85 ff", -123),
+    ("int16", "DCBA", "85 ff", -123),
     ("uint32", "ABCD", "12 34 56 78", 0x12345678),
     ("uint32", "CDAB", "56 78 12 34", 0x12345678),
     ("uint32", "BADC", "34 12 78 56", 0x12345678),
@@ -31,8 +33,12 @@ GOLDEN = [
     ("uint64", "BADC", "02 01 04 03 06 05 08 07", 0x0102030405060708),
     ("uint64", "DCBA", "08 07 06 05 04 03 02 01", 0x0102030405060708),
     ("int64", "ABCD", "ff ff ff ff ff ff ff fe", -2),
+    ("int64", "CDAB", "ff fe ff ff ff ff ff ff", -2),
+    ("int64", "BADC", "ff ff ff ff ff ff fe ff", -2),
     ("int64", "DCBA", "fe ff ff ff ff ff ff ff", -2),
     ("bcd16", "ABCD", "12 34", 1234),
+    ("bcd16", "CDAB", "12 34", 1234),
+    ("bcd16", "BADC", "34 12", 1234),
     ("bcd16", "DCBA", "34 12", 1234),
     ("bcd32", "ABCD", "12 34 56 78", 12345678),
     ("bcd32", "CDAB", "56 78 12 34", 12345678),
@@ -199,3 +205,32 @@ def test_any_bytes_give_one_outcome(kind, order, data):
     value, q = decoder(point, "float")(data[: 2 * point.size])
     assert (value is None) == (q != GOOD)
     assert value is None or math.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("data", "written", "value"),
+    [
+        ("12 34", {"bit_field": "4-7"}, 3),
+        ("12 34", {"bit_field": "0-15"}, 0x1234),
+        ("12 34", {"bit_field": "8-11", "order": "BADC"}, 4),
+        ("12 34", {"bit_field": "4-7", "byte": "high"}, 1),
+        ("ff 80", {"bit_field": "7-15", "type": "int16"}, 0x1FF),
+        ("12 34 56 78", {"bit_field": "8-23", "type": "uint32"}, 0x3456),
+        ("12 34 56 78", {"bit_field": "8-23", "type": "uint32", "order": "CDAB"}, 0x7812),
+        ("12 34", {"bit_field": "4-7", "scale": 10, "offset": 1}, 31),
+    ],
+)
+def test_several_bits_are_a_number_without_sign(data, written, value):
+    """Bits low to high of what the order puts together, shifted down; type and scale as for any whole number."""
+    assert decode(data, "int", **written) == (value, GOOD)
+
+
+def test_a_bit_field_has_words_truth_and_invalid_values_like_a_register():
+    """A few bits may be an enumeration, a bool, or say that there is no value; what has no meaning is bad."""
+    words = {"enum": {0: "off", 2: "on"}, "bit_field": "1-2"}
+    assert decode("00 04", "enum", ("off", "on"), **words) == ("on", GOOD)
+    assert decode("00 06", "enum", ("off", "on"), **words) == (None, bad(Reason.UNMAPPED))
+    truth = {"bool": {True: 1, False: 2}, "bit_field": "4-5"}
+    assert decode("00 10", "bool", **truth) == (True, GOOD)
+    assert decode("00 30", "bool", **truth) == (None, bad(Reason.UNMAPPED))
+    assert decode("00 F0", "int", bit_field="4-7", invalid=[15]) == (None, bad(Reason.DEVICE_FLAGGED))

@@ -145,3 +145,6 @@ def test_a_frame_has_characters_of_eight_bits():
     with pytest.raises(ValueError, match="framing"):
         RTU.link_model.model_validate({"port": "/dev/ttyUSB0", "framing": "7E1"})
     assert RTU.link_model.model_validate({"port": "/dev/ttyUSB0", "framing": "8N2"})
+    for number, meant in ((80.0, "8E1"), (800.0, "8E2")):  # YAML takes 8E1 without quotes for a number
+        link = RTU.link_model.model_validate({"port": "/dev/ttyUSB0", "framing": number})
+        assert link.model_dump()["framing"] == meant

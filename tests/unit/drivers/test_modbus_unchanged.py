@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from drivers.base import DeviceRead, PointRead, ReadGroup
 from drivers.modbus import TCP
-from drivers.modbus.driver import _decode, _prepare
+from drivers.modbus.blocks import note_answer, prepare
 from sitekeeper.model.clock import SECOND
 
 WRITTEN = [
@@ -25,13 +25,16 @@ def prepared():
         address = TCP.bind(TCP.point_model.model_validate(written), point_type=kind, members=(), parameters={})
         points.append(PointRead(handle=at, name=f"p{at}", type=kind, address=address))
     group = ReadGroup(id="g", device="d", period=SECOND, points=tuple(points))
-    return _prepare(DeviceRead(id="d", options=TCP.device_model.model_validate({"unit": 1}), groups=(group,)), group)
+    (made,) = prepare(
+        DeviceRead(id="d", options=TCP.device_model.model_validate({"unit": 1}), groups=(group,)), numbered=True
+    )
+    return made
 
 
 def answered(group, data):
     (block,) = group.blocks
     group.memory.begin(0)
-    _decode(group.memory, block, data, 0)
+    note_answer(group.memory, block, data, 0)
     return {outcome.index: outcome.value for outcome in group.memory.finish(0, answered=True).outcomes}
 
 

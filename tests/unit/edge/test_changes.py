@@ -3,6 +3,7 @@
 from typing import NoReturn
 
 import pytest
+from msgspec import structs
 
 from drivers.base import Outcome, Scan
 from edge.changes import Changes, Heartbeat
@@ -329,3 +330,39 @@ def test_an_unchanged_scan_costs_the_same_for_one_point_as_for_a_thousand() -> N
     assert list(changes.legs(2 * SECOND)) != []
     with pytest.raises(AssertionError):
         take(changes, scan(3, (0, "open")))
+
+
+def told(at: float, *values: tuple[int, Value]) -> Scan:
+    """Return what the lift said unasked."""
+    return structs.replace(scan(at, *values), told=True)
+
+
+def test_what_is_told_unasked_vouches_for_nothing_else():
+    """A point that the device tells by itself is a change at once; the others of its group are as old as they were."""
+    changes = site()
+    take(changes, scan(1, (DOOR, "open"), (SPEED, 1.0), (BEAT, 1)))
+    assert take(changes, told(4, (DOOR, "closed"))) == [(DOOR, "closed", GOOD)]
+    assert changes.good_until(FAST) == SECOND
+    assert (ONLINE, False, GOOD) in short(changes.advance(6 * SECOND)), "telling is no sign that the rest is read"
+
+
+def test_what_is_told_while_nothing_can_be_read_counts_later():
+    """While the group is bad, what is told is kept, and stands with the next reading, as of that reading."""
+    changes = site()
+    take(changes, scan(1, (DOOR, "open"), (SPEED, 1.0), (BEAT, 1)))
+    changes.failed(FAST, Reason.COMM, 2 * SECOND)
+    assert take(changes, told(3, (DOOR, "closed"))) == []
+    assert (DOOR, "closed", GOOD) in take(changes, scan(4))
+
+
+def test_a_heartbeat_may_be_told():
+    """A heartbeat that is told keeps its device alive, and brings a frozen one back."""
+    changes = site(beat=True)
+    take(changes, scan(1, (DOOR, "open"), (SPEED, 1.0), (BEAT, 1)))
+    for second in range(2, 5):
+        take(changes, scan(second))
+    take(changes, told(5, (BEAT, 2)))
+    assert short(changes.advance(7 * SECOND)) == []
+    take(changes, scan(8))
+    assert (DOOR, None, STALE) in short(changes.advance(10 * SECOND))
+    assert (DOOR, "open", GOOD) in take(changes, told(11, (BEAT, 3)))

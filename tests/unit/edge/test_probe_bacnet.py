@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from edge.probe.bacnet import Examined, by_type, candidates, identity, number, objects, site_yaml
+from edge.probe.bacnet import Examined, by_type, candidates, identity, number, objects, site_yaml, ways
 
 LIFT = bytes.fromhex("c4 0e c0 00 01")  # lift 1, application-tagged
 LAMP = bytes.fromhex("c4 0d 80 00 07")
@@ -47,12 +47,13 @@ def test_identity(name, data, shown):
 
 
 def test_each_known_type_has_its_profile():
-    """The shipped profiles are found by the type of object that they read; a binary luminaire has none."""
+    """The shipped profiles are found by the type of object that they read."""
     found = candidates()
     assert {kind: candidate.profile for kind, candidate in found.items()} == {
         "lift": "bacnet-lift",
         "escalator": "bacnet-escalator",
         "lighting-output": "bacnet-lighting-output",
+        "binary-lighting-output": "bacnet-binary-lighting-output",
         "access-door": "bacnet-access-door",
     }
     required = {wanted.name for wanted in found["lift"].wanted if wanted.required}
@@ -89,3 +90,11 @@ def test_what_is_printed_for_a_site_is_yaml():
         "address": "10.1.3.20:47808", "object": 7,
     }  # fmt: skip
     assert site_yaml("10.1.3.10", 1200, "10.1.3.20:47808", {"200": [1]}, found) == ""
+
+
+def test_which_way_each_type_is_read():
+    """By COV where the device knows it and the objects have a present value; lifts are polled all the same."""
+    kinds = ["lift", "lighting-output"]
+    assert ways({"services": ["subscribe-cov", "read-property"]}, kinds) == {"lift": "poll", "lighting-output": "cov"}
+    assert ways({"services": ["read-property"]}, kinds) == dict.fromkeys(kinds, "poll")
+    assert ways({"services": None}, kinds) == dict.fromkeys(kinds, "poll")

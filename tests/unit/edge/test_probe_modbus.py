@@ -4,8 +4,9 @@ import struct
 
 import pytest
 
-from edge.cli.probe import Answer, exit_code
+from edge.cli.probe_modbus import exit_code, way
 from edge.probe import modbus
+from edge.probe.modbus_talk import Answer
 from edge.probe.place import place
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown, ReplyMismatch
 
@@ -119,3 +120,47 @@ def test_the_exit_code_tells_refusal_from_silence(error, state, code) -> None:
     answer = Answer(1, b"", error)
     assert (answer.state, exit_code([answer])) == (state, code)
     assert exit_code([answer, Answer(2, b"\0\1")]) == 0
+
+
+NOTHING = dict.fromkeys(("baudrate", "framing", "quiet", "ca", "cert", "key")) | {
+    "rtu": False, "tls": False, "echo": False, "timeout": "1s",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "endpoint"),
+    [
+        ({"where": "10.1.3.41"}, "tcp 10.1.3.41:502"),
+        ({"where": "10.1.3.41", "tls": True}, "tls 10.1.3.41:802"),
+        ({"where": "10.1.3.41:1802", "ca": "/etc/ca.pem"}, "tls 10.1.3.41:1802"),
+        ({"where": "10.1.3.41:4001", "rtu": True}, "rtu-over-tcp 10.1.3.41:4001"),
+        ({"where": "/dev/ttyUSB0", "baudrate": 9600}, "serial /dev/ttyUSB0"),
+    ],
+)
+def test_every_transport_has_its_options(given, endpoint) -> None:
+    """A host is TCP, encrypted or in serial frames; a path is a serial port."""
+    assert way({**NOTHING, **given}).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"where": "h:4001", "rtu": True, "tls": True}, "encrypted is Modbus TCP only"),
+        ({"where": "h:502", "baudrate": 9600}, "those of a serial port"),
+        ({"where": "h:502", "echo": True}, "serial frames"),
+        ({"where": "/dev/ttyUSB0", "rtu": True}, "HOST:PORT"),
+        ({"where": "h", "rtu": True}, "converter's port"),
+        ({"where": "h", "cert": "/etc/c.pem"}, "belong together"),
+    ],
+)
+def test_options_of_another_transport_are_refused(given, says) -> None:
+    """Rather than ignored."""
+    with pytest.raises(ValueError, match=says):
+        way({**NOTHING, **given})
+
+
+def test_bits_and_texts_are_readings_too() -> None:
+    """Of a few registers all of it is shown: the bits that are set, and what is printable as one text."""
+    found = {(r.type, r.order): r.value for r in modbus.readings("holding", 5, b"OK\x00\x05", ())}
+    assert found["string", "ABCD"] == "OK"
+    assert [r.value for r in modbus.readings("holding", 5, b"\x00\x05\x00\x00", ("bits",))] == ["0 2", "none"]

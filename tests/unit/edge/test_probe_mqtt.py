@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from edge.probe.mqtt import Heard, Message, connect, mask, published, site_yaml, subscribe
+from edge.probe.mqtt import Heard, Message, connect, mask, points_yaml, published, site_yaml, subscribe
 
 
 def said(topic, value, *, retained=False):
@@ -96,3 +96,23 @@ def test_doors_of_two_controllers_have_names_of_their_own():
         heard.take(said(f"sp/east/access/{name}/door/1", {"state": "closed"}))
     site = yaml.safe_load(site_yaml({}, heard.controllers.values()))
     assert [device["id"] for device in site["devices"]] == ["door-east-a-1-1", "door-east-b-1"]
+
+
+def test_a_draft_of_a_profile_for_messages_that_are_not_ours() -> None:
+    """Topics that differ in one level and say the same are devices on one subscription; names are paths."""
+    heard = Heard()
+    for serial in ("s1", "s2", "s3"):
+        heard.take(Message(f"esp/{serial}/state", b'{"switch:0": 1, "t": 21.5}', retained=True))
+    heard.take(Message("gw/log", b'{"id": 3}', retained=False))
+    heard.take(Message("gw/text", b"ON", retained=False))
+    heard.take(Message("sp/a/access/1/status", b'{"online": true}', retained=True))
+    assert points_yaml(heard.topics).splitlines() == [
+        "points:  # under the names of the class",
+        "# 3 x, retained: a state",
+        '# {topic: "esp/+{serial}/state", json: "\\"switch:0\\""}',
+        '# {topic: "esp/+{serial}/state", json: "t"}',
+        "",
+        "# 1 x, not retained: a state or an event",
+        '# {topic: "gw/log", json: "id"}',
+    ]
+    assert points_yaml({}) == ""

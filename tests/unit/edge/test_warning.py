@@ -7,8 +7,12 @@ import pytest
 
 from edge.commands import warning
 from edge.commands.claims import Claim, Step
+from edge.commands.guard import Present, Target
 from sitekeeper.model.command import Write
-from sitekeeper.model.sample import Value
+from sitekeeper.model.point import Point
+from sitekeeper.model.quality import GOOD
+from sitekeeper.model.sample import Sample, Value
+from sitekeeper.profile import Writable
 
 from .commands_rig import FIRE, Site, on_site
 
@@ -145,3 +149,15 @@ async def test_a_light_of_which_nothing_is_known_does_not_blink_into_the_dark(si
     assert written(site) == []
     await asyncio.sleep(2)
     assert written(site) == [(LAMP, 0.0, 14)]
+
+
+@pytest.mark.parametrize(("gear_warns", "wanted"), [(True, (-1.0, None)), (False, (False, True))])
+def test_a_circuit_blinks_by_itself_only_if_its_gear_can(*, gear_warns: bool, wanted: object) -> None:
+    """What is only on or off is told to warn where its gear knows how; else it is off for a moment and back."""
+    on = Point(handle=0, id="circuit/on_command", device="circuit", name="on_command", type="bool", group="")
+    writable = Writable.model_validate({"by": ["linkage"], "warn": {"value": -1, "for": "60s"}})
+    target = Target(
+        point=on, writable=writable, online=on, interlock=None, confirm=None, relinquishes=True, gear_warns=gear_warns
+    )
+    shown = Present(lambda _: Sample(0, 0, value=True, q=GOOD, source=None), lambda _: True)
+    assert warning.blink(target, Step(value=False, priority=14), shown) == wanted

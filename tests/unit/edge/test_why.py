@@ -24,7 +24,7 @@ def facts(**more: Any) -> dict[str, Any]:
         "status": {"uptime_s": 3600, "outbox": {"state": "ok", "samples_dropped": 0}},
         "sync": {"uplink": UPLINK, "unsent": {"samples": {"blocks": 0}}},
         "driver": "modbus-tcp", "endpoint": "", "group": "l@1s", "deadband": 0.0, "stale_after_s": 5.0,
-        "frozen": False, "address": {"input": 5},
+        "frozen": False, "address": {"input": 5}, "raw": ["0003"],
         "derived_from": [], "rules": [{"rule": "L01", "state": "A", "condition_false": True}],
         "block": {"sequence": 7, "released": True}, "changed_s_ago": 60.0,
     }  # fmt: skip
@@ -100,6 +100,21 @@ def test_the_first_broken_hop_is_named_with_the_next_command(
     assert following in first.next
     for lang in LANGUAGES:
         assert all(each.told(lang) for each in hops)
+
+
+def test_the_raw_words_stand_beside_the_address() -> None:
+    """So that a value without a meaning is seen as the device sent it; where nothing came, nothing is shown."""
+    told = {each.name: each.told("en") for each in walk(facts(point=point("bad unmapped")))}
+    assert told["decode"] == "the raw value at input 5 = 0003 has no meaning in profile sp-lift-1"
+    assert walk(facts(raw=[]))[1].told("en") == "input 5 by profile sp-lift-1"
+
+
+def test_the_request_stands_beside_its_scan_group() -> None:
+    """What was asked of the device, when it was asked for this point; nothing where the driver does not tell."""
+    requests = [{"function": "FC04", "first": 0, "count": 8, "points": ["floor"]}]
+    told = walk(facts(device=device(asked={"requests": requests})))[0].told("en")
+    assert "read with l@1s (FC04 address 0 count 8) every" in told
+    assert "read with l@1s every" in walk(facts())[0].told("en")
 
 
 def test_what_only_follows_or_is_still_under_way_breaks_nothing() -> None:

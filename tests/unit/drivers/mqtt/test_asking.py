@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 from drivers.base import Account
-from drivers.mqtt.asking import GRACE, RANGE, REMEMBERED, TIMES, Asking, Request
+from drivers.mqtt.asking import GRACE, REMEMBERED, TIMES, Asking, Request
+from drivers.mqtt.options import RANGE, EventPlace, MqttEvent
 from sitekeeper.model.clock import SECOND
 from tests.fixtures import mqtt
 from tests.fixtures.mqtt import EVENT, REQUEST, STATUS
@@ -161,3 +163,45 @@ def test_a_poller_asks_for_what_the_ledger_lacks_five_seconds_after_each_opening
         assert rig.driver.report("door-1")["ranges_asked"] == TIMES
 
     on(story)
+
+
+def test_a_device_whose_memory_is_shorter_than_the_gap() -> None:
+    """What it had comes; the rest is asked for on two more connections, and then nobody waits for it any longer."""
+    made = asking()
+    made.heard(COUNTER, 100, buffered=False)
+    assert ranges(made.heard(COUNTER, 200, buffered=False)) == [(101, 199)]
+    for sequence in range(150, 200):
+        made.heard(COUNTER, sequence, buffered=True)
+    for _ in range(TIMES - 1):
+        made.opened()
+        assert resumed(made, (101, 149), last=200) == [(101, 149)]
+    made.opened()
+    assert resumed(made, (101, 149), last=200) == []
+    assert sum(first <= 101 and last >= 149 for first, last in made.requests(COUNTER)) == TIMES
+
+
+def test_repeats_and_late_ones_ask_for_nothing() -> None:
+    """Only a number above all others shows a gap; a repeat of the gap's edge does not show it again."""
+    made = asking()
+    found = [made.heard(COUNTER, sequence, buffered=False) for sequence in (5, 5, 8, 8, 7, 6, 5, 9, 8)]
+    assert ranges(*found) == [(6, 7)]
+
+
+def test_one_message_for_each_where_a_device_gives_one_at_a_time() -> None:
+    """The newest 64 of a wide gap, each by its own message."""
+    request = {"topic": REQUEST, "json": {"from": "$from", "to": "$to"}, "most": 1}
+    door = mqtt.door(1)
+    events = []
+    for read in door.events:
+        event = read.address.event  # type: ignore[attr-defined]
+        one = MqttEvent.model_validate(
+            {"topic": event.topic, "sequence": "seq", "when": dict(event.when), "request": request}
+        )
+        events.append(replace(read, address=EventPlace(one)))
+    made = Asking("doors", [replace(door, events=tuple(events))])
+    made.opened()
+    made.heard(COUNTER, 1, buffered=False)
+    found = made.heard(COUNTER, 1_000, buffered=False)
+    assert found is not None
+    bodies = [json.loads(each) for each in (found.payload, *found.more)]
+    assert [(each["from"], each["to"]) for each in bodies] == [(at, at) for at in range(936, 1_000)]

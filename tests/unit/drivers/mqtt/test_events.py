@@ -6,8 +6,10 @@ import random
 
 import pytest
 
+from drivers.mqtt.rejected import CODES, KEPT, Rejected
 from sitekeeper.model.clock import MS, SECOND
 from sitekeeper.model.event import pseudonym
+from sitekeeper.texts import LANGUAGES, text
 from tests.fixtures import mqtt
 from tests.fixtures.mqtt import BASE, EVENT, REQUEST, SALT, STATUS
 from tests.fixtures.mqtt_rig import Rig, on
@@ -40,7 +42,9 @@ def test_ten_thousand_pieces_of_garbage_on_every_topic() -> None:
             assert heard.fields.get("granted") in {True, False, None}
             assert heard.fields.get("dir") in {"in", "out", None}
             assert CARD not in str(heard)
-        assert len(rig.driver.dead_letters) == 100
+        rows = rig.driver.rejected.rows()
+        assert 5 < len(rows) <= KEPT
+        assert sum(row.times for row in rows) == rig.driver.rejected.total > 1_000
 
     on(story)
 
@@ -158,7 +162,7 @@ def test_poison_is_kept_without_its_card_and_acknowledged(payload: bytes, why: s
         rig.say(EVENT, mqtt.event(2))
         assert await rig.unacknowledged() == 0
         assert [heard.sequence for heard in rig.sink.events] == [2]
-        (letter,) = rig.driver.dead_letters
+        (letter,) = rig.driver.rejected.rows()
         assert (letter.topic, rig.driver.counts.dead) == (EVENT, 1)
         assert why in letter.why
         assert CARD not in str(letter)
@@ -168,7 +172,7 @@ def test_poison_is_kept_without_its_card_and_acknowledged(payload: bytes, why: s
 
 
 def test_people_are_told_what_was_not_understood_by_topic_and_reason() -> None:
-    """The last five kinds, newest first, each with how often and how long ago, and nothing of what was in them."""
+    """The last first, alike ones once with their number, and nothing of what was in them that names a person."""
 
     async def story(rig: Rig) -> None:
         rig.present()
@@ -178,23 +182,39 @@ def test_people_are_told_what_was_not_understood_by_topic_and_reason() -> None:
             rig.say(EVENT, mqtt.event(-1))
             await asyncio.sleep(2)
         rig.say(EVENT, b"{" + CARD.encode())
-        for size in range(6):
-            rig.say(EVENT, b"[" * (40 + size))
+        rig.say(f"{BASE}/door/1", mqtt.state("ajar", "locked", "x"))
         rig.say(EVENT, mqtt.event(2))
-        await asyncio.sleep(1)
-        report = rig.driver.report("door-1")
-        letters = report["dead_letters"]
-        assert isinstance(letters, list)
-        assert len(letters) == 5
-        assert CARD not in str(report)
         rig.say(EVENT, mqtt.event(-1))
-        await asyncio.sleep(3)
-        letters = rig.driver.report("door-1")["dead_letters"]
-        assert isinstance(letters, list)
-        assert letters[0] == {"topic": EVENT, "why": "no sequence number at seq", "times": 4, "s_ago": 3}
-        assert (report["counters"], report["unacknowledged"]) == ([f"doors/{EVENT}"], 0)
+        await asyncio.sleep(1)
+        rows = rig.driver.unusable()
+        assert [(row["reason"], row["why"], row["times"]) for row in rows] == [
+            ("no-number", "no sequence number at seq", 4),
+            ("no-meaning", "mode: has no meaning there", 1),
+            ("no-meaning", "door.state: has no meaning there", 1),
+            ("not-json", rows[3]["why"], 1),
+        ]
+        assert (rows[0]["last"] - rows[0]["since"], rows[0]["device"]) == (6 * SECOND, "door-1")
+        assert CARD not in str(rows)
+        assert (rig.driver.unusable_total(), rig.driver.report("door-1")["rejected"]) == (7, 7)
+        assert '"state": "ajar"' in rows[1]["first"], "what names nobody is shown"
 
     on(story)
+
+
+def test_what_is_kept_of_rejected_messages_is_bounded() -> None:
+    """Ten thousand topics of strangers take the room of two hundred, and are all counted."""
+    rejected = Rejected(lambda _: False)
+    for number in range(10_000):
+        rejected.note(f"a/{number}" + "x" * 900, b"y" * 100_000, "nobody", "z" * 9_000, number)
+    rows = rejected.rows()
+    assert (len(rows), rejected.total, rejected.forgotten) == (KEPT, 10_000, 10_000 - KEPT)
+    assert (rows[0].last, {len(row.first) + len(row.topic) + len(row.why) for row in rows}) == (9_999, {520})
+
+
+def test_every_reason_has_a_remedy_in_each_language() -> None:
+    """Whoever sees a reason is told what to do about it."""
+    for lang in LANGUAGES:
+        assert all(text(f"mqtt.rejected.{code}", lang) for code in CODES)
 
 
 def test_a_field_without_meaning_is_none() -> None:

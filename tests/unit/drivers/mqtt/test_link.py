@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from drivers.mqtt import KIND
-from sitekeeper.model.errors import DeviceRefused, LinkDown, NotFound
+from sitekeeper.model.errors import DeviceRefused, LinkDown, NotFound, PeerUnreachable
+from sitekeeper.model.quality import GOOD, Reason, bad
 from tests import virtual
 from tests.fixtures import mqtt
-from tests.fixtures.mqtt import BASE, CONTROLLER, EVENT, SALT
-from tests.fixtures.mqtt_rig import Rig, on
+from tests.fixtures.mqtt import BASE, CONTROLLER, EVENT, SALT, STATUS
+from tests.fixtures.mqtt_rig import GROUP, Rig, on
 
 
 def test_write() -> None:
@@ -61,7 +62,7 @@ def test_link_down_says_why() -> None:
         with pytest.raises(LinkDown, match="broker is down"):
             await rig.driver.open()
         rig.broker.up = True
-        rig.broker.faults.denied.add(EVENT)
+        rig.broker.faults.denied |= set(rig.driver._wanted())
         with pytest.raises(LinkDown, match="access list"):
             await rig.driver.open()
         assert rig.broker._clients[next(iter(rig.broker._clients))].session is None
@@ -128,3 +129,80 @@ def test_identity_on_the_broker() -> None:
         (8883, 30, "/ca.pem"),
     ]
     assert CONTROLLER not in str(asked)
+
+
+@pytest.mark.parametrize(("topic", "quality"), [(EVENT, GOOD), (f"{BASE}/door/1", bad(Reason.REFUSED))])
+def test_a_topic_that_is_not_allowed_is_a_fault_of_its_device(topic: str, quality: int) -> None:
+    """The link stays open for the others; the device shows topic and remedy until the access list is mended."""
+
+    async def story(rig: Rig) -> None:
+        rig.present()
+        rig.broker.faults.denied.add(topic)
+        await rig.driver.open()
+        for _ in range(2):
+            scan = await rig.driver.read(GROUP)
+            assert scan.answered
+            error = scan.errors[-1]
+            assert isinstance(error, DeviceRefused)
+            assert (error.device, error.request) == ("door-1", f"subscribe {topic}")
+            assert "access list" in str(error)
+            assert {q for _, q, _ in rig.driver._states._groups[GROUP].values} == {quality}
+        assert topic in str(rig.driver.report("door-1")["not_let"])
+        rig.broker.faults.denied.clear()
+        rig.say(STATUS, b'{"online":true}', retain=True)
+        await asyncio.sleep(301)
+        rig.present()
+        await asyncio.sleep(0.1)
+        scan = await rig.driver.read(GROUP)
+        assert (scan.errors, rig.driver.report("door-1")["not_let"]) == ((), {})
+        assert {q for _, q, _ in rig.driver._states._groups[GROUP].values} == {GOOD}
+
+    on(story)
+
+
+def test_a_broker_that_hangs_up_on_one_topic_costs_that_topic_only() -> None:
+    """After three times it is left out and shown; a broker that hangs up on whatever comes next is just down."""
+
+    async def story(rig: Rig) -> None:
+        rig.present()
+        hates = {EVENT}
+        connect = rig.driver._connect
+        assert connect is not None
+
+        async def picky() -> Any:
+            session = await connect()
+            subscribe = session.subscribe
+
+            async def one(topic: str, *, queued: bool = True) -> None:
+                if topic in hates:
+                    raise PeerUnreachable("broker", "connection lost")
+                await subscribe(topic, queued=queued)
+
+            session.subscribe = one  # type: ignore[method-assign]
+            return session
+
+        rig.driver._connect = picky
+        for _ in range(3):
+            with pytest.raises(LinkDown):
+                await rig.driver.open()
+        await rig.driver.open()
+        scan = await rig.driver.read(GROUP)
+        assert "hangs up" in str(scan.errors[-1])
+        assert scan.answered
+        await rig.driver.close()
+        hates |= set(rig.driver._wanted())
+        for _ in range(6):
+            with pytest.raises(LinkDown):
+                await rig.driver.open()
+
+    on(story)
+
+
+def test_the_version_that_the_broker_takes_is_shown() -> None:
+    """An old broker, on which refusals have no reasons, can be told from a new one."""
+
+    async def story(rig: Rig) -> None:
+        await rig.driver.open()
+        assert rig.driver.report("door-1")["protocol"] == "5"
+
+    on(story)

@@ -5,7 +5,8 @@ from pydantic import ValidationError
 
 from drivers.base import EventField
 from drivers.mqtt import KIND
-from drivers.mqtt.options import MqttEvent, MqttLink, MqttPoint, fill
+from drivers.mqtt.options import MqttEvent, MqttLink, MqttPoint
+from drivers.mqtt.templates import fill
 from edge.settings import load
 from tests.fixtures import mqtt
 
@@ -57,6 +58,15 @@ def test_parameter_that_would_change_the_topic(value):
         ({"topic": "$SYS/x"}, "is no topic"),
         ({"topic": "a\x00"}, "is no topic"),
         ({"topic": "a", "json": "x..y"}, "is no path"),
+        ({"topic": "a", "json": "$system.x"}, r"there are \$, \$text and \$topic"),
+        ({"topic": "a", "json": "x[0"}, "is no path"),
+        ({"topic": "a", "bits": [4, 4]}, "the lowest and the highest"),
+        ({"topic": "a", "suffix": "9V"}, "pattern"),
+        ({"topic": "a", "thousands": "."}, "both between thousands"),
+        ({"topic": "a", "range": [2, 1]}, "the lowest comes first"),
+        ({"topic": "a", "write": {"topic": "b", "json": {"a": "$value"}, "text": "$value"}}, "json or text, not both"),
+        ({"topic": "a", "write": {"topic": "b", "text": "free"}}, "nothing would be written"),
+        ({"topic": "a", "also": [{"topic": "b/+"}]}, "has a wildcard"),
         ({"topic": "a", "write": {"topic": "b", "json": {"mode": "free"}}}, "nothing would be written"),
         ({"topic": "a", "write": {"topic": "b/+"}}, "has a wildcard"),
         ({"topic": "a", "enum": {1: "x"}, "bool": {"true": 1, "false": 0}}, "exclude each other"),
@@ -75,8 +85,12 @@ def test_points_that_cannot_be(keys, why):
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
-        ({"topic": "a/#"}, "for a whole level"),
-        ({"topic": "a/b+"}, "for a whole level"),
+        ({"topic": "a/#/b"}, "a whole level may be"),
+        ({"topic": "a/b+"}, "a whole level may be"),
+        ({"topic": "a/+B"}, "a whole level may be"),
+        ({"topic": "a/+=b"}, "a whole level may be"),
+        ({"topic": "$SYS/#"}, "is no topic"),
+        ({"topic": "a", "teller": {"n": 1}, "sequence": "s"}, "its own counter"),
         ({"topic": "a", "request": {"topic": "b"}}, "say where the sequence is"),
         ({"topic": "a", "fields": {"x": {"enum": {1: "y"}}}}, "Field required"),
     ],

@@ -8,22 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.mqtt.moments import moment, zone_of
 from drivers.mqtt.options import FieldFrom, MqttPoint, Reading
-from drivers.mqtt.payload import (
-    MAX_DEPTH,
-    MAX_PAYLOAD,
-    MAX_TEXT,
-    Unreadable,
-    check,
-    decoder,
-    masked,
-    moment,
-    pick,
-    plain,
-    same,
-    tree,
-    written,
-)
+from drivers.mqtt.parse import MAX_DEPTH, MAX_PAYLOAD, Unreadable, masked, plain, same, tree
+from drivers.mqtt.paths import pick
+from drivers.mqtt.payload import MAX_TEXT, check, check_write, decoder, written
 from sitekeeper.model.clock import SECOND
 from sitekeeper.model.quality import GOOD, Reason, bad, is_good
 
@@ -117,6 +106,38 @@ def test_pick():
         ({"invalid": [-1, "n/a"]}, "float", -1, (None, FLAGGED)),
         ({"invalid": [-1, "n/a"], "text": True}, "float", "n/a", (None, FLAGGED)),
         ({}, "float", None, (None, FLAGGED)),
+        ({"bool": {"true": ["ON", "1", True, 1], "false": ["OFF", "0", False]}}, "bool", "1", (True, GOOD)),
+        ({"bool": {"true": ["ON", "1", True, 1], "false": ["OFF", "0", False]}}, "bool", 1, (True, GOOD)),
+        ({"bool": {"true": ["ON", "1", True, 1], "false": ["OFF", "0", False]}}, "bool", 0, (None, UNMAPPED)),
+        ({"bit": 3}, "bool", 8, (True, GOOD)),
+        ({"bit": 3}, "bool", 7, (False, GOOD)),
+        ({"bit": 0}, "bool", "1", (None, UNMAPPED)),
+        ({"bit": 0, "text": True}, "bool", "1", (True, GOOD)),
+        ({"bit": 3}, "bool", -8, (None, UNMAPPED)),
+        ({"bit": 3}, "bool", 8.5, (None, UNMAPPED)),
+        ({"bit": 3}, "bool", True, (None, UNMAPPED)),
+        ({"bit": 3, "invalid": [255]}, "bool", 255, (None, FLAGGED)),
+        ({"bits": [4, 6], "enum": {5: "open", 0: "closed"}}, "enum", 0xD3, ("open", GOOD)),
+        ({"bits": [4, 6], "enum": {5: "open", 0: "closed"}}, "enum", 0x1F, (None, UNMAPPED)),
+        ({"bits": [0, 7], "scale": 0.5}, "float", 0x1FF, (127.5, GOOD)),
+        ({"suffix": "°C"}, "float", "21.5 °C", (21.5, GOOD)),
+        ({"suffix": ["°C", "C"]}, "float", "-21.5C", (-21.5, GOOD)),
+        ({"suffix": "°C"}, "float", "21.5", (None, UNMAPPED)),
+        ({"suffix": "°C"}, "float", "21.5 °F", (None, UNMAPPED)),
+        ({"suffix": "°C"}, "float", "21,5 °C", (None, UNMAPPED)),
+        ({"suffix": "°C"}, "float", 21.5, (21.5, GOOD)),
+        ({"text": True}, "float", "1,234.5", (None, UNMAPPED)),
+        ({"thousands": ","}, "float", "1,234.5", (1234.5, GOOD)),
+        ({"thousands": ","}, "float", "1,2345", (None, UNMAPPED)),
+        ({"thousands": ","}, "float", "1234.5", (1234.5, GOOD)),
+        ({"thousands": ",", "suffix": "W"}, "int", "1,234,567 W", (1_234_567, GOOD)),
+        ({"decimal": ","}, "float", "21,5", (21.5, GOOD)),
+        ({"decimal": ",", "thousands": "."}, "float", "1.234,5", (1234.5, GOOD)),
+        ({"decimal": ","}, "float", "21.5", (None, UNMAPPED)),
+        ({"decimal": ","}, "float", "٢١,٥", (None, UNMAPPED)),
+        ({"range": [-40, 85]}, "float", 85, (85.0, GOOD)),
+        ({"range": [-40, 85]}, "float", 85.1, (None, RANGE)),
+        ({"range": [0, 100], "scale": 10}, "int", 11, (None, RANGE)),
         ({}, "text", "Lobby 大堂", ("Lobby 大堂", GOOD)),
         ({}, "text", 5, (None, UNMAPPED)),
         ({}, "text", "a\nb", (None, UNMAPPED)),
@@ -139,6 +160,10 @@ def test_meaning(keys, kind, raw, read):
         ({}, "float", b"21,5", (None, UNMAPPED)),
         ({"invalid": [-999]}, "int", b"-999", (None, FLAGGED)),
         ({}, "text", b"on", ("on", GOOD)),
+        ({"bit": 1}, "bool", b"2", (True, GOOD)),
+        ({"bool": {"true": ["ON", 1], "false": ["OFF", 0]}}, "bool", b"1", (True, GOOD)),
+        ({"bits": [0, 3], "enum": {1: "open"}}, "enum", b"17", ("open", GOOD)),
+        ({"suffix": "°C"}, "float", "21.5 °C".encode(), (21.5, GOOD)),
     ],
 )
 def test_payload_that_is_no_json(keys, kind, payload, read):
@@ -156,6 +181,12 @@ def test_payload_that_is_no_json(keys, kind, payload, read):
         ({"scale": 0.5}, "int", "whole number"),
         ({"scale": 2}, "text", "are for numbers"),
         ({"text": True}, "bool", "are for numbers"),
+        ({"suffix": "W"}, "text", "are for numbers"),
+        ({"range": [0, 1]}, "enum", "are for numbers"),
+        ({"bit": 1}, "int", "is for a point of type bool"),
+        ({"bit": 1, "bool": {"true": 1, "false": 0}}, "bool", "by itself"),
+        ({"bits": [0, 3]}, "enum", "which number is which word"),
+        ({"bits": [0, 3]}, "bool", "which number is which word"),
     ],
 )
 def test_check(keys, kind, why):
@@ -228,6 +259,8 @@ def point(**keys):
         ({"scale": 0.1, "offset": 5}, "float", 5.25, 2.5),
         ({"scale": 10}, "int", 30, 3),
         ({}, "text", "hello", "hello"),
+        ({"bool": {"true": ["ON", "1"], "false": ["OFF", "0"]}}, "bool", False, "OFF"),
+        ({"suffix": "%"}, "int", 50, 50),
     ],
 )
 def test_written(keys, kind, value, raw):
@@ -257,6 +290,64 @@ def test_not_written(keys, kind, value):
     """What the point cannot hold is not written."""
     with pytest.raises(ValueError, match="cannot be written"):
         written(point(**keys), kind, WORDS if kind == "enum" else (), value)
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "value", "payload"),
+    [
+        ({"text": "$value"}, "bool", True, b"true"),
+        ({"text": "level=$value;"}, "float", 21.5, b"level=21.5;"),
+        ({"text": "$value"}, "enum", "open", b"open"),
+        ({"json": {"open": True}, "value": 1}, "int", 1, b'{"open":true}'),
+        ({"text": "go", "value": "open"}, "enum", "open", b"go"),
+    ],
+)
+def test_written_as_text_or_as_one_thing_only(write, kind, value, payload):
+    """A body may be text, and one that does not have the value is for one value."""
+    made = MqttPoint.model_validate({"topic": "a", "write": {"topic": "b"} | write})
+    members = WORDS if kind == "enum" else ()
+    check_write(made.write, made, kind, members)
+    assert written(made, kind, members, value) == payload
+    if "value" in write:
+        with pytest.raises(ValueError, match="cannot be written: only"):
+            written(made, kind, members, 2 if kind == "int" else "closed")
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "why"),
+    [
+        ({"bit": 1, "write": {"topic": "b"}}, "bool", "some bits"),
+        ({"write": {"topic": "b", "value": "ajar"}}, "enum", "cannot be written"),
+        ({"write": {"topic": "b", "value": 1}}, "bool", "cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_the_profile(keys, kind, why):
+    """Not only when somebody tries."""
+    made = MqttPoint.model_validate({"topic": "a"} | keys)
+    with pytest.raises(ValueError, match=why):
+        check_write(made.write, made, kind, WORDS if kind == "enum" else ())
+
+
+@pytest.mark.parametrize(
+    ("raw", "zone", "text"),
+    [
+        ("2022-09-12 10:47:31 PDT", "Asia/Hong_Kong", "2022-09-12T10:47:31+08:00"),
+        ("2022-09-12 10:47:31", "-07:00", "2022-09-12T10:47:31-07:00"),
+        ("2022-09-12T10:47:31+02:00", "Asia/Hong_Kong", "2022-09-12T10:47:31+02:00"),
+        (1_782_003_600, "Asia/Hong_Kong", "2026-06-21T09:00:00+08:00"),
+    ],
+)
+def test_a_clock_on_the_wall(raw, zone, text):
+    """A time without offset is of the device's zone; letters behind it count for nothing, an offset does."""
+    assert moment(raw, zone_of(zone)) == moment(text)
+
+
+def test_zones():
+    """What is no zone is refused by name."""
+    for name in ("Asia/Hongkong", "+8", "../etc/passwd", "", "+25:00"):
+        with pytest.raises(ValueError, match="is no time zone"):
+            zone_of(name)
+    assert moment("2022-09-12 10:47:31 PDT") is None
 
 
 def test_masked():

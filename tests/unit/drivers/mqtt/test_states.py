@@ -65,7 +65,8 @@ def test_silence_is_no_answer() -> None:
         assert (await rig.driver.read(GROUP)).answered
         await asyncio.sleep(0.2)
         scan = await rig.driver.read(GROUP)
-        assert (scan.answered, str(scan.errors[0])) == (False, "door-1: mqtt broker:1883: nothing heard for 30s")
+        assert not scan.answered
+        assert "nothing heard for 30s" in str(scan.errors[0])
         rig.say(STATUS, b'{"online":true}', retain=True)
         await asyncio.sleep(0.001)
         scan = await rig.driver.read(GROUP)

@@ -10,12 +10,17 @@ from drivers.bacnet.codec import decoder
 from drivers.bacnet.options import Place
 from edge.rules.derives import Derives
 from edge.settings import Site, load
-from simulators.bacnet_maps import ACCESS_DOOR, LIFT, LIGHTING_OUTPUT
+from simulators.bacnet_maps import ACCESS_DOOR, BINARY_LIGHTING_OUTPUT, LIFT, LIGHTING_OUTPUT
 from sitekeeper.model.quality import is_good
 from sitekeeper.model.sample import Sample, Value
 
 MAPS = Path(__file__).parents[3] / "fixtures" / "maps"
-SIMULATED = {"bacnet-lift": LIFT, "bacnet-lighting-output": LIGHTING_OUTPUT, "bacnet-access-door": ACCESS_DOOR}
+SIMULATED = {
+    "bacnet-lift": LIFT,
+    "bacnet-lighting-output": LIGHTING_OUTPUT,
+    "bacnet-binary-lighting-output": BINARY_LIGHTING_OUTPUT,
+    "bacnet-access-door": ACCESS_DOOR,
+}
 GOLDEN = {
     name: json.loads((MAPS / f"{name}.json").read_text(encoding="utf-8"))["vectors"]
     for name in (*SIMULATED, "bacnet-escalator")

@@ -40,9 +40,16 @@ def of_profile(tmp_path: Path, name: str) -> Site:
             "{driver: bacnet-ip, address: 10.0.0.1/24, instance: 1}",
             "device: 7, address: 10.0.0.7, object: 1",
         ),
-        "topic:": ("{driver: mqtt, host: 10.0.0.1}", "with: {site: s, controller: c, door: 1}"),
+        "topic:": (
+            "{driver: mqtt, host: 10.0.0.1}",
+            "with: {site: s, controller: c, door: 1, client: k, zone: UTC, topic: t}",
+        ),
+        "holding: register": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1, with: {register: 8999}"),
+        "input: sensor": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1, with: {sensor: 1}"),
         "short_address": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1, with: {channel: 0, short_address: 5}"),
+        "20*group": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1, with: {channel: 0, group: 3}"),
         "coil: channel": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1, with: {channel: 0}"),
+        "coil:": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1"),
         "input:": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1"),
         "holding:": ("{driver: modbus-tcp, host: 10.0.0.1}", "unit: 1"),
     }
@@ -90,6 +97,8 @@ def test_a_shipped_profile_writes_nothing_else(profile: str, tmp_path: Path) -> 
     expected = {
         "bacnet-access-door": {"mode"},
         "mqtt-door": {"mode", "unlock.pulse"},
+        "bacnet-binary-lighting-output": {"on_command"},
+        "came-gard-ptx": {"cmd.open", "cmd.stop"},
         "bacnet-lighting-output": {"command"},
         "dali-emergency": {"test.function", "test.duration", "test.stop"},
         "dali-gear": {"command"},

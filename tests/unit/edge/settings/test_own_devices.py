@@ -31,6 +31,23 @@ def test_every_site_has_the_gateway_and_a_device_for_each_link(site) -> None:
     assert all(loaded.points[group.handles[0]].device == group.device for group in loaded.groups)
 
 
+def test_a_link_tells_of_its_time_where_devices_share_it(site) -> None:
+    """A device that has its link to itself takes time from nobody: no points and no rule for that."""
+
+    def of_link(loaded) -> set[str]:
+        return {point.name for point in loaded.points if point.device == "link-lifts"}
+
+    bus = {"bus.busy", "bus.silent", "bus.stretch", "bus.urgent"}
+    rules = "rules:\n  packs: [gateway]"
+    alone = site("rules:\n  packs: [lift]", rules)
+    both = f"devices:\n  {LIFT}\n  {LIFT.replace('a1', 'a2').replace('unit: 1', 'unit: 2')}\n{rules}"
+    shared = site(f"devices:\n  {LIFT}\nrules:\n  packs: [lift]", both)
+    assert of_link(shared) - of_link(alone) == bus
+    assert not bus & of_link(alone)
+    assert [plan.rule.id for plan in shared.rules.plans if plan.rule.id == "GW24"] == ["GW24"]
+    assert not [plan for plan in alone.rules.plans if plan.rule.id == "GW24"]
+
+
 def test_a_site_has_the_points_that_it_has_a_use_for(site) -> None:
     """The office's, the calendar's, those of each schedule and each table."""
     office = "office: {broker: mqtt://127.0.0.1}\n"

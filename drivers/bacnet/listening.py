@@ -1,0 +1,198 @@
+"""What BACnet devices tell unasked, from the port to the sink; and the task that keeps them telling.
+
+notification ─▶ repeated? ─▶ subscriptions of its device (`cov`) ─▶ decoded ─▶ sink
+                    └──────────── in doubt ────────────┴──▶ the scan group is read at once
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.bacnet.codec import NO_MEANING
+from drivers.bacnet.cov import Ask
+from drivers.bacnet.groups import Group
+from drivers.bacnet.message import Reference, Wrong
+from drivers.bacnet.notice import Repeats, read_notice
+from drivers.bacnet.station import NO_SUCH_SERVICE, Station
+from drivers.base import Scan, Sink
+from sitekeeper.model.clock import SECOND, Clock, Micros
+from sitekeeper.model.errors import DeviceSilent, FieldError, ReplyMismatch
+from sitekeeper.model.quality import Q
+from sitekeeper.model.sample import Value
+
+HURRY: Final[Micros] = SECOND
+"""A scan group is read out of turn at most so often."""
+FAREWELL: Final = 0.5
+"""Seconds for giving up subscriptions when the link is closed."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """A device that tells changes, and which scan groups have the property."""
+
+    station: Station
+    groups: dict[Reference, list[Group]] = field(default_factory=dict)
+
+
+class Listening:
+    """Takes notifications of all devices on one port.
+
+    Args:
+        watched: by address, as the port names it, and device instance. read: reads a scan group out of turn.
+
+    Attributes:
+        strange: notifications that nobody had asked for, or that could not be read.
+    """
+
+    def __init__(
+        self,
+        watched: Mapping[tuple[str, int], Watched],
+        read: Callable[[Group], Awaitable[Scan]],
+        clock: Clock,
+    ) -> None:
+        self.strange = 0
+        self._watched, self._read, self._clock = watched, read, clock
+        self._repeats = Repeats()
+        self._sink: Sink | None = None
+        self._wake = asyncio.Event()
+        self._hurried: dict[str, tuple[Group, Micros]] = {}
+        self._out_of_turn: dict[str, Micros] = {}
+
+    def take(self, source: str, invoke: int, data: bytes) -> bool:
+        """Take a notification; tell whether it is of one of our subscriptions. `invoke`: -1 if unconfirmed."""
+        notice = read_notice(data)
+        watched = None if isinstance(notice, Wrong) else self._watched.get((source, notice.device))
+        if watched is None or isinstance(notice, Wrong) or not watched.station.subscriptions.knows(notice):
+            self.strange += 1
+            return False
+        now = self._clock.monotonic()
+        subscriptions = watched.station.subscriptions
+        before = self._repeats.before(source, invoke, data, now)
+        if before is not None and before >= subscriptions.asked(notice):
+            self._hurry(watched, subscriptions.doubt(notice), now)
+            return True
+        told = subscriptions.told(notice, now)
+        unclear = self._deliver(watched, told.values, now)
+        self._hurry(watched, [*told.doubted, *unclear], now)
+        self._wake.set()  # what has proved itself has other times to be looked at
+        return True
+
+    def _deliver(self, watched: Watched, values: Iterable[tuple[Reference, bytes]], now: Micros) -> list[Reference]:
+        """Hand values on; return the properties that must be read, for what was told of them settles nothing."""
+        said: dict[str, tuple[Group, list[tuple[int, Value, Q]]]] = {}
+        unclear = []
+        for reference, value in values:
+            for group in watched.groups[reference]:
+                decoded = [(index, decode(value)) for index, decode in group.cells[reference]]
+                if any(result == NO_MEANING for _, result in decoded) or group.turn.locked():
+                    unclear.append(reference)  # of another type; or a reading is under way, and either may be newer
+                if all(result != NO_MEANING for _, result in decoded):
+                    group.told(reference, value)
+                    cells = said.setdefault(group.memory.group.id, (group, []))[1]
+                    cells += [(index, *result) for index, result in decoded]
+        for group, cells in said.values():
+            scan = group.memory.tell(cells, now)
+            if scan is not None and self._sink is not None:
+                self._sink.scanned(scan)
+        return unclear
+
+    def restarted(self, key: tuple[str, int]) -> None:
+        """Take note that a device has introduced itself, as those do that were just switched on."""
+        watched = self._watched.get(key)
+        if watched is not None:
+            watched.station.subscriptions.restarted(self._clock.monotonic())
+            self._wake.set()
+
+    def wake(self) -> None:
+        """Look again at what is to be done."""
+        self._wake.set()
+
+    def _hurry(self, watched: Watched, references: Iterable[Reference], now: Micros) -> None:
+        for reference in references:
+            for group in watched.groups[reference]:
+                group_id = group.memory.group.id
+                at = max(now, self._out_of_turn.get(group_id, now - HURRY) + HURRY)
+                self._hurried.setdefault(group_id, (group, at))
+                self._wake.set()
+
+    # --- the task
+
+    async def run(self, sink: Sink) -> None:
+        """Subscribe, renew, and read what is in doubt, until cancelled.
+
+        Raises:
+            LinkDown: the port is lost.
+        """
+        self._sink = sink
+        try:
+            while True:
+                self._wake.clear()
+                read = await self._read_hurried(sink)
+                asked = [await self._tend(each.station) for each in self._watched.values()]
+                if not (read or any(asked)):
+                    await self._pause()
+        finally:
+            self._sink = None
+            self._hurried.clear()
+            await self._farewell()
+
+    async def _read_hurried(self, sink: Sink) -> bool:
+        now = self._clock.monotonic()
+        due = [group for group, at in self._hurried.values() if at <= now]
+        for group in due:
+            group_id = group.memory.group.id
+            self._out_of_turn[group_id] = now
+            del self._hurried[group_id]
+            if group.station.met:  # else its next scan reads everything
+                sink.scanned(await self._read(group))
+        return bool(due)
+
+    async def _tend(self, station: Station) -> bool:
+        """Send one request that is due, if there is one and the device is there."""
+        subscriptions = station.subscriptions
+        ask = subscriptions.ask(self._clock.monotonic()) if station.met else None
+        if ask is None:
+            return False
+        try:
+            declined = await station.subscribe(ask.service, ask.data)
+        except (DeviceSilent, ReplyMismatch):
+            subscriptions.silent(ask, self._clock.monotonic())
+            return True
+        if declined is None:
+            subscriptions.acknowledged(ask)
+        else:
+            unknown = (declined.kind, declined.code) == NO_SUCH_SERVICE
+            subscriptions.refused(ask, str(declined), self._clock.monotonic(), unknown=unknown)
+        return True
+
+    async def _pause(self) -> None:
+        """Wait until something is due, or comes."""
+        times = [at for _, at in self._hurried.values()]
+        times += [
+            at for each in self._watched.values() if each.station.met and (at := each.station.subscriptions.next())
+        ]
+        wait = max(0, min(times) - self._clock.monotonic()) / SECOND if times else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+
+    async def _farewell(self) -> None:
+        """Give subscriptions up, without much waiting: a device that goes on telling spends its time on nobody."""
+        asks = [
+            (each.station, ask)
+            for each in self._watched.values()
+            if each.station.met
+            for ask in each.station.subscriptions.farewell()
+        ]
+        if not asks:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.gather(*(_give_up(station, ask) for station, ask in asks))
+
+
+async def _give_up(station: Station, ask: Ask) -> None:
+    with contextlib.suppress(FieldError):
+        await station.subscribe(ask.service, ask.data)

@@ -1,0 +1,97 @@
+"""What came on a topic of ours and could not become a value or an event. Pure, and bounded.
+
+Repeats are one row. Of a message that may name a person only its shape is kept, and the same of one that is nobody's:
+nobody knows what is in it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from drivers.mqtt.parse import masked
+from drivers.rejecting import Unusable
+from sitekeeper.model.clock import Micros
+
+KEPT: Final = 200
+"""Rows of one link; the one that was quiet for longest goes first."""
+SHOWN_BYTES: Final = 120
+"""Bytes of a payload that are kept."""
+CODES: Final = (
+    "not-json", "not-text", "too-large", "missing", "no-meaning", "out-of-range", "no-number", "retained", "nobody",
+)  # fmt: skip
+"""All reasons; each has a remedy in `config/lang/*/mqtt.yaml`."""
+LONGEST: Final = 200
+"""Characters of a topic and of a reason that are kept."""
+
+
+@dataclass(slots=True)
+class Rejection:
+    """Messages that were rejected alike; `why` and `first`, the bytes or their shape, are of the last one.
+
+    Attributes:
+        code: one of `CODES`.
+        device: whose it would have been; empty if that is not known. subject: which point or field.
+        since, last: monotonic times of the first and of the last.
+    """
+
+    topic: str
+    code: str
+    device: str
+    subject: str
+    why: str
+    first: bytes
+    since: Micros
+    last: Micros
+    times: int = 1
+
+
+class Rejected:
+    """The dead letters of one link.
+
+    Attributes:
+        total: messages, or parts of them, rejected since the start. forgotten: rows that had to go.
+    """
+
+    def __init__(self, hidden: Callable[[str], bool]) -> None:
+        self.total = 0
+        self.forgotten = 0
+        self._hidden = hidden
+        self._rows: OrderedDict[tuple[str, str, str, str], Rejection] = OrderedDict()
+
+    def note(
+        self, topic: str, payload: bytes, code: str, why: str, now: Micros, *, device: str = "", subject: str = ""
+    ) -> None:
+        self.total += 1
+        topic, why = topic[:LONGEST], why[:LONGEST]
+        hide = not device or self._hidden(topic)
+        first = masked(payload, SHOWN_BYTES) if hide else bytes(payload[:SHOWN_BYTES])
+        row = self._rows.pop((topic, code, device, subject), None)
+        if row is None:
+            row = Rejection(topic, code, device, subject, why, first, now, now)
+        else:
+            row.why, row.first, row.last, row.times = why, first, now, row.times + 1
+        self._rows[topic, code, device, subject] = row
+        if len(self._rows) > KEPT:
+            self._rows.popitem(last=False)
+            self.forgotten += 1
+
+    def rows(self) -> list[Rejection]:
+        """Return them, the last one first."""
+        return list(reversed(self._rows.values()))
+
+    def told(self) -> list[Unusable]:
+        """Return them for people, the last one first."""
+        return [
+            {
+                "topic": row.topic,
+                "reason": row.code,
+                "device": row.device,
+                "why": f"{row.subject}: {row.why}" if row.subject and row.subject not in row.why else row.why,
+                "times": row.times,
+                "first": "".join(each if each.isprintable() else "." for each in row.first.decode(errors="replace")),
+                "since": row.since,
+                "last": row.last,
+            }
+            for row in self.rows()
+        ]

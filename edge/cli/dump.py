@@ -1,0 +1,99 @@
+"""`sk device dump`: of a running gateway what a device said last, without one what it says now; written to a file."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.cli.client import one, socket_path
+from edge.cli.output import envelope, report
+from sitekeeper.control import ControlError, Problem, problem_of
+from sitekeeper.model.clock import SystemClock
+from sitekeeper.model.errors import ConfigError, FieldError, NotFound, Refused, SitekeeperError
+from sitekeeper.texts import text
+
+
+def dumped(
+    device: str, out: Path | None, site: Path | None, *, masked: bool, socket_: str | None, as_json: bool, lang: str
+) -> int:
+    """Get the dump, write it, and say what is to be done with it; return the exit code."""
+    try:
+        if site is None:
+            found = one(socket_path(socket_), "device.dump", {"id": device, "masked": masked})
+        else:
+            found = _now(site, device, masked=masked)
+        content = json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+        if out is not None:
+            out.write_text(content, encoding="utf-8")
+    except ControlError as error:
+        return report(error, "device.dump", as_json=as_json, lang=lang)
+    except OSError as error:
+        failed = ControlError([Problem("failed", f"{out}: {error.strerror or error}")])
+        return report(failed, "device.dump", as_json=as_json, lang=lang)
+    if as_json:
+        click.echo(envelope("device.dump", found))
+        return 0
+    if out is None:
+        click.echo(content, nl=False)
+    _tell(found, lang)
+    return 0
+
+
+def _tell(found: dict[str, Any], lang: str) -> None:
+    from edge.dump import evidence
+
+    for said in ("masked", "missing"):
+        if found[said]:
+            click.echo(text(f"cli.dump.{said}", lang, points=", ".join(found[said])), err=True)
+    click.echo(f"{text('cli.dump.evidence', lang)}\n{evidence(found)}", err=True)
+
+
+def _now(folder: Path, wanted: str, *, masked: bool) -> dict[str, Any]:
+    """Read the device once, with the driver of the gateway.
+
+    Raises:
+        ControlError: there is no such device, it does not answer, or its kind cannot be dumped.
+    """
+    from edge.settings import load
+
+    try:
+        site = load(folder)
+        if wanted not in site.devices:
+            raise NotFound(f"no device {wanted!r} here", near=tuple(site.devices)[:3])
+        return asyncio.run(_read(site, wanted, masked=masked))
+    except ConfigError as error:
+        raise ControlError([Problem("config", str(error))]) from None
+    except FieldError as error:
+        raise ControlError([Problem("unreachable", str(error), text("probe.hint.unreachable"))]) from None
+    except SitekeeperError as error:
+        raise ControlError([problem_of(error)]) from None
+
+
+async def _read(site: Any, wanted: str, *, masked: bool) -> dict[str, Any]:
+    from drivers import registry
+    from drivers.base import Reporter, Services
+    from drivers.captured import Captured
+    from edge.dump import document
+
+    device, clock = site.devices[wanted], SystemClock()
+    link = site.links[device.link]
+    driver = registry.kind(link.kind).create(link.id, link.options, [device.read], clock, Services())
+    if not isinstance(driver, Captured):
+        reason = "no-dump"
+        raise Refused(reason, f"{wanted} is on {link.kind}")
+    try:
+        await driver.open()
+        scans = [await driver.read(group.id) for group in device.read.groups]
+        words = driver.captured(wanted)
+        errors = [error for scan in scans for error in scan.errors]
+        if not any(words.values()) and errors:
+            raise errors[-1]
+        said = driver.report(wanted).get("identity") if isinstance(driver, Reporter) else None
+        identity = {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+    finally:
+        await driver.close()
+    from edge.operations.gateway import rfc3339
+
+    return document(site, device, words, identity, day=rfc3339(clock.wall())[:10], masked=masked)

@@ -1,0 +1,38 @@
+"""Behind `sk device dump`: the last words of a device, and what they mean."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from drivers.base import Reporter
+from drivers.captured import Captured
+from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
+from edge.socket_api import Operation
+from sitekeeper.model.command import Actor
+from sitekeeper.model.errors import Refused
+
+
+def operations(gateway: Gateway) -> dict[str, Operation]:
+    """Return `device.dump`."""
+    return {"device.dump": partial(_dump, gateway)}
+
+
+async def _dump(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
+    """Yield the content of the file; the device is asked nothing."""
+    from edge.dump import document  # which brings in a protocol, whether or not the site has devices of it
+
+    if actor.role not in {"technician", "engineer"}:
+        raise Refused("not-permitted", f"{actor.role} may not take away what a device says")
+    wanted = text(args, "id")
+    device = gateway.site.devices.get(wanted)
+    if device is None:
+        raise not_found("device", wanted, gateway.site.devices)
+    driver = gateway.drivers.get(device.link)
+    if driver is None or not isinstance(driver, Captured):
+        raise Refused("no-dump", f"{wanted} is on {gateway.site.links[device.link].kind}")
+    words = driver.captured(wanted)
+    if not any(words.values()):
+        raise Refused("nothing-heard", wanted)
+    said = driver.report(wanted).get("identity") if isinstance(driver, Reporter) else None
+    identity = {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+    day = rfc3339(gateway.clock.wall())[:10]
+    yield document(gateway.site, device, words, identity, day=day, masked=args.get("masked") is not False)

@@ -1,0 +1,100 @@
+"""A unit that answers with the words of a file, and with nothing else: what `sk device dump` took away, played back."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from simulators.frame_server import FrameServer, Unit
+from simulators.journal import Journal
+from simulators.maps import Map
+from simulators.modbus_face import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, Answer, Refusal, Registers
+from sitekeeper.model.clock import Clock, Micros, SystemClock
+from sitekeeper.model.errors import FormatError
+
+TABLES: Final = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
+"""By the function that reads them."""
+
+
+class Replay:
+    """Words by table and address, which stand still; a request for any other is refused. `modbus_face.Face`."""
+
+    map: Map = {}
+    checks_crc = True
+    writes = frozenset[int]()
+
+    def __init__(self, words: Mapping[str, Mapping[int, int]]) -> None:
+        self._words = words
+
+    def live(self, at: Micros) -> None:
+        """Nothing ever changes."""
+
+    def read(self, function: int, address: int, count: int, at: Micros) -> Answer:  # noqa: ARG002
+        there = self._words.get(TABLES.get(function, ""), {})
+        wanted = range(address, address + count)
+        if not all(each in there for each in wanted):
+            return Refusal(ILLEGAL_ADDRESS)
+        return Registers(address, tuple(there[each] for each in wanted), None)
+
+    def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:  # noqa: ARG002
+        return Refusal(ILLEGAL_FUNCTION)
+
+
+def words(content: Mapping[str, Any], vector: int = 0) -> dict[str, dict[int, int]]:
+    """Return what one vector of a file holds, by table and address.
+
+    Raises:
+        FormatError: the file has no such vector, or its words are none.
+    """
+    try:
+        held = content["vectors"][vector]
+        found = {
+            table: {int(address): int(str(word), 0) for address, word in held[table].items()}
+            for table in TABLES.values()
+            if table in held
+        }
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"no words of a device in it: {error!r}") from error
+    if not found:
+        raise FormatError("no words of a device in it")
+    return found
+
+
+def server(path: Path, clock: Clock, *, unit: int, port: int, host: str = "127.0.0.1") -> FrameServer:
+    """Return a server, not yet started, of the words in a file.
+
+    Raises:
+        FormatError: it is no such file. OSError: it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{path} is no JSON: {error}") from error
+    face = Replay(words(content))
+    return FrameServer(
+        {unit: Unit(device=path.stem, face=face)}, clock=clock, story=clock.monotonic, journal=Journal.open(None),
+        host=host, port=port,
+    )  # fmt: skip
+
+
+async def live(path: Path, *, unit: int, port: int) -> int:
+    """Serve a file until Ctrl-C or SIGTERM; print the unit's name and address, and return the exit code.
+
+    Raises:
+        FormatError, OSError: as `server`, and the port is taken.
+    """
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    serving = server(path, SystemClock(), unit=unit, port=port)
+    await serving.start()
+    try:
+        click.echo(f"{path.stem}\t{serving.host}:{serving.port}")
+        await stopped.wait()
+    finally:
+        await serving.close()
+    return 0
