@@ -1,7 +1,7 @@
 """Both ends of the way between a site and its office, and the office's store.
 
 Shared: `wire` (topics and small messages), `session` (a connection; `mqtt` with `mqtt_settings`, and `memory`, make
-them), `signing`.
+them), `inbox` (what waits to be taken), `signing`.
 Site: `uplink` (the shell), `uplink_machine` with `uplink_records`, `uplink_values`, `lanes` (what goes first), `tempo`
 (how long receipts take), `probing` (of an office that is silent), `pace` (bytes and rates), `holds` (what is left
 aside), `history` (what the office asks for again), `direct` (past the disk), `saved` (of an earlier outbox), `downlink`

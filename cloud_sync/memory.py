@@ -140,6 +140,7 @@ class MemorySession:
     protocol = "5"
     allows = Allows()
     farewell = 0
+    dropped = 0
 
     def __init__(self, broker: MemoryBroker, client: _Client, will: Will | None) -> None:
         self._broker = broker

@@ -1,20 +1,22 @@
 """The one door to aiomqtt (libraries.md 3.3): a `Session` on a real broker, MQTT 5 or 3.1.1.
 
 aiomqtt 2.5 has no public manual acknowledgement and throws away the reason code of a publish, so this file reaches for
-the paho client inside it, in seven marked places, and nowhere else. None of its exceptions gets out.
+the paho client inside it, in eight marked places, and nowhere else. None of its exceptions gets out.
 """
 
 import asyncio
 import logging
 import socket
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from cloud_sync.inbox import Inbox
 from cloud_sync.mqtt_settings import LARGE, SLOWEST_LINE, BrokerSettings, Line, tls_context
 from cloud_sync.session import Allows, Connect, Delivery, NoAnswer, Session, Will
 from sitekeeper.model.errors import PeerUnreachable, Refused
@@ -100,6 +102,9 @@ def _client(
         properties.ReceiveMaximum = settings.receive_maximum
         if settings.largest is not None:
             properties.MaximumPacketSize = settings.largest
+    inbox = None
+    if settings.waiting is not None:
+        inbox = partial(Inbox, waiting=settings.waiting, largest=settings.largest or settings.waiting)
     client = aiomqtt.Client(
         settings.host,
         settings.port,
@@ -119,6 +124,7 @@ def _client(
             (socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1),
             (socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno"),
         ),
+        queue_type=cast("type[asyncio.Queue[aiomqtt.Message]] | None", inbox),
         max_queued_incoming_messages=MAX_QUEUED_INCOMING,
         max_inflight_messages=1_000,  # the uplink's window is the bound; this must not become a second one
         logger=words.logger,
@@ -194,6 +200,11 @@ class AiomqttSession:
     @property
     def farewell(self) -> int:
         return self._words.farewell
+
+    @property
+    def dropped(self) -> int:
+        inbox = self._client._queue  # noqa: SLF001 - what it was given itself (reach 8)
+        return inbox.dropped if isinstance(inbox, Inbox) else 0
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         self._check()

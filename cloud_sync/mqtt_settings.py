@@ -30,6 +30,8 @@ class BrokerSettings:
         session_expiry: seconds for which a persistent session outlives its connection (MQTT 5).
         receive_maximum: messages that the broker may have under way to us unacknowledged (MQTT 5).
         largest: bytes of a packet that the broker may send us (MQTT 5); it throws longer ones away.
+        waiting: bytes of messages that may wait here to be taken; what comes beyond is dropped and counted. None: as
+            many messages as there may be, whatever their size.
     """
 
     host: str
@@ -49,6 +51,7 @@ class BrokerSettings:
     session_expiry: int = 3_600
     receive_maximum: int = 64
     largest: int | None = None
+    waiting: int | None = None
 
 
 @dataclass(slots=True)

@@ -66,6 +66,10 @@ class Session(Protocol):
         """Return the reason code with which the broker ended the connection; 0 if it gave none."""
 
     @property
+    def dropped(self) -> int:
+        """Return how many messages of this connection came faster than they were taken, and were thrown away."""
+
+    @property
     def protocol(self) -> str:
         """Return the protocol in use, `5` or `3.1.1`."""
 

@@ -32,6 +32,10 @@ class Session(Protocol):
     def protocol(self) -> str:
         """`5` or `3.1.1`: what the broker takes."""
 
+    @property
+    def dropped(self) -> int:
+        """Messages of this connection that came faster than they were taken, and were thrown away."""
+
     async def publish(self, topic: str, payload: bytes) -> int:
         """Publish with QoS 1, wait for the broker's acknowledgement and return its reason code."""
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # at run time it is loaded only by a link that uses it
 LARGEST: Final = 1 << 20
 """Bytes of one packet from a device's broker: nothing that a door says is longer, and 256 MB would be our end."""
 
+WAITING: Final = 8 << 20
+"""Bytes of messages from a device's broker that may wait: states, while events wait for the disk."""
+
 
 def office_connect(site: str, office: OfficeSettings) -> Connect:
     """Return what connects this site to its office's broker."""
@@ -60,5 +63,6 @@ def real_brokers(
         session_expiry=7 * 86_400,  # what doors tell while this gateway is away for a long weekend is kept
         receive_maximum=unacknowledged,
         largest=LARGEST,
+        waiting=WAITING,
     )
     return connector(settings, client_id, persistent=True)

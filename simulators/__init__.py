@@ -10,6 +10,7 @@ emergency, meter, lift_parts             an emergency luminaire; a meter; drive,
 modbus_face, table_face, light_face, maps how they look over Modbus, and what its words mean for the journal
 maker_face, door_face, plant_face        the same of makers' devices: barrier, fire, gas and leak; doors on MQTT; others
 frame_server, serial_line, replay        a Modbus server that can be wrong; a serial adapter; a dump played back
+identity                                 what a unit says that it is, over Modbus
 bacnet_face, bacnet_maps                 how they look over BACnet, and what it means for the journal
 bacnet_server, bacnet_stack              a BACnet device; the door to bacpypes3
 mqtt_face, mqtt_faults, mqtt_link        a controller on MQTT, what it says when it is wrong; the door to aiomqtt

@@ -23,6 +23,7 @@ class FaultKind(StrEnum):
     SPLIT = "split"
     RESET = "reset"
     EXCEPTION = "exception"
+    JAMMED = "jammed"
     FREEZE = "freeze"
     GARBAGE = "garbage"
     REFUSE = "refuse"
@@ -89,6 +90,9 @@ SWITCHES: Final[dict[FaultKind, Switch]] = {
     FaultKind.SPLIT: Switch("device", ("modbus",), "a sound answer in pieces of `count` bytes, `delay` apart"),
     FaultKind.RESET: Switch("device", ("modbus",), "half an answer, then the connection is reset"),
     FaultKind.EXCEPTION: Switch("device", ("modbus",), "exception `code` instead of the answer"),
+    FaultKind.JAMMED: Switch(
+        "device", ("modbus",), "has no identification; asked for it, or for what else it lacks, it jams the connection"
+    ),
     FaultKind.GARBAGE: Switch("device", ("modbus", "mqtt"), "`count` bytes of rubbish before what is sound"),
     FaultKind.NO_RPM: Switch("device", ("bacnet",), "rejects ReadPropertyMultiple"),
     FaultKind.NO_COV: Switch("device", ("bacnet",), "refuses to tell changes, and tells none"),
@@ -174,7 +178,12 @@ class Reset:
     """End the connection with RST."""
 
 
-Step = Send | Wait | Reset
+@dataclass(frozen=True, slots=True)
+class Jam:
+    """Answer nothing more on this connection, and leave it to the peer to end it."""
+
+
+Step = Send | Wait | Reset | Jam
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +222,8 @@ def spoil(fault: Fault | None, reply: Frame, *, serial_line: bool = False) -> li
     match fault.kind if fault else None:
         case FaultKind.SILENCE | FaultKind.REFUSE:
             return []
+        case FaultKind.JAMMED:
+            return [Jam()]
         case FaultKind.RESET:
             return [Send(content[: len(content) // 2]), Reset()]
         case FaultKind.GARBAGE if fault:

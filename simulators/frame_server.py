@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from simulators.faults import BELIEVABLE, Fault, FaultKind, Frame, Reset, Send, Step, Wait, crc, spoil
+from simulators.faults import BELIEVABLE, Fault, FaultKind, Frame, Jam, Reset, Send, Step, Wait, crc, spoil
+from simulators.identity import IDENTIFYING, identify
 from simulators.journal import Journal
 from simulators.maps import decode
 from simulators.modbus_face import (
     BITS,
     ILLEGAL_FUNCTION,
     ILLEGAL_VALUE,
+    MASK,
     READS,
     TARGET_SILENT,
     WRITES,
@@ -83,7 +85,7 @@ class FrameServer:
         framing: Framing = "mbap",
         link: str = "link",
     ) -> None:
-        self._units = dict(units)
+        self.units = dict(units)
         self._clock, self._story, self._journal = clock, story, journal
         self.host, self.port = host, port
         self._framing, self._link = framing, link
@@ -119,7 +121,7 @@ class FrameServer:
         if fault is not None:
             self._faults[unit] = fault
         kind = "none" if fault is None else fault.kind.value
-        self._journal.switched(self._clock.wall(), "device", self._units[unit].device, kind)
+        self._journal.switched(self._clock.wall(), "device", self.units[unit].device, kind)
 
     async def refuse(self, on: bool) -> None:
         """Listen no more and reset what is connected; or listen again on the same port."""
@@ -158,7 +160,7 @@ class FrameServer:
                 request = await receive(reader)
             if request is not None:
                 async with asyncio.timeout(IDLE):
-                    await _perform(self._steps(request), writer)
+                    await _perform(self._steps(request), reader, writer)
 
     async def _receive_rtu(self, reader: asyncio.StreamReader) -> Frame | None:
         """Return the next request; None if its checksum is wrong and the unit cares, or if it ends in the middle.
@@ -171,7 +173,7 @@ class FrameServer:
                 body += await _rest_rtu(body[1], reader)
         except TimeoutError:
             return None
-        unit = self._units.get(body[0])
+        unit = self.units.get(body[0])
         if len(body) < 4:
             return None
         if crc(body[:-2]) != body[-2:] and (unit is None or unit.face.checks_crc):
@@ -181,7 +183,7 @@ class FrameServer:
 
     def _steps(self, request: Frame) -> list[Step]:
         serial_line = self._framing == "rtu"
-        unit = self._units.get(request.unit)
+        unit = self.units.get(request.unit)
         if unit is None:
             silent = Frame(
                 transaction=request.transaction,
@@ -189,7 +191,7 @@ class FrameServer:
                 pdu=bytes([request.pdu[0] | 0x80, TARGET_SILENT]),
             )
             return [] if serial_line else spoil(None, silent)
-        fault = self._take_fault(request.unit)
+        fault = self._take_fault(request.unit, unit.face, request.pdu[0])
         pdu = self._answer(request, unit, fault)
         if pdu is None:
             return []
@@ -197,6 +199,8 @@ class FrameServer:
 
     def _answer(self, request: Frame, unit: Unit, fault: Fault | None) -> bytes | None:
         """Return the sound PDU, journalled; None for silence."""
+        if request.pdu[0] in IDENTIFYING and unit.face.identity is not None:
+            return identify(unit.face.identity, request.pdu)
         frozen = fault is not None and fault.kind is FaultKind.FREEZE
         key = (request.unit, request.pdu)
         if frozen and key in self._frozen:
@@ -231,8 +235,11 @@ class FrameServer:
         else:
             self._journal.spoilt(self._clock.wall(), unit.device, answer.serial, kind.value)
 
-    def _take_fault(self, unit: int) -> Fault | None:
+    def _take_fault(self, unit: int, face: Face, function: int) -> Fault | None:
+        """Return what is wrong with the answer to be given, and count it."""
         fault = self._faults.get(unit)
+        if fault is not None and fault.kind is FaultKind.JAMMED and function in READS | face.writes:
+            return None
         if fault is None or fault.times is None:
             return fault
         if fault.times <= 1:
@@ -278,6 +285,8 @@ def _ask(face: Face, pdu: bytes, at: Micros) -> Answer:
         return Refusal(ILLEGAL_FUNCTION)
     if function in {15, 16}:
         return _ask_several(face, pdu, at)
+    if function == MASK:
+        return _ask_mask(face, pdu, at)
     if len(pdu) != 5:
         return Refusal(ILLEGAL_VALUE)
     address, number = struct.unpack(">HH", pdu[1:])
@@ -306,6 +315,17 @@ def _ask_several(face: Face, pdu: bytes, at: Micros) -> Answer:
     return face.write(function, address, values, at)
 
 
+def _ask_mask(face: Face, pdu: bytes, at: Micros) -> Answer:
+    """Ask for a masked write (6.16): the first mask keeps bits of the register, the second gives the others."""
+    if len(pdu) != 7:
+        return Refusal(ILLEGAL_VALUE)
+    address, keep, wanted = struct.unpack(">HHH", pdu[1:])
+    stands = face.read(3, address, 1, at)
+    if not isinstance(stands, Registers):
+        return stands
+    return face.write(6, address, (stands.words[0] & keep | wanted & ~keep,), at)
+
+
 def _encode(request: bytes, answer: Registers | Refusal | Echo) -> bytes:
     match answer:
         case Registers(words=words) if request[0] in BITS:
@@ -316,10 +336,10 @@ def _encode(request: bytes, answer: Registers | Refusal | Echo) -> bytes:
         case Refusal(code=code):
             return bytes([request[0] | 0x80, code])
         case Echo():
-            return request[:5]
+            return request[: 7 if request[0] == MASK else 5]
 
 
-async def _perform(steps: list[Step], writer: asyncio.StreamWriter) -> None:
+async def _perform(steps: list[Step], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     for step in steps:
         match step:
             case Send(content=content):
@@ -329,6 +349,10 @@ async def _perform(steps: list[Step], writer: asyncio.StreamWriter) -> None:
                 await asyncio.sleep(time / SECOND)
             case Reset():
                 _reset(writer)
+                raise _Cut
+            case Jam():
+                while await reader.read(LONGEST):
+                    pass
                 raise _Cut
 
 

@@ -68,9 +68,9 @@ class Wired(Module):
         super().advance(to)
 
     def contacts(self) -> list[int]:
-        """Return the sixteen contacts as the lift stands; the last three are free."""
+        """Return the sixteen contacts: without mains the lift is out of service; the last three are free."""
         lift = self.lift
         floor = lift.floor + lift.shaft.basements - (lift.floor > 0)
         first = [lift.running, lift.in_zone, lift.door == "closed", lift.inspection, lift.alarm_button, lift.mains]
         parts = [floor >> place & 1 for place in range(5)]
-        return [int(bit) for bit in (*first, lift.fire_mode, bool(lift.riders), *parts, 0, 0, 0)]
+        return [int(bit) for bit in (*first, not lift.mains, bool(lift.riders), *parts, 0, 0, 0)]

@@ -10,7 +10,7 @@ from simulators.dali import Gear
 from simulators.daylight import Daylight
 from simulators.emergency import RATED, Emergency
 from simulators.maps import DALI_EMERGENCY, DALI_GEAR, DISCRETE, HOLDING, INPUT, SP_LUX_1, SP_RELAY_8, Map
-from simulators.modbus_face import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Answer, Echo, Refusal, Registers, Serial
+from simulators.modbus_face import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Answer, Echo, Refusal, Registers, Serial, neutral
 from simulators.relays import Circuit
 from sitekeeper.model.clock import Micros
 
@@ -28,6 +28,7 @@ class RelayFace:
 
     map: Map = SP_RELAY_8
     checks_crc = True
+    identity = neutral("sp-relay-8")
     writes = frozenset({5})
 
     def __init__(self, circuit: Circuit, channel: int) -> None:
@@ -78,6 +79,7 @@ class LuxFace:
 
     map: Map = SP_LUX_1
     checks_crc = True
+    identity = neutral("sp-relay-8")
     writes: frozenset[int] = frozenset()
 
     def __init__(self, sensor: Daylight) -> None:
@@ -104,6 +106,7 @@ class GearFace:
 
     map: Map = DALI_GEAR
     checks_crc = True
+    identity = None
     writes = frozenset({6})
 
     def __init__(self, gear: Gear, address: int) -> None:
@@ -139,6 +142,7 @@ class EmergencyFace:
 
     map: Map = DALI_EMERGENCY
     checks_crc = True
+    identity = None
     writes = frozenset({6})
 
     def __init__(self, gear: Emergency, address: int) -> None:

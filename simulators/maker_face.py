@@ -32,6 +32,7 @@ class DocumentedFace:
     """Registers that can be read and nothing else; `begins` is the address at which the map's words begin."""
 
     checks_crc = True
+    identity = None
     writes: frozenset[int] = frozenset()
 
     def __init__(self, thing: Behaviour, meaning: Map, tables: Callable[[], Tables], begins: int = 0) -> None:

@@ -13,7 +13,8 @@ from simulators.maps import LMON, SP_LIFT_1, Map
 from sitekeeper.model.clock import SECOND, Micros
 
 READS: Final = frozenset({1, 2, 3, 4})
-WRITES: Final = frozenset({5, 6, 15, 16})
+MASK: Final = 22
+WRITES: Final = frozenset({5, 6, 15, 16, MASK})
 BITS: Final = frozenset({1, 2})
 """Reads whose words are single bits."""
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, TARGET_SILENT = 1, 2, 3, 4, 11
@@ -53,6 +54,20 @@ Answer = Registers | Refusal | Echo | None
 """None is silence."""
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a unit says that it is, as texts; see `identity`."""
+
+    vendor: str
+    product: str
+    revision: str
+
+
+def neutral(product: str) -> Identity:
+    """Return the identity of a device that has one of our own maps."""
+    return Identity("Sitekeeper neutral map", product, "1.0")
+
+
 class Face(Protocol):
     """One unit on a link."""
 
@@ -64,6 +79,10 @@ class Face(Protocol):
     def checks_crc(self) -> bool:
         """Whether a request with a wrong checksum is dropped; over TCP there is none."""
 
+    @property
+    def identity(self) -> Identity | None:
+        """What it calls itself; None where it refuses to be asked."""
+
     def live(self, at: Micros) -> None:
         """Let the device live until `at` though nobody asks."""
 
@@ -72,7 +91,7 @@ class Face(Protocol):
 
     @property
     def writes(self) -> frozenset[int]:
-        """The functions that it has for writing."""
+        """The functions that it has for writing. Who serves it carries `MASK` out as a read (3) and a write (6)."""
 
     def write(self, function: int, address: int, values: tuple[int, ...], at: Micros) -> Answer:
         """Answer a write of coils (0 or 1) or registers with one of these functions: all or nothing."""
@@ -94,6 +113,7 @@ class SpLiftFace:
 
     map: Map = SP_LIFT_1
     checks_crc = True
+    identity = neutral("sp-lift-1")
     writes: frozenset[int] = frozenset()
     HEARTBEAT: Final = 22
 
@@ -241,6 +261,7 @@ class LmonFace:
 
     map: Map = LMON
     checks_crc = False
+    identity = None
     writes = frozenset({6})
     BASE: Final = 0x10
 

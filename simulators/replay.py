@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ class Replay:
 
     map: Map = {}
     checks_crc = True
+    identity = None
     writes = frozenset[int]()
 
     def __init__(self, words: Mapping[str, Mapping[int, int]]) -> None:
@@ -51,17 +52,29 @@ def words(content: Mapping[str, Any], vector: int = 0) -> dict[str, dict[int, in
         FormatError: the file has no such vector, or its words are none.
     """
     try:
-        held = content["vectors"][vector]
-        found = {
-            table: {int(address): int(str(word), 0) for address, word in held[table].items()}
-            for table in TABLES.values()
-            if table in held
-        }
+        held = dict(content["vectors"][vector])
+        if "words" in held and "table" in content:
+            held[content["table"]] = {content["start"]: held["words"]}
+        found = {table: dict(_each(table, held[table])) for table in TABLES.values() if table in held}
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"no words of a device in it: {error!r}") from error
-    if not found:
+    if not any(found.values()):
         raise FormatError("no words of a device in it")
     return found
+
+
+def _each(table: str, written: Any) -> Iterator[tuple[int, int]]:
+    """Yield addresses and what is there: by address one or a list, or a list or a row of bits from address 0 on."""
+    most = 1 if table in ("coil", "discrete") else 0xFFFF
+    for key, value in written.items() if isinstance(written, Mapping) else [("0", written)]:
+        row = list("".join(value.split())) if isinstance(value, str) and written is value else value
+        for at, word in enumerate(row if isinstance(row, list) else [row], int(key)):
+            number = int(str(word), 0)
+            if not 0 <= at <= 0xFFFF:
+                raise FormatError(f"{table} {at}: write an address from 0 to 65535")
+            if not 0 <= number <= most:
+                raise FormatError(f"{table} {at} is {word}: write a number from 0 to {most}")
+            yield at, number
 
 
 def server(path: Path, clock: Clock, *, unit: int, port: int, host: str = "127.0.0.1") -> FrameServer:

@@ -16,11 +16,13 @@ from simulators.modbus_face import (
     ILLEGAL_ADDRESS,
     ILLEGAL_VALUE,
     MOST_REGISTERS,
+    WRITES,
     Answer,
     Echo,
     Refusal,
     Registers,
     Serial,
+    neutral,
 )
 from simulators.safety import GasDetector, LeakCable, Module
 from sitekeeper.model.clock import Micros
@@ -48,7 +50,8 @@ class BarrierFace:
 
     map: Map = SP_BARRIER_1
     checks_crc = True
-    writes = frozenset({5, 6, 15, 16})
+    identity = neutral("sp-barrier-1")
+    writes = WRITES
     HEARTBEAT: Final = 6
     REGISTERS: Final = 9
     FIRMWARE: Final = 12
@@ -135,6 +138,7 @@ class ModuleFace:
     """
 
     checks_crc = True
+    identity = neutral("sp-io-16")
     writes: frozenset[int] = frozenset()
     HEARTBEAT: Final = 16
 

@@ -360,6 +360,7 @@ class ProfileFile(Written):
 
     Attributes:
         device: defaults for the driver's keys of a device, for example `{unit: 247}`.
+        with_: lowest and highest value of a device's `with:`, by name.
         rules: parameters of rules, by rule and parameter.
     """
 
@@ -368,6 +369,7 @@ class ProfileFile(Written):
     evidence: Annotated[Evidence, BeforeValidator(_by_level, json_schema_input_type=Literal["designed"] | Evidence)]
     name: NamesByLanguage = {}
     device: dict[str, Any] = {}
+    with_: dict[Word, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(default={}, alias="with")
     points: dict[PointName, ProfilePoint]
     events: dict[PointName, ProfileEvent] = {}
     heartbeat: HeartbeatRule | None = None

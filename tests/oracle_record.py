@@ -191,10 +191,13 @@ def judge_samples(journal: list[Line], office: Office, account: Account) -> None
     totals: Counter[str] = Counter()
     examples: dict[str, list[str]] = defaultdict(list)
     for device in sorted({line["device"] for line in journal if "n" in line}):
-        replies = [line for line in journal if line.get("device") == device and "n" in line]
-        doubtful = {line["n"] for line in replies if "fault" in line}
+        replies = [line for line in journal if line.get("device") == device and ("n" in line or "points" in line)]
+        doubtful = {line["n"] for line in replies if "fault" in line and "n" in line}
         expected, truth = [], dict[str, Any]()
         for line in (line for line in replies if "fault" not in line):
+            if "n" not in line:  # told, or read apart: what numbered replies say too, they do not say again
+                truth = truth | {name: value for name, value in line["points"].items() if name in truth}
+                continue
             truth = truth | line["points"]
             expected.append((line["t"], line["n"], truth))
         totals["served"] += len(expected)
@@ -242,7 +245,7 @@ def _match(
         differ = [
             f"{device}/{name} is {state[name][0]!r} q {state[name][1]}, served {value!r} (serial {serial})"
             for name, value in expected[fresh[0]][2].items()
-            if name in state and state[name] != UNKNOWN and (state[name][1] != 0 or not _same(state[name][0], value))
+            if name in state and state[name] != UNKNOWN and not _as_served(state[name], value)
         ]
         totals["wrong"] += bool(differ)
         examples["wrong"] += differ
@@ -254,6 +257,12 @@ def _match(
         account.unstored.append(t)
         if not explained:
             examples["lost"].append(f"{device} serial {serial} at {t}")
+
+
+def _as_served(stored: tuple[Any, int], served: Any) -> bool:
+    """Tell whether a good value is what was served; what a reply says nothing of (None) must not be good."""
+    value, q = stored
+    return q != 0 if served is None else q == 0 and _same(value, served)
 
 
 def _same(stored: Any, served: Any) -> bool:

@@ -230,3 +230,22 @@ def _scaled(point: BacnetPoint) -> Callable[[int, object], Read]:
         return (result, GOOD) if math.isfinite(result) else NOT_FINITE
 
     return decide
+
+
+def differ(told: bytes, read: bytes, increment: float | None) -> bool:
+    """A real number moves without being told as long as it moves less than the increment, which may be the device's."""
+    numbers = [_real(value) for value in (told, read)]
+    if None in numbers:
+        return told != read
+    before, now = numbers
+    assert before is not None
+    assert now is not None
+    return increment is not None and not abs(now - before) < increment
+
+
+def _real(value: bytes) -> float | None:
+    if len(value) == 5 and value[0] >> 4 == message.REAL:
+        return float(struct.unpack(">f", value[1:])[0])
+    if len(value) == 10 and value[0] >> 4 == message.DOUBLE:
+        return float(struct.unpack(">d", value[2:])[0])
+    return None

@@ -14,13 +14,13 @@ A notification is believed if it is of this subscription and as old as it can be
 was held up, or was sent again because an acknowledgement got lost, is not. Whatever is in doubt is read.
 """
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from drivers.bacnet.message import DOUBLE, REAL, Reference
+from drivers.bacnet.codec import differ
+from drivers.bacnet.message import Reference
 from drivers.bacnet.names import PROPERTIES
 from drivers.bacnet.notice import SUBSCRIBE, SUBSCRIBE_PROPERTY, Notice, subscribe
 from sitekeeper.model.clock import HOUR, SECOND, Micros
@@ -133,6 +133,8 @@ class Subscriptions:
         self._unknown: set[int] = set()
         self._idle = self._stirred = False
         self._renewed: Micros = -RENEW
+        self._silences = 0
+        self._quiet: Micros = 0
 
     def want(self, wanted: Iterable[Wanted]) -> None:
         """Watch these too; of two increments for one property the smaller holds."""
@@ -175,26 +177,28 @@ class Subscriptions:
 
     def lost(self) -> None:
         """Take note that the device may have forgotten everything: it was silent, was restarted, or the link closed."""
-        self._idle = bool(self._all)
+        self._idle, self._silences = bool(self._all), 0
         for one in self._all.values():
             if one.state is not State.REFUSED:
                 self._end(one, State.IDLE, None)
 
     def next(self) -> Micros | None:
         """Return when there is something to do; None if nothing is."""
-        times = [at for one in self._all.values() for at in (_deadline(one), one.due) if at is not None]
-        return min(times, default=None)
+        ends = [at for one in self._all.values() if (at := _deadline(one)) is not None]
+        dues = [max(one.due, self._quiet) for one in self._all.values() if one.due is not None]
+        return min(ends + dues, default=None)
 
     def ask(self, now: Micros) -> Ask | None:
         """Return a request that is due; what becomes of it is told by `acknowledged`, `refused` or `silent`."""
         self._advance(now)
-        for one in self._all.values():
-            if one.due is not None and one.due <= now:
-                if one.state is State.REFUSED:
-                    one.state, one.services = State.WAITING, _ways(Wanted(one.reference, one.increment))
-                    self._unknown.clear()
-                return self._ask(one, now)
-        return None
+        due = [one for one in self._all.values() if one.due is not None and one.due <= now]
+        if now < self._quiet or not due:
+            return None
+        one = min(due, key=lambda each: each.due or 0)  # the longest due: one that is ignored holds up no other
+        if one.state is State.REFUSED:
+            one.state, one.services = State.WAITING, _ways(Wanted(one.reference, one.increment))
+            self._unknown.clear()
+        return self._ask(one, now)
 
     def farewell(self) -> list[Ask]:
         """Return requests that give up whatever the device may still tell."""
@@ -204,6 +208,7 @@ class Subscriptions:
 
     def acknowledged(self, ask: Ask) -> None:
         """Take note that the device has accepted it."""
+        self._silences = 0
         for one in _standing(ask):
             self.counts.renewed += one.state is State.ALIVE
             one.silences, one.expires, one.due = 0, one.asked + self._lifetime, one.asked + self._lifetime // 2
@@ -212,6 +217,7 @@ class Subscriptions:
 
     def refused(self, ask: Ask, why: str, now: Micros, *, unknown: bool) -> None:
         """Take note that the device has declined; `unknown`: it does not know the service at all."""
+        self._silences = 0
         if unknown:
             self._unknown.add(ask.service)
         those = self._all.values() if unknown else _standing(ask)
@@ -219,7 +225,16 @@ class Subscriptions:
             self._decline(one, why, now)
 
     def silent(self, ask: Ask, now: Micros) -> None:
-        """Take note that no answer came, though the device may well answer other requests."""
+        """Take note that no answer came, though the device may well answer other requests.
+
+        One that has accepted nothing and leaves several unanswered does not know the service: each further request
+        would only cost its readings a time-out.
+        """
+        self._silences, self._quiet = self._silences + bool(_standing(ask)), now + AGAIN
+        accepted = any(one.state in {State.ALIVE, State.UNPROVEN} for one in self._all.values())
+        if self._silences >= PATIENCE and not accepted:
+            self.refused(ask, "no answer to the subscription", now, unknown=True)
+            return
         for one in _standing(ask):
             one.silences += 1
             if one.silences >= PATIENCE and one.state is not State.ALIVE:
@@ -243,8 +258,7 @@ class Subscriptions:
     def told(self, notice: Notice, now: Micros) -> Told:
         """Take a notification that is known."""
         self._advance(now)
-        values: list[tuple[Reference, bytes]] = []
-        doubted: list[Reference] = []
+        values, doubted = list[tuple[Reference, bytes]](), list[Reference]()
         for reference, value in notice.values.items():
             one = self._all.get(reference)
             if one is None or one.state in {State.IDLE, State.REFUSED}:
@@ -262,6 +276,10 @@ class Subscriptions:
         self.counts.doubted += len(doubted)
         return Told(values, doubted)
 
+    def unsaid(self, reference: Reference) -> None:
+        """Take note that what was told of it means nothing: no reading can be a change from that."""
+        self._all[reference].told = None
+
     def doubt(self, notice: Notice) -> list[Reference]:
         """Return what to read in place of a notification that is not believed, for example one that came twice."""
         found = [reference for reference in notice.values if reference in self._all]
@@ -272,7 +290,7 @@ class Subscriptions:
         """Take note of what a reading found: if nobody tells that within moments, it is a change that was not told."""
         one = self._all.get(reference)
         if one is not None and one.state is State.ALIVE and one.told is not None:
-            differs = _differ(one.told, value, one.increment)
+            differs = differ(one.told, value, one.increment)
             one.untold_since = (one.untold_since or now) if differs else None
             self._stirred = self._stirred or differs
 
@@ -325,15 +343,15 @@ class Subscriptions:
             at = _deadline(one)
             if at is None or now < at:
                 continue
-            if one.state is State.UNPROVEN:
-                self._decline(one, "accepted, but no notification comes", now)
-            elif one.untold_since is not None and now >= one.untold_since + UNTOLD:
+            untold = one.untold_since is not None and now >= one.untold_since + UNTOLD
+            if untold:
                 self.counts.untold += 1
                 one.untold += 1
-                if one.untold >= PATIENCE:
-                    self._decline(one, "changes are not told", now)
-                else:
-                    self._end(one, State.WAITING, now)
+                self.restarted(now)  # whoever has forgotten one has forgotten all
+            if one.state is State.UNPROVEN:
+                self._decline(one, "accepted, but no notification comes", now)
+            elif untold and one.untold >= PATIENCE:
+                self._decline(one, "changes are not told", now)
             else:
                 self._end(one, State.WAITING, now)
 
@@ -378,22 +396,3 @@ def _deadline(one: Subscription) -> Micros | None:
             return one.expires if one.untold_since is None else min(one.expires, one.untold_since + UNTOLD)
         case _:
             return None
-
-
-def _differ(told: bytes, read: bytes, increment: float | None) -> bool:
-    """A real number moves without being told as long as it moves less than the increment, which may be the device's."""
-    numbers = [_real(value) for value in (told, read)]
-    if None in numbers:
-        return told != read
-    before, now = numbers
-    assert before is not None
-    assert now is not None
-    return increment is not None and not abs(now - before) < increment
-
-
-def _real(value: bytes) -> float | None:
-    if len(value) == 5 and value[0] >> 4 == REAL:
-        return float(struct.unpack(">f", value[1:])[0])
-    if len(value) == 10 and value[0] >> 4 == DOUBLE:
-        return float(struct.unpack(">d", value[2:])[0])
-    return None

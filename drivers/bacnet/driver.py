@@ -174,6 +174,7 @@ class BacnetDriver:
 
     async def _read(self, group: Group) -> Scan:
         now = self._clock.monotonic()
+        group.begin()
         group.memory.begin(now)
         tally = _Tally(now, deque(), heard=False)
         try:
@@ -238,7 +239,7 @@ class BacnetDriver:
             return
         if answer != block.last:
             _decode(group, tally, block, answer)
-        block.read_at = tally.received
+        group.answered(block, tally.received)
         refused = [(one, part) for one, part in zip(block.request.references, block.parts, strict=True)
                    if isinstance(part, Refusal)]  # fmt: skip
         block.failures = block.failures + 1 if refused else 0
@@ -276,7 +277,7 @@ def _decode(group: Group, tally: _Tally, block: Block, answer: bytes) -> None:
         endpoint, request = group.station.endpoint, _request_text(block)
         raise ReplyMismatch(found.what, endpoint=endpoint, request=request, raw=answer[:300])
     for reference, part, last in zip(references, found, block.parts, strict=True):
-        if part == last:
+        if part == last or (reference in group.newer and not group.memory.complete):
             continue
         if isinstance(part, bytes):
             group.station.subscriptions.seen(reference, part, tally.received)

@@ -6,7 +6,7 @@ anyway, nothing is left out: its subscriptions then save no request, they only b
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -51,7 +51,10 @@ class Block:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """A scan group. `first` is the block to begin with, so that a mute one cannot starve the others."""
+    """A scan group. `first` is the block to begin with, so that a mute one cannot starve the others.
+
+    `newer`: told while the scan under way was read, whose answers may be older. `doubted`: to be read after it.
+    """
 
     device: str
     station: Station
@@ -64,6 +67,12 @@ class Group:
     silences: int = 0
     last_good: Micros | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    newer: frozenset[Reference] = frozenset()
+    doubted: frozenset[Reference] = frozenset()
+
+    def begin(self) -> None:
+        """Take note that a scan begins: what is told from now on may be newer than its answers."""
+        self.newer = self.doubted = frozenset()
 
     def prepare(self) -> None:
         """Plan anew if what is known of the device has changed."""
@@ -110,6 +119,27 @@ class Group:
             for at, one in enumerate(block.request.references):
                 if one == reference:
                     block.last, block.parts[at] = None, value
+        if self.turn.locked():
+            self.newer |= {reference}
+
+    def doubt(self, references: Iterable[Reference]) -> None:
+        """Have these read by the next scan, and said whatever it finds; a scan under way settles nothing."""
+        doubted = frozenset(references)
+        if self.turn.locked():
+            self.doubted |= doubted
+        for block in self.blocks:
+            _reopen(block, doubted)
+
+    def answered(self, block: Block, now: Micros) -> None:
+        """Take note that `block` has been answered; what was doubted meanwhile is still to be read."""
+        block.read_at = now
+        _reopen(block, self.doubted)
+
+
+def _reopen(block: Block, doubted: frozenset[Reference]) -> None:
+    for at, one in enumerate(block.request.references):
+        if one in doubted:
+            block.last, block.parts[at], block.read_at = None, None, None
 
 
 def _read_at(block: Block) -> Micros:

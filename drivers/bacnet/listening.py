@@ -6,7 +6,7 @@ notification ─▶ repeated? ─▶ subscriptions of its device (`cov`) ─▶ 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -59,6 +59,7 @@ class Listening:
         self._wake = asyncio.Event()
         self._hurried: dict[str, tuple[Group, Micros]] = {}
         self._out_of_turn: dict[str, Micros] = {}
+        self._busy: set[object] = set()
 
     def take(self, source: str, invoke: int, data: bytes) -> bool:
         """Take a notification; tell whether it is of one of our subscriptions. `invoke`: -1 if unconfirmed."""
@@ -86,9 +87,12 @@ class Listening:
         for reference, value in values:
             for group in watched.groups[reference]:
                 decoded = [(index, decode(value)) for index, decode in group.cells[reference]]
-                if any(result == NO_MEANING for _, result in decoded) or group.turn.locked():
+                meant = all(result != NO_MEANING for _, result in decoded)
+                if not meant or group.turn.locked():
                     unclear.append(reference)  # of another type; or a reading is under way, and either may be newer
-                if all(result != NO_MEANING for _, result in decoded):
+                if not meant:
+                    watched.station.subscriptions.unsaid(reference)
+                else:
                     group.told(reference, value)
                     cells = said.setdefault(group.memory.group.id, (group, []))[1]
                     cells += [(index, *result) for index, result in decoded]
@@ -112,6 +116,7 @@ class Listening:
     def _hurry(self, watched: Watched, references: Iterable[Reference], now: Micros) -> None:
         for reference in references:
             for group in watched.groups[reference]:
+                group.doubt([reference])
                 group_id = group.memory.group.id
                 at = max(now, self._out_of_turn.get(group_id, now - HURRY) + HURRY)
                 self._hurried.setdefault(group_id, (group, at))
@@ -127,53 +132,71 @@ class Listening:
         """
         self._sink = sink
         try:
-            while True:
-                self._wake.clear()
-                read = await self._read_hurried(sink)
-                asked = [await self._tend(each.station) for each in self._watched.values()]
-                if not (read or any(asked)):
-                    await self._pause()
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._wake.clear()
+                    await self._pause(self._begin(tasks, sink))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
         finally:
             self._sink = None
             self._hurried.clear()
+            self._busy.clear()
             await self._farewell()
 
-    async def _read_hurried(self, sink: Sink) -> bool:
+    def _begin(self, tasks: asyncio.TaskGroup, sink: Sink) -> Micros | None:
+        """Begin what is due, each device and each scan group by itself, so that a mute one holds up nobody else.
+
+        Returns:
+            When more is due; None if that is not known.
+        """
         now = self._clock.monotonic()
-        due = [group for group, at in self._hurried.values() if at <= now]
-        for group in due:
-            group_id = group.memory.group.id
-            self._out_of_turn[group_id] = now
-            del self._hurried[group_id]
-            if group.station.met:  # else its next scan reads everything
-                sink.scanned(await self._read(group))
-        return bool(due)
+        later = []
+        for key, each in self._watched.items():
+            at = each.station.subscriptions.next() if each.station.met and key not in self._busy else None
+            if at is not None and at <= now:
+                self._start(tasks, key, self._tend(each.station))
+            elif at is not None:
+                later.append(at)
+        for group_id, (group, at) in list(self._hurried.items()):
+            if at > now:
+                later.append(at)
+            elif group_id not in self._busy:
+                self._out_of_turn[group_id] = now
+                del self._hurried[group_id]
+                if group.station.met:  # else its next scan reads everything
+                    self._start(tasks, group_id, self._read_now(group, sink))
+        return min(later, default=None)
 
-    async def _tend(self, station: Station) -> bool:
-        """Send one request that is due, if there is one and the device is there."""
+    def _start(self, tasks: asyncio.TaskGroup, key: object, work: Coroutine[None, None, None]) -> None:
+        self._busy.add(key)
+        tasks.create_task(work, name=f"cov {key}").add_done_callback(lambda _: self._done(key))
+
+    def _done(self, key: object) -> None:
+        self._busy.discard(key)
+        self._wake.set()
+
+    async def _read_now(self, group: Group, sink: Sink) -> None:
+        sink.scanned(await self._read(group))
+
+    async def _tend(self, station: Station) -> None:
+        """Send what is due, one request after the other, as long as the device is there."""
         subscriptions = station.subscriptions
-        ask = subscriptions.ask(self._clock.monotonic()) if station.met else None
-        if ask is None:
-            return False
-        try:
-            declined = await station.subscribe(ask.service, ask.data)
-        except (DeviceSilent, ReplyMismatch):
-            subscriptions.silent(ask, self._clock.monotonic())
-            return True
-        if declined is None:
-            subscriptions.acknowledged(ask)
-        else:
-            unknown = (declined.kind, declined.code) == NO_SUCH_SERVICE
-            subscriptions.refused(ask, str(declined), self._clock.monotonic(), unknown=unknown)
-        return True
+        while station.met and (ask := subscriptions.ask(self._clock.monotonic())) is not None:
+            try:
+                declined = await station.subscribe(ask.service, ask.data)
+            except (DeviceSilent, ReplyMismatch):
+                subscriptions.silent(ask, self._clock.monotonic())
+                continue
+            if declined is None:
+                subscriptions.acknowledged(ask)
+            else:
+                unknown = (declined.kind, declined.code) == NO_SUCH_SERVICE
+                subscriptions.refused(ask, str(declined), self._clock.monotonic(), unknown=unknown)
 
-    async def _pause(self) -> None:
-        """Wait until something is due, or comes."""
-        times = [at for _, at in self._hurried.values()]
-        times += [
-            at for each in self._watched.values() if each.station.met and (at := each.station.subscriptions.next())
-        ]
-        wait = max(0, min(times) - self._clock.monotonic()) / SECOND if times else None
+    async def _pause(self, at: Micros | None) -> None:
+        """Wait until something is due, or comes, or is finished."""
+        wait = None if at is None else max(0, at - self._clock.monotonic()) / SECOND
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._wake.wait()

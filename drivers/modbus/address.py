@@ -40,6 +40,7 @@ def resolve(table: Table, written: int | str, parameters: Mapping[str, int | str
         address = number
     else:
         address = _Expression(written, parameters).value()
+        _refuse_bare(table, written.strip(), address)
     if not 0 <= address <= 65535:
         raise ValueError(f"{table} address {address} is outside 0 to 65535")
     return address
@@ -61,6 +62,18 @@ def _refuse_modicon(table: Table, number: int) -> None:
     meant, address = found
     what = f"{number} is a Modicon number; addresses count from 0: write {meant}: {address}"
     raise ValueError(f'{what}, or "{number - address - 1} + {address + 1}" if {number} really is the address')
+
+
+def _refuse_bare(table: Table, name: str, number: int) -> None:
+    """Refuse a Modicon number that a device's `with:` gives for a whole address; within a sum it is an offset."""
+    found = modicon(number) if name.isidentifier() else None
+    if found is None or found[0] not in _SUSPECT[table]:
+        return
+    meant, address = found
+    what = f"with: {name} is {number}, a Modicon number; addresses count from 0: write {name}: {address}"
+    if meant != table:
+        what += f", if {meant} {address} really is in the table {table}"
+    raise ValueError(f'{what}, or in the profile "{name} + 0" if {number} really is the address')
 
 
 class _Expression:

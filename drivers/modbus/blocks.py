@@ -63,10 +63,18 @@ class Block:
         """Have the next answer decoded whole."""
         self.last = b""
 
+    @property
+    def points(self) -> int:
+        """Its points, one bit each."""
+        return sum(1 << point for point in {cell.point for cell in self.cells})
+
 
 @dataclass(slots=True)
 class Unit:
-    """A device, and what is known of what it takes. `numbered`: see `Framing`."""
+    """A device, and what is known of what it takes.
+
+    `numbered`: see `Framing`. `answers`: it answered its last reading.
+    """
 
     device: str
     number: int
@@ -75,6 +83,7 @@ class Unit:
     limits: Limits
     identify: bool
     learned: Learned = field(default_factory=Learned)
+    answers: bool = False
 
 
 @dataclass(slots=True)
@@ -82,7 +91,8 @@ class Group:
     """A scan group as it is read. `first` is the block to begin with, so that a mute one cannot starve the others.
 
     `planned` is the version of `Unit.learned` that the blocks follow from, `settled` the one at which no larger request
-    was worth trying any more. `fresh`: it has not been read since the link was opened.
+    was worth trying any more. `fresh`: it has not been read since the link was opened. `had`: the points that the unit
+    has answered at least once, one bit each.
     """
 
     unit: Unit
@@ -94,6 +104,7 @@ class Group:
     settled: int = -1
     fresh: bool = True
     first: int = 0
+    had: int = 0
     last_good: Micros | None = None
 
     def plan(self) -> None:
@@ -103,9 +114,21 @@ class Group:
             return
         known = {block.request: block for block in self.blocks}
         self.blocks = [known.get(request) or self.block(request) for request in self.requests()]
+        for block in self.blocks:
+            block.forget()  # meanwhile its points may have been read by other requests
         for block in self.blocks if known and not self.unit.numbered else ():
             block.doubtful = True  # the late answer to a request of an earlier plan may look like that of one of these
         self.planned, self.first = learned.version, 0
+
+    def opened(self) -> None:
+        """The link has been opened: nothing read before it stands."""
+        self.memory.forget()
+        self.fresh, self.unit.answers = True, False
+
+    def turns(self) -> list[Block]:
+        """Return the blocks from `first` on, but those that were answered last time before the silent ones."""
+        turned = self.blocks[self.first :] + self.blocks[: self.first]
+        return sorted(turned, key=lambda block: (block.silences > 0, block.failures > 0))
 
     def requests(self) -> list[Request]:
         return plan(self.spans, self.unit.limits, self.unit.learned)

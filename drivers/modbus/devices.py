@@ -39,7 +39,7 @@ class Devices:
     def identity(self, unit: Unit) -> dict[str, str]:
         """Return what a unit says that it is; until it has been asked, what it said before."""
         found = self._identity(unit)
-        return dict(found.objects if not found.steps else found.known)
+        return found.known | (found.objects if not found.steps else {})
 
     def learned(self, unit: Unit) -> None:
         """Keep what was learned since the last time, if anything was."""
@@ -54,9 +54,10 @@ class Devices:
     def changed(self, number: int) -> None:
         """Another device answers where one was known: nothing that was learned of that one holds."""
         identity = self.identities[number]
+        before = identity.known
+        identity.replaced()
         for unit in self._units.values():
             if unit.number == number:
-                log.warning("another device answers", device=unit.device, before=identity.known, now=identity.objects)
+                log.warning("another device answers", device=unit.device, before=before, now=identity.objects)
                 unit.learned.forget()
                 self.save(unit)
-        identity.known = dict(identity.objects)

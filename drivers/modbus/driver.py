@@ -53,8 +53,7 @@ class ModbusDriver:
 
     async def open(self) -> None:
         for group in self._groups.values():
-            group.memory.forget()
-            group.fresh = True
+            group.opened()
         await self._link.open()
         self._identifying.opened()
 
@@ -139,12 +138,13 @@ class ModbusDriver:
         return find(group_id, self._groups, "scan group")
 
     async def _read(self, group: Group) -> Scan:
-        scanning = Scanning(self._link, group, self._clock, self._doubt)
-        scan = await scanning.run()
         unit = group.unit
-        self._devices.learned(unit)
-        if scan.answered and await self._identifying.turn(unit.number, unit.pause, partial(self._devices.save, unit)):
+        # Before a reading, never after it: what was read would be held back, and dated later, while nobody answers.
+        if unit.answers and await self._identifying.turn(unit.number, unit.pause, partial(self._devices.save, unit)):
             self._devices.changed(unit.number)
+        scan = await Scanning(self._link, group, self._clock, self._doubt).run()
+        unit.answers = scan.answered
+        self._devices.learned(unit)
         return scan
 
     # Frames, for people: `drivers.frames.Tapped`

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from drivers.modbus.identity import AFTER, APART, APART_SERIAL, Identity
+from drivers.modbus.identity import AFTER, APART, APART_SERIAL, SHARE, Identity
 from drivers.modbus.link import Link
 from sitekeeper.model.clock import Clock, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown, ReplyMismatch
@@ -25,7 +25,7 @@ class Identifying:
             identity.opened()
 
     async def turn(self, unit: int, pause: Micros, save: Callable[[], None]) -> bool:
-        """Ask a unit that has just answered one question, if it is time. True: it is another one than before.
+        """Ask a unit that answered its last reading one question, if it is time. True: it is another one than before.
 
         Args:
             save: makes durable what is known; called before a function is asked for the first time.
@@ -39,15 +39,14 @@ class Identifying:
         found = identity.next(unit)
         if found is None:
             return False
-        self._next = now + (APART if self._link.numbered else APART_SERIAL)
         function, question = found
         if function not in identity.welcome:
             identity.never.add(function)
             save()
         try:
             identity.answered(await self._link.ask(question, pause))
-        except (DeviceRefused, ReplyMismatch):
-            identity.refused()
+        except (DeviceRefused, ReplyMismatch) as error:
+            identity.refused(error.exception_code if isinstance(error, DeviceRefused) else 0)
         except (DeviceSilent, LinkDown) as error:
             identity.refused()
             save()
@@ -55,6 +54,9 @@ class Identifying:
                 await self._link.reopen()
             elif isinstance(error, LinkDown):
                 raise
+        finally:
+            after = self._clock.monotonic()
+            self._next = after + max(APART if self._link.numbered else APART_SERIAL, SHARE * (after - now))
         identity.next(unit)  # what is not to be asked is no step
         save()
         return identity.changed()

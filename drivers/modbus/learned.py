@@ -26,6 +26,9 @@ FIRST: Final[Micros] = 2 * SECOND
 RARELY: Final[dict[Kind, Micros]] = {"hole": 10 * MINUTE, "wide": 10 * MINUTE, "mute": 6 * HOUR}
 """The first wait before a belief is tested, and the longest; doubled each time in between."""
 
+HAD: Final[Micros] = 15 * SECOND
+"""The longest wait for a single point that was answered once: it is there, and only refused for a while."""
+
 TOGETHER: Final[Micros] = 5 * MINUTE
 """Beliefs formed within so long of each other stand and fall together."""
 
@@ -48,12 +51,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """That a run is refused: since when (monotonic), how often it was tested in vain, and when to test it again."""
+    """That a run is refused: since when (monotonic), how often it was tested in vain, and when to test it again.
+
+    `had`: it was answered once, as part of something or alone.
+    """
 
     kind: Kind
     since: Micros
     tests: int
     due: Micros
+    had: bool = False
 
 
 class Learned:
@@ -123,20 +130,20 @@ class Learned:
             self.version += 1
         return wrong is not None
 
-    def denied(self, run: Run, kind: Kind, now: Micros) -> None:
-        """Note that a run was refused, or was so once more."""
+    def denied(self, run: Run, kind: Kind, now: Micros, *, had: bool = False) -> None:
+        """Note that a run was refused, or was so once more; `had`: it was answered before."""
         known = self._refused.get(run)
         if known is not None:
-            tests = known.tests + 1
-            wait = min(RARELY[known.kind], FIRST << min(max(tests - OFTEN, 0), 30))
-            self._refused[run] = replace(known, tests=tests, due=now + wait)
+            tests, had = known.tests + 1, known.had or had
+            wait = min(HAD if had else RARELY[known.kind], FIRST << min(max(tests - OFTEN, 0), 30))
+            self._refused[run] = replace(known, tests=tests, due=now + wait, had=had)
             return
         if kind != "hole" and self.blocks(run):
             return
         for other, belief in list(self._refused.items()):
             if belief.kind != "hole" and other.holds(run):
                 del self._refused[other]
-        self._refused[run] = Belief(kind, now, 1, now + FIRST)
+        self._refused[run] = Belief(kind, now, 1, now + FIRST, had)
         self.version += 1
 
     def rests(self, run: Run, now: Micros) -> bool:

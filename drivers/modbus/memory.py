@@ -32,7 +32,7 @@ def plan_of(unit: int, limits: Limits, spans: Iterable[Span]) -> str:
 def pack(plan: str, learned: Learned, identity: Identity) -> bytes:
     """Return what is to be kept."""
     refused, taken = learned.kept()
-    known = identity.known if identity.steps else identity.objects or identity.known
+    known = identity.known | ({} if identity.steps else identity.objects)
     return msgspec.msgpack.encode(_Kept(plan, refused, taken, known, sorted(identity.never)))
 
 

@@ -7,6 +7,7 @@ was asked in, so nothing ever moves to another point. What went wrong with one r
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from drivers.base import Scan
@@ -17,7 +18,7 @@ from drivers.modbus.plan import Request, between, halves, larger
 from drivers.modbus.reply import ShortReply
 from drivers.modbus.request import Question
 from sitekeeper.model.clock import Clock
-from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, ReplyMismatch
+from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, ReplyMismatch
 
 GATEWAY: Final = frozenset({10, 11})
 """Exceptions by which a gateway says that the device itself did not answer."""
@@ -33,6 +34,8 @@ after the connection was opened anew, for before that it may have been jammed.""
 
 CUTS: Final = 40
 """Most requests that one reading spends on finding out what is refused; the rest is found by the next ones."""
+IN_VAIN: Final = 3
+"""So many silent requests in a row end a reading, even of a unit that answered others; the next one has other turns."""
 RETRIED: Final = 8
 """Most points that were refused for long that one reading asks for again."""
 
@@ -62,11 +65,11 @@ class Scanning:
         if group.memory.complete:
             for block in group.blocks:
                 block.forget()
-        waiting = deque(group.blocks[group.first :] + group.blocks[: group.first])
+        waiting, in_vain = deque(group.turns()), 0
         while waiting:
             block = waiting.popleft()
-            silent = await self._read(block)
-            if silent and not self.heard:
+            in_vain = in_vain + 1 if await self._read(block) else 0
+            if in_vain and (in_vain == IN_VAIN or not self.heard):
                 group.first = (group.blocks.index(block) + 1) % len(group.blocks)
                 break
         group.fresh = False
@@ -74,7 +77,8 @@ class Scanning:
             note_unread(group, block, self._received)
         if self._answered:
             group.last_good = self._clock.wall()
-            await self._learn()
+            with suppress(LinkDown):  # what was read stands; the next request will say so again
+                await self._learn()
         return group.memory.finish(self._received, answered=self._answered, errors=self._errors)
 
     async def _read(self, block: Block) -> bool:
@@ -130,6 +134,7 @@ class Scanning:
             self._received = self._clock.monotonic()
             self._doubt(block.question, error)
             self.heard = self.heard or not isinstance(error, DeviceSilent)
+            block.forget()  # its parts are asked now, or its points become bad: another answer than its own stands
             block.failures += 1
             block.silences = block.silences + 1 if isinstance(error, DeviceSilent) else 0
             believed = self._not_so(error) and not (block.proven and isinstance(error, ShortReply))
@@ -144,6 +149,7 @@ class Scanning:
             block.told = ""
         if not block.proven:
             block.proven = True
+            group.had |= block.points
             group.unit.learned.heard(block.request.run)
         return None
 
@@ -157,11 +163,15 @@ class Scanning:
         """Learn from a refusal, and ask for the halves instead. False: there are none, so it stays refused."""
         learned, parts = self._group.unit.learned, halves(block.request)
         if parts is None:
-            learned.denied(block.request.run, "hole", self._received)
+            self._hole(block)
             return False
         learned.denied(block.request.run, kind, self._received)
         await self._parts(parts, block, error)
         return True
+
+    def _hole(self, block: Block) -> None:
+        had = bool(block.points & self._group.had)
+        self._group.unit.learned.denied(block.request.run, "hole", self._received, had=had)
 
     async def _parts(self, parts: tuple[Request, Request], whole: Block, error: FieldError) -> bool:
         """Tell whether all points of both parts were read."""
@@ -189,9 +199,10 @@ class Scanning:
             return True
         self._stopped = isinstance(failed, DeviceSilent)
         if self._not_so(failed):
-            learned.denied(request.run, "wide" if smaller else "hole", self._received)
             if smaller is not None:
+                learned.denied(request.run, "wide", self._received)
                 return await self._parts(smaller, part, failed)
+            self._hole(part)
         self._fail(part, failed)
         return False
 

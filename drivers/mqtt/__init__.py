@@ -3,7 +3,7 @@
 options, templates      what people write, and a device's `with:` in it
 topics, paths           whose a message is, and where in it something is
 parse, payload, moments bytes to JSON or text, that to values and back, and the times that devices give
-states, events          what the last message of each kind says, and what was told once
+states, last, events    what the last message of each kind says, and what was told once
 asking, clocks          which events are missing, and how wrong the clocks are by which they are stamped
 rejected                what had no meaning
 subscribing, remedies   what the broker lets us read, and what to do about a connection

@@ -17,7 +17,7 @@ from drivers.mqtt.options import RANGE, EventPlace, MqttDevice, MqttEvent, Range
 from drivers.mqtt.parse import Unreadable
 from drivers.mqtt.paths import Content, When, Where, where
 from drivers.mqtt.payload import filled
-from drivers.mqtt.topics import Captures, Router, concrete, filter_of, matches
+from drivers.mqtt.topics import Captures, Router, concrete
 from sitekeeper.model.clock import SECOND, Micros
 
 COUNTERS: Final = 1_000
@@ -83,7 +83,6 @@ class Asking:
         self._link = link
         self._last: dict[str, int] = {}
         self._requests: dict[str, RangeRequest] = {}
-        self._patterns: dict[str, RangeRequest] = {}
         self._of_device: dict[str, list[str]] = {}
         self._router: Router[_Told] = Router()
         self._told: dict[str, _Told] = {}
@@ -101,12 +100,10 @@ class Asking:
             event = read.address.event
             if event.sequence is None:
                 continue
-            topic = concrete(event.topic)
-            counter = self.counter(event, topic or filter_of(event.topic))
-            if event.counter is not None or topic is not None:
-                mine[counter] = None
+            counter = self.counter(event, concrete(event.topic) or "")
+            mine[counter] = None
             if event.request is not None:
-                (self._requests if counter in mine else self._patterns)[counter] = event.request
+                self._requests[counter] = event.request
         self._of_device[device.id] = list(mine)
         place = device.options.sequence
         if place is not None:
@@ -127,7 +124,7 @@ class Asking:
         return f"{self._link}/{event.counter or topic}"
 
     def counters(self, device: str) -> list[str]:
-        """Return the counters of a device's events, as far as they are known before any comes."""
+        """Return the counters of a device's events."""
         return self._of_device[device]
 
     def opened(self) -> None:
@@ -199,8 +196,7 @@ class Asking:
         return Request(request.topic, payload, tuple(more))
 
     def _request(self, counter: str) -> RangeRequest | None:
-        found = self._requests.get(counter)
-        return found or next((each for name, each in self._patterns.items() if matches(name, counter)), None)
+        return self._requests.get(counter)
 
 
 def _number(content: Content, captures: Captures, told: _Told) -> int | None:

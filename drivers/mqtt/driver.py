@@ -33,7 +33,7 @@ from drivers.mqtt.remedies import remedy
 from drivers.mqtt.states import States
 from drivers.mqtt.subscribing import AGAIN_S as SUBSCRIBE_AGAIN_S
 from drivers.mqtt.subscribing import Subscribing, code_of
-from drivers.mqtt.topics import subscriptions
+from drivers.mqtt.topics import Copies, subscriptions
 from drivers.rejecting import Unusable
 from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
 from sitekeeper.model.errors import (
@@ -91,7 +91,9 @@ class MqttDriver:
         self._events = Events(link_id, devices, services.salt)
         self._states = States(devices, self._endpoint, self._events.hidden, self._events.rejected)
         self._clocks = Clocks(devices)
-        self._subscribing = Subscribing(self._wanted())
+        wanted = self._wanted()
+        self._subscribing = Subscribing(wanted)
+        self._copies = Copies(wanted)
         self._points = {
             (device.id, point.name): point for device in devices for group in device.groups for point in group.points
         }
@@ -240,16 +242,18 @@ class MqttDriver:
     async def _receive(self, session: Session) -> None:
         while True:
             await self._take(await session.receive())
+            self.rejected.dropped(session.dropped, self._clock.monotonic())
 
     async def _take(self, delivery: Delivery) -> None:
         """Take one message: events first, then states, so that whoever opened a door is known before it is open."""
         pending = _Pending(delivery)
-        if delivery.qos or self._events.hears(delivery.topic):
+        queued = bool(delivery.qos) or self._events.hears(delivery.topic)
+        if queued:
             await self._unacknowledged.put(pending)  # as long as this waits nothing more is taken: the time comes after
             self._waiting += 1
         topic, content, now = delivery.topic, Content(delivery.payload), self._now()
         told = self._events.take(topic, content, now.mono, retained=delivery.retained)
-        of_states = self._states.take(topic, content, now, retained=delivery.retained)
+        of_states = self._states.take(topic, content, now, retained=delivery.retained, queued=queued)
         changed = of_states or []
         self._clocks.take(topic, content, now, retained=delivery.retained)
         self._want(self._events.asking.take(topic, content, now.mono))
@@ -259,8 +263,10 @@ class MqttDriver:
         if self._states.all_heard:
             self._settled.set()
         if told is not None:
-            pending.heard = tuple(self._clocks.stamped(each, now) for each in told.heard)
-            changed += [group for device in told.devices for group in self._states.alive(device, now.mono)]
+            unnumbered = any(each.sequence is None for each in told.heard)
+            copied = unnumbered and self._copies.again(topic, content.payload, now.mono)
+            pending.heard = () if copied else tuple(self._clocks.stamped(each, now) for each in told.heard)
+            changed += [group for device in told.devices for group in self._alive(device, pending.heard, now)]
             self._want([told.request] if told.request is not None else [])
         if pending.heard and self._sink is None:
             self._untold.append(pending)
@@ -269,6 +275,11 @@ class MqttDriver:
         for group in dict.fromkeys(changed):
             if self._sink is not None:
                 self._sink.scanned(self._states.scan(group, now))
+
+    def _alive(self, device: str, heard: Sequence[Heard], now: Moment) -> list[str]:
+        """Take an event for a sign of life, unless it waited at the broker; return the scan groups that come back."""
+        told = next((each.source + (each.behind or 0) for each in heard if each.source is not None), None)
+        return [] if self._states.waited(device, now, told) else self._states.alive(device, now.mono)
 
     async def _acknowledge(self, session: Session) -> None:
         """Acknowledge messages in the order in which they came (MQTT 5, section 4.6), events once they are durable."""

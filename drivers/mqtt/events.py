@@ -19,7 +19,7 @@ from drivers.mqtt.parse import Unreadable
 from drivers.mqtt.paths import Content, When, Where, moment_at, where
 from drivers.mqtt.payload import Decoder, decoder
 from drivers.mqtt.rejected import Rejected
-from drivers.mqtt.topics import Captures, Router, filter_of, matches, overlap
+from drivers.mqtt.topics import Captures, Router, concrete, filter_of, matches, overlap
 from sitekeeper.model.clock import Micros
 from sitekeeper.model.event import PersonalKind, pseudonym
 from sitekeeper.model.quality import is_good
@@ -48,7 +48,7 @@ class Told(msgspec.Struct, frozen=True):
     """What a message on an event topic comes to.
 
     Attributes:
-        devices: those of which it is a sign of life. rejected: it was put aside.
+        devices: those of which it is a sign of life: a topic may be one for all. rejected: it was put aside.
     """
 
     devices: tuple[str, ...] = ()
@@ -85,6 +85,19 @@ class _Claim:
     def counts(self, content: Content, captures: Captures) -> bool:
         """Tell whether a message carries the counter of this event's teller."""
         return self.teller.holds(content, captures)
+
+    def vouched_by(self, content: Content, captures: Captures) -> bool:
+        """Tell whether a message shows its device to be there.
+
+        It is of its teller; where none is named, a topic without wildcards with numbers is one teller's, else it must
+        be of the device itself.
+        """
+        if self.teller or self.sequence is None or concrete(self.event.topic) is None:
+            return (self.teller or self.when).holds(content, captures)
+        try:
+            return _sequence(content, captures, self.sequence) is not None
+        except Unreadable:
+            return False
 
     def late(self, topic: str, content: Content, captures: Captures) -> bool:
         """Tell whether the device itself says that it could not tell it in time."""
@@ -156,7 +169,9 @@ class Events:
             self.counts.retained += 1
             self.rejected.note(topic, content.payload, "retained", "an event that the broker repeats is none", now)
             return Told(rejected=True)
-        devices = tuple(dict.fromkeys(claim.device for claim, _ in claims))
+        devices = tuple(
+            dict.fromkeys(claim.device for claim, captures in claims if claim.vouched_by(content, captures))
+        )
         try:
             found = next((each for each in claims if each[0].mine(content, each[1])), None)
             if found is not None:
@@ -164,8 +179,10 @@ class Events:
             return self._of_a_stranger(claims, topic, content, now, devices)
         except Unreadable as error:
             self.counts.dead += 1
-            self.rejected.note(topic, content.payload, error.code, str(error), now, device=devices[0])
-            return Told(devices, rejected=True)
+            whose = {claim.device for claim, _ in claims} if not devices else set(devices)
+            device = whose.pop() if len(whose) == 1 else ""
+            self.rejected.note(topic, content.payload, error.code, str(error), now, device=device)
+            return Told(rejected=True)
 
     def _told(
         self, claim: _Claim, captures: Captures, topic: str, content: Content, now: Micros, devices: tuple[str, ...]

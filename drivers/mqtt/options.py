@@ -48,6 +48,10 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _several_topics(pattern: str) -> bool:
+    return any(level == "#" or (level.startswith("+") and "{" not in level) for level in pattern.split("/"))
+
+
 def _path(value: str) -> str:
     where(value)
     return value
@@ -81,9 +85,7 @@ class State(Source):
 
     @model_validator(mode="after")
     def _one_device(self) -> Self:
-        levels = self.topic.split("/")
-        wild = any(level == "#" or (level.startswith("+") and "{" not in level) for level in levels)
-        if wild and not self.when:
+        if _several_topics(self.topic) and not self.when:
             raise ValueError(
                 f"{self.topic!r} has a wildcard, so two devices would mix; say by when: whose a message is"
             )
@@ -288,9 +290,9 @@ class MqttEvent(Source):
     """Where an event comes from. Every message there is an occurrence; retained ones are none.
 
     Attributes:
-        sequence: where the teller's counter is. counter: its name, where several topics share one; by default the
-            topic. teller: what a message must have, by path, to carry that counter, where several tellers share a
-            topic. source: as in a point.
+        sequence: where the teller's counter is. counter: its name; by default the topic, if that is one place.
+        teller: what a message must have, by path, to carry that counter, where several tellers share a topic.
+        source: as in a point.
         buffered: where it says that it could not tell it in time. live: the topic of what is told at once; what comes
             on others is buffered.
         request: where missing ones are asked for.
@@ -310,7 +312,8 @@ class MqttEvent(Source):
     def _numbers(self) -> Self:
         if self.request is not None and self.sequence is None:
             raise ValueError("request asks for missing sequence numbers: say where the sequence is")
-        if self.teller and self.sequence is not None and self.counter is None:
+        several = bool(self.teller) or _several_topics(self.topic)
+        if several and self.sequence is not None and self.counter is None:
             raise ValueError("several tellers share this topic: give each its own counter, for example x-{controller}")
         return self
 

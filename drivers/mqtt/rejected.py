@@ -19,6 +19,7 @@ SHOWN_BYTES: Final = 120
 """Bytes of a payload that are kept."""
 CODES: Final = (
     "not-json", "not-text", "too-large", "missing", "no-meaning", "out-of-range", "no-number", "retained", "nobody",
+    "dropped",
 )  # fmt: skip
 """All reasons; each has a remedy in `config/lang/*/mqtt.yaml`."""
 LONGEST: Final = 200
@@ -56,6 +57,7 @@ class Rejected:
     def __init__(self, hidden: Callable[[str], bool]) -> None:
         self.total = 0
         self.forgotten = 0
+        self._dropped = 0
         self._hidden = hidden
         self._rows: OrderedDict[tuple[str, str, str, str], Rejection] = OrderedDict()
 
@@ -63,8 +65,8 @@ class Rejected:
         self, topic: str, payload: bytes, code: str, why: str, now: Micros, *, device: str = "", subject: str = ""
     ) -> None:
         self.total += 1
+        hide = not device or self._hidden(topic)  # by the whole topic: what is left of it may be nobody's
         topic, why = topic[:LONGEST], why[:LONGEST]
-        hide = not device or self._hidden(topic)
         first = masked(payload, SHOWN_BYTES) if hide else bytes(payload[:SHOWN_BYTES])
         row = self._rows.pop((topic, code, device, subject), None)
         if row is None:
@@ -76,6 +78,15 @@ class Rejected:
             self._rows.popitem(last=False)
             self.forgotten += 1
 
+    def dropped(self, so_far: int, now: Micros) -> None:
+        """Take note of how many messages this connection has dropped so far, whatever they were."""
+        more = so_far if so_far < self._dropped else so_far - self._dropped  # fewer: the connection is a new one
+        self._dropped = so_far
+        if more:
+            self.note("", b"", "dropped", "more came at once than could wait to be taken", now)
+            self.total += more - 1
+            self._rows["", "dropped", "", ""].times += more - 1
+
     def rows(self) -> list[Rejection]:
         """Return them, the last one first."""
         return list(reversed(self._rows.values()))
@@ -84,14 +95,21 @@ class Rejected:
         """Return them for people, the last one first."""
         return [
             {
-                "topic": row.topic,
+                "topic": _printable(row.topic),
                 "reason": row.code,
                 "device": row.device,
-                "why": f"{row.subject}: {row.why}" if row.subject and row.subject not in row.why else row.why,
+                "why": _printable(
+                    f"{row.subject}: {row.why}" if row.subject and row.subject not in row.why else row.why
+                ),
                 "times": row.times,
-                "first": "".join(each if each.isprintable() else "." for each in row.first.decode(errors="replace")),
+                "first": _printable(row.first.decode(errors="replace")),
                 "since": row.since,
                 "last": row.last,
             }
             for row in self.rows()
         ]
+
+
+def _printable(said: str) -> str:
+    """Return it without what would command a terminal."""
+    return "".join(each if each.isprintable() else "." for each in said)

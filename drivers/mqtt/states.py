@@ -2,35 +2,28 @@
 
 A broker answers for devices that died long ago, so being connected says nothing: a device answers as long as its
 availability topic does not say otherwise and anything of it came within `max_silence`. What the broker has retained is
-a state, but no sign of life of now: it gives a device `max_silence` to say something itself, once and not with every
-reconnection, and not even that if the message is older by the device's own time.
+a state, but no match for what was said since, and no sign of life of now: it gives a device `max_silence` to say
+something itself, once and not with every reconnection, and not even that if the message is older by the device's own
+time. What the broker had queued while we were away is, if it is old by that time, neither.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import tzinfo
 from typing import Final
 
 from drivers.base import DeviceRead, PointRead, ReadGroup, Scan, ScanMemory
 from drivers.lookup import find
+from drivers.mqtt.last import NOT_YET, REFUSED, UNREADABLE, Cell, Device, Group, Messages, Status
 from drivers.mqtt.moments import zone_of
-from drivers.mqtt.options import Availability, MqttDevice, OneOrMore, Place, PointFrom, State
-from drivers.mqtt.parse import FIRST, Scalar, Unreadable, any_of, masked
-from drivers.mqtt.paths import Content, When, Where, moment_at, where
-from drivers.mqtt.payload import Decoder, decoder
+from drivers.mqtt.options import MqttDevice, Place, PointFrom, State
+from drivers.mqtt.parse import FIRST, Unreadable, masked
+from drivers.mqtt.paths import Content, When, where
+from drivers.mqtt.payload import decoder
 from drivers.mqtt.rejected import Rejected
 from drivers.mqtt.topics import Captures, Router, filter_of, overlap
-from sitekeeper.durations import duration_text
-from sitekeeper.model.clock import MINUTE, Micros, Moment
+from sitekeeper.model.clock import Micros, Moment
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, ReplyMismatch
-from sitekeeper.model.quality import Q, Reason, bad
-from sitekeeper.model.sample import Value
+from sitekeeper.model.quality import Reason, bad
 
-Last = tuple[Value, Q, Micros | None]
-"""Value, quality and source time."""
-
-NOT_YET: Final[Last] = (None, bad(Reason.NOT_YET), None)
-UNREADABLE: Final[Last] = (None, bad(Reason.MISMATCH), None)
 MOST_ERRORS: Final = 8
 """Topics of one scan group whose last fault is kept."""
 
@@ -39,115 +32,6 @@ _WRONG: Final = {
     bad(Reason.OUT_OF_RANGE): ("out-of-range", " is out of range"),
 }
 """Values that a profile gives no meaning; that a device says it has none is no fault."""
-
-
-@dataclass(slots=True)
-class _Device:
-    id: str
-    options: MqttDevice
-    groups: "list[_Group]" = field(default_factory=list)
-    available: bool | None = None
-    heard: Micros | None = None
-    """Monotonic time of the last message that was not retained, on this connection."""
-    grace: Micros | None = None
-    """Monotonic time of the first retained one since it was last heard on any connection."""
-    kept: bool = False
-    """One came on this connection."""
-    refused: dict[str, DeviceRefused] = field(default_factory=dict)
-    """By subscription: why it is not let to us."""
-    old: Micros | None = None
-    """Age of a retained message that is too old to be a sign of life."""
-    silences: int = 0
-    last_good: Micros | None = None
-    topic: str = ""
-    """Where it says that it is there: its availability topic, or else where its first point is told."""
-
-    def why_silent(self, now: Micros) -> str:
-        """Return why it does not answer; empty if it does."""
-        if self.available is False:
-            return "offline, says its availability topic"
-        silence = self.options.max_silence
-        since = self.heard if self.heard is not None else self.grace if self.kept else None
-        if since is None and self.old is not None:
-            return f"nothing heard but what the broker kept, {duration_text(self.old // MINUTE * MINUTE)} old"
-        if since is None:
-            return "nothing heard since the link was opened"
-        kept = "" if self.heard is not None else " but what the broker kept"
-        return f"nothing heard for {duration_text(silence)}{kept}" if now - since > silence else ""
-
-    def sign(self, now: Micros) -> None:
-        """Take note of a sign of life."""
-        self.heard, self.grace, self.old = now, None, None
-
-    def remembered(self, now: Moment, told: Micros | None) -> None:
-        """Take note of a retained message; `told`: the wall time that it gives itself."""
-        age = None if told is None or not now.trusted else now.wall - told
-        if age is not None and age > max(self.options.max_silence, MINUTE):
-            self.old = age
-        elif self.heard is None:
-            self.kept = True
-            self.grace = now.mono if self.grace is None else self.grace
-
-
-@dataclass(slots=True)
-class _Group:
-    device: _Device
-    memory: ScanMemory
-    values: list[Last]
-    errors: dict[str, FieldError] = field(default_factory=dict)
-    """By topic: what is wrong with the last message there."""
-
-
-@dataclass(slots=True)
-class _Cell:
-    """One point: which part of a message it is, and what makes its value."""
-
-    index: int
-    name: str
-    path: Where
-    decode: Decoder
-    source: Where | None
-    zone: tzinfo | None
-
-    def read(self, content: Content, captures: Captures) -> Last:
-        value, q = self.decode(content.at(self.path, captures))
-        return value, q, moment_at(content, self.source, self.zone)
-
-
-@dataclass(slots=True)
-class _Status:
-    """What an availability topic says of one device."""
-
-    device: _Device
-    availability: Availability
-    path: Where
-
-    def online(self, content: Content, captures: Captures) -> bool:
-        """Tell whether it says so clearly. Raises Unreadable."""
-        want, have = self.availability.online, content.at(self.path, captures)
-        if self.path.root == "text":  # a word by nature: 1 and "1" look alike, and true is `true`
-            return have in {str(each).lower() if isinstance(each, bool) else str(each) for each in _several(want)}
-        return any_of(want, have)
-
-
-@dataclass(slots=True)
-class _Messages:
-    """One kind of message of one device: what of it is of interest."""
-
-    device: _Device
-    topic: str
-    when: When
-    group: "_Group | None" = None
-    cells: list[_Cell] = field(default_factory=list)
-    status: _Status | None = None
-    time: tuple[Where, tzinfo | None] | None = None
-    heard: bool = False
-
-    def told(self, content: Content, captures: Captures) -> Micros | None:
-        """Return the wall time that a message gives itself, if it does."""
-        places = [self.time] if self.time else [(cell.source, cell.zone) for cell in self.cells]
-        found = (moment_at(content, path, zone, captures) for path, zone in places if path is not None)
-        return next((each for each in found if each is not None), None)
 
 
 class States:
@@ -168,20 +52,20 @@ class States:
         self._endpoint = endpoint
         self._hidden = hidden
         self._rejected = Rejected(hidden) if rejected is None else rejected
-        self._devices: dict[str, _Device] = {}
-        self._groups: dict[str, _Group] = {}
-        self._router: Router[_Messages] = Router()
-        self._all: list[_Messages] = []
+        self._devices: dict[str, Device] = {}
+        self._groups: dict[str, Group] = {}
+        self._router: Router[Messages] = Router()
+        self._all: list[Messages] = []
         self._unheard = 0
         for read in devices:
             assert isinstance(read.options, MqttDevice)
-            device = _Device(read.id, read.options)
+            device = Device(read.id, read.options)
             self._devices[read.id] = device
             self._add_signs(device)
             for group in read.groups:
                 self._add(device, group)
 
-    def _add_signs(self, device: _Device) -> None:
+    def _add_signs(self, device: Device) -> None:
         """Add what shows a device to be there, beside its points and events."""
         options = device.options
         signs: list[State] = [each for each in (options.clock, options.sequence) if each is not None]
@@ -191,21 +75,21 @@ class States:
                 kind.time = where(options.clock.json_path), zone_of(options.zone) if options.zone else None
         if options.availability is not None:
             path = where(options.availability.json_path or "$text")
-            self._kind(options.availability, device).status = _Status(device, options.availability, path)
+            self._kind(options.availability, device).status = Status(device, options.availability, path)
             device.topic = options.availability.topic
 
-    def _kind(self, source: State, device: _Device, group: "_Group | None" = None) -> _Messages:
-        made = _Messages(device, source.topic, When(source.when), group)
+    def _kind(self, source: State, device: Device, group: "Group | None" = None) -> Messages:
+        made = Messages(device, source.topic, When(source.when), group)
         device.topic = device.topic or source.topic
         self._all.append(made)
         self._router.add(source.topic, made)
         return made
 
-    def _add(self, device: _Device, read: ReadGroup) -> None:
-        group = _Group(device, ScanMemory(read), [NOT_YET] * len(read.points))
+    def _add(self, device: Device, read: ReadGroup) -> None:
+        group = Group(device, ScanMemory(read), [NOT_YET] * len(read.points))
         device.groups.append(group)
         self._groups[read.id] = group
-        kinds: dict[tuple[str, str], _Messages] = {}
+        kinds: dict[tuple[str, str], Messages] = {}
         for index, point in enumerate(read.points):
             assert isinstance(point.address, Place)
             for source in (point.address.point, *point.address.point.also):
@@ -233,6 +117,7 @@ class States:
         for group in self._groups.values():
             group.values = [NOT_YET] * len(group.values)
             group.errors.clear()
+            group.live = 0
             group.memory.forget()
         for kind in self._all:
             kind.heard = False
@@ -249,19 +134,21 @@ class States:
             self._devices[device].refused[subscription] = DeviceRefused(
                 why, exception_code=code, endpoint=self._endpoint, device=device, request=f"subscribe {subscription}"
             )
-        self._fill(kinds, (None, bad(Reason.REFUSED), None))
+        for group, index in _cells(kinds):
+            group.values[index] = REFUSED
+            group.live &= ~(1 << index)
 
     def allowed(self, subscription: str) -> None:
-        """The broker lets us read there after all."""
+        """The broker lets us read there after all; what it kept may have come before it said so."""
         for device in self._devices.values():
             device.refused.pop(subscription, None)
-        self._fill([each for each in self._all if overlap(subscription, filter_of(each.topic))], NOT_YET)
+        for group, index in _cells([each for each in self._all if overlap(subscription, filter_of(each.topic))]):
+            if group.values[index] == REFUSED:
+                group.values[index] = NOT_YET
 
-    def _fill(self, kinds: list["_Messages"], last: Last) -> None:
-        for kind in kinds:
-            for cell in kind.cells:
-                assert kind.group is not None
-                kind.group.values[cell.index] = last
+    def waited(self, device_id: str, now: Moment, told: Micros | None) -> bool:
+        """Tell whether a message is so old, by the wall time that it gives itself, that it is no sign of life."""
+        return self._devices[device_id].waited(now, told)
 
     def alive(self, device_id: str, now: Micros) -> list[str]:
         """Take note that something of a device was heard; return its groups if that is news."""
@@ -271,24 +158,32 @@ class States:
         back = was_silent and not device.why_silent(now)
         return [group.memory.group.id for group in device.groups] if back else []
 
-    def take(self, topic: str, payload: bytes | Content, now: Moment, *, retained: bool = False) -> list[str] | None:
+    def take(
+        self, topic: str, payload: bytes | Content, now: Moment, *, retained: bool = False, queued: bool = True
+    ) -> list[str] | None:
         """Take a message and return the scan groups for which it changed something; None of its faults is raised.
 
         None: it is of no device of ours.
+
+        Args:
+            queued: the broker may have kept it while we were away: if it is old, it is neither a state nor a sign of
+                life. What cannot have waited is of now, however wrong the device's clock.
         """
         content = Content.of(payload)
         mine = [each for each in self._router.find(topic) if each[0].when.holds(content, each[1])]
         if not mine:
             return None
         silent = {kind.device.id: kind.device.why_silent(now.mono) for kind, _ in mine}
-        self._take_signs(mine, content, now, retained=retained)
+        old = self._take_signs(mine, content, now, retained=retained, queued=queued)
         changed: dict[str, None] = {}
         for kind, captures in mine:
             self._unheard -= not kind.heard
             kind.heard = True
+            if kind.device.id in old:
+                continue
             if kind.status is not None:
                 self._hear(kind.status, topic, content, captures, now.mono)
-            if kind.group is not None and self._apply(kind.group, kind.cells, topic, content, captures, now.mono):
+            if kind.group is not None and self._apply(kind, topic, content, captures, now.mono, retained=retained):
                 changed[kind.group.memory.group.id] = None
         for kind, _ in mine:
             if bool(silent[kind.device.id]) != bool(kind.device.why_silent(now.mono)):
@@ -296,20 +191,29 @@ class States:
         return list(changed)
 
     def _take_signs(
-        self, mine: list[tuple[_Messages, Captures]], content: Content, now: Moment, *, retained: bool
-    ) -> None:
-        """Take note of whom a message shows to be there; one that was retained by the time that it gives itself."""
-        if not retained:
-            for kind, _ in mine:
-                kind.device.sign(now.mono)
-            return
-        told: dict[str, Micros | None] = {}
-        for kind, captures in mine:
-            told[kind.device.id] = told.get(kind.device.id) or kind.told(content, captures)
-        for kind, _ in mine:
-            kind.device.remembered(now, told[kind.device.id])
+        self, mine: list[tuple[Messages, Captures]], content: Content, now: Moment, *, retained: bool, queued: bool
+    ) -> set[str]:
+        """Take note of whom a message shows to be there; return the devices for which it waited too long.
 
-    def _hear(self, status: _Status, topic: str, content: Content, captures: Captures, now: Micros) -> None:
+        One that was retained or queued is judged by the time that it gives itself.
+        """
+        told: dict[str, Micros | None] = {}
+        if retained or queued:
+            for kind, captures in mine:
+                told[kind.device.id] = told.get(kind.device.id) or kind.told(content, captures)
+        old: set[str] = set()
+        for kind, _ in mine:
+            device = kind.device
+            waited = not retained and device.waited(now, told.get(device.id))
+            if waited:
+                old.add(device.id)
+            if retained or waited:
+                device.remembered(now, told[device.id])
+            else:
+                device.sign(now.mono)
+        return old
+
+    def _hear(self, status: Status, topic: str, content: Content, captures: Captures, now: Micros) -> None:
         """Take what the availability topic says; what it does not say clearly is not online."""
         try:
             status.device.available = status.online(content, captures)
@@ -320,22 +224,29 @@ class States:
             )
 
     def _apply(
-        self, group: _Group, cells: list[_Cell], topic: str, content: Content, captures: Captures, now: Micros
+        self, kind: Messages, topic: str, content: Content, captures: Captures, now: Micros, *, retained: bool
     ) -> bool:
         """Give points their values by one message; tell whether any is news."""
-        news = False
+        group, news = kind.group, False
+        assert group is not None
         wrong: dict[str, tuple[str, str]] = {}  # what is wrong with which point, or with all of it
-        for cell in cells:
+        for cell in kind.cells:
+            fault = "", "", ""
             try:
                 heard = cell.read(content, captures)
-                if heard[1] in _WRONG:
-                    wrong[cell.name] = _WRONG[heard[1]]
+                fault = cell.name, *_WRONG.get(heard[1], ("", ""))
             except Unreadable as error:
                 heard = UNREADABLE
                 all_of_it = content.fault is not None and cell.path.in_json
-                wrong["" if all_of_it else cell.name] = error.code, f": {error}"
+                fault = "" if all_of_it else cell.name, error.code, f": {error}"
+            if group.keeps(cell.index, heard, retained=retained):
+                continue
+            if fault[1]:
+                wrong[fault[0]] = fault[1:]
             news = news or heard[:2] != group.values[cell.index][:2]
             group.values[cell.index] = heard
+            if not retained:
+                group.live |= 1 << cell.index
         for name, (code, why) in wrong.items():
             self._rejected.note(
                 topic, content.payload, code, why.lstrip(": "), now, device=group.device.id, subject=name
@@ -349,7 +260,7 @@ class States:
         return news
 
     def _error(
-        self, device: _Device, topic: str, payload: bytes, wrong: list[str], before: FieldError | None
+        self, device: Device, topic: str, payload: bytes, wrong: list[str], before: FieldError | None
     ) -> FieldError:
         return ReplyMismatch(
             "; ".join(dict.fromkeys(wrong[:3])),
@@ -387,12 +298,13 @@ class States:
         return group.memory.finish(now.mono, answered=False, errors=(error, *device.refused.values()))
 
 
-def _cell(index: int, point: PointRead, source: PointFrom, device: _Device) -> _Cell:
+def _cells(kinds: Sequence[Messages]) -> list[tuple[Group, int]]:
+    """Return the points of kinds of messages, with their groups."""
+    return [(kind.group, cell.index) for kind in kinds if kind.group is not None for cell in kind.cells]
+
+
+def _cell(index: int, point: PointRead, source: PointFrom, device: Device) -> Cell:
     path = where(source.json_path or "$text")
     decode = decoder(source, point.type, point.members, raw_text=path.root != "json")
     zone = zone_of(device.options.zone) if device.options.zone else None
-    return _Cell(index, point.name, path, decode, where(source.source) if source.source else None, zone)
-
-
-def _several(want: OneOrMore) -> list[Scalar]:
-    return want if isinstance(want, list) else [want]
+    return Cell(index, point.name, path, decode, where(source.source) if source.source else None, zone)

@@ -1,4 +1,4 @@
-"""Topics with wildcards: which messages are whose, and which subscriptions bring each of them once. Pure.
+"""Topics with wildcards: which messages are whose, and which subscriptions bring them. Pure.
 
 A resolved pattern is levels with slashes between them. Beside plain words a level may be
 
@@ -8,11 +8,19 @@ A resolved pattern is levels with slashes between them. Beside plain words a lev
     #         at the end: any levels, also none
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from sitekeeper.model.clock import SECOND, Micros
+
 T = TypeVar("T")
+
+AT_ONCE: Final[Micros] = SECOND
+"""How long after a message a copy of it may come."""
+TOPICS: Final = 1_000
+"""Topics whose last message is kept to know a copy by."""
 
 Captures = Mapping[str, str]
 NO_CAPTURES: Final[Captures] = {}
@@ -41,19 +49,29 @@ def matches(wanted: str, topic: str) -> bool:
 
 
 def subscriptions(wanted: Iterable[tuple[str, bool]]) -> dict[str, bool]:
-    """Return subscriptions that bring every message once, and whether each is queued for us while we are away.
+    """Return what to subscribe to, and whether each is queued for us while we are away.
 
-    Of two that overlap a broker may deliver one message twice (MQTT 5, section 3.3.4), and an event without a number
-    would be two. So what another covers is left out, and two that only overlap become one that covers both.
+    What another covers is left out. Two that only overlap stay two: one that covers both may be all that a broker has.
     """
     found: dict[str, bool] = {}
     for each, queued in wanted:
-        grown = each
-        while (other := next((one for one in found if overlap(one, grown)), None)) is not None:
-            queued = found.pop(other) or queued
-            grown = _joined(other, grown)
-        found[grown] = queued
+        found[each] = found.get(each, False) or queued
+    wide = [each for each in found if "+" in each or each.endswith("#")]
+    for each in list(found):
+        wider = next((one for one in wide if one != each and one in found and covers(one, each)), None)
+        if wider is not None:
+            found[wider] = found.pop(each) or found[wider]
     return found
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Tell whether a subscription brings all that another one does."""
+    mine, its = wide.split("/"), narrow.split("/")
+    if mine[-1] == "#":
+        mine.pop()
+        its = [level for level in its if level != "#"][: len(mine)]
+    same = len(mine) == len(its) and "#" not in its
+    return same and all(one in ("+", other) for one, other in zip(mine, its, strict=True))
 
 
 def overlap(one: str, other: str) -> bool:
@@ -69,12 +87,29 @@ def overlap(one: str, other: str) -> bool:
     return len(shorter) == len(longer) or longer[len(shorter) :] == ["#"]  # `a/#` is `a`, too
 
 
-def _joined(one: str, other: str) -> str:
-    """Return the narrowest subscription that covers two that overlap."""
-    first, second = one.split("/"), other.split("/")
-    found = [mine if mine == its else "+" for mine, its in zip(first, second, strict=False) if "#" not in (mine, its)]
-    same = len(first) == len(second) and "#" not in (first[-1], second[-1])
-    return "/".join(found if same else [*found, "#"])
+class Copies:
+    """Tells what a broker delivers once more because two subscriptions that overlap bring it (MQTT 5, section 3.3.4).
+
+    Not every broker does, and an event may be said twice in the same words. So only what follows at once, in the same
+    words, is taken for a copy, and no more often than there are subscriptions for it.
+    """
+
+    def __init__(self, subscribed: Iterable[str]) -> None:
+        wide = [each for each in subscribed if "+" in each or each.endswith("#")]
+        self._wide = [each for each in wide if any(each != other and overlap(each, other) for other in wide)]
+        self._left: OrderedDict[str, tuple[bytes, Micros, int]] = OrderedDict()
+
+    def again(self, topic: str, payload: bytes, now: Micros) -> bool:
+        """Take a message that came at the monotonic time `now`; tell whether it is a copy of the one before it."""
+        times = sum(matches(each, topic) for each in self._wide)
+        if times < 2:
+            return False
+        said, since, left = self._left.pop(topic, (b"", now, 0))
+        copy = left > 0 and said == payload and now - since <= AT_ONCE
+        self._left[topic] = (payload, since, left - 1) if copy else (payload, now, times - 1)
+        if len(self._left) > TOPICS:
+            self._left.popitem(last=False)
+        return copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ Waiting in vain is paid for: the next wait for that device comes nine times as l
 has at most a tenth of its link's time. Those that were silent twice in a row pay into one account, so that all of them
 together have no more than that. What takes time from nobody is free: while no device of the link answers, only the
 back-off counts. A device that answered until now is asked once more at its next turn, whatever others owe; one that
-answers only now and then has that benefit when it has paid for the time before.
+answers only now and then has that benefit when it has paid for the time before. Devices of which alarms are made pay
+into an account of their own, of a quarter of the time, so that no number of dead meters keeps a lift waiting.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +19,8 @@ KNOWN_SILENT: Final = 2
 """After so many scans in a row without an answer a device is silent, and its link need not be at fault."""
 SHARE: Final = 10
 """A silent device has at most one part in so many of its link's time."""
+SHARE_URGENT: Final = 4
+"""All silent devices of which alarms are made have at most one part in so many together."""
 MOST_OWED: Final[Micros] = 60 * SECOND
 """Many that fall silent at once keep one another waiting no longer than this, or than one of them alone would."""
 
@@ -31,14 +35,16 @@ class Doubt:
 
 
 class Doubts:
-    """The doubtful devices of one link by name."""
+    """The doubtful devices of one link by name; `urgent`: those of which alarms are made."""
 
-    __slots__ = ("_account", "_devices", "_owes", "_soonest")
+    __slots__ = ("_accounts", "_devices", "_nobody", "_owes", "_soonest", "_urgent")
 
-    def __init__(self) -> None:
+    def __init__(self, urgent: Collection[str] = ()) -> None:
+        self._urgent = urgent
         self._devices: dict[str, Doubt] = {}
         self._owes: dict[str, Micros] = {}
-        self._account: Micros = 0
+        self._accounts: dict[bool, Micros] = {False: 0, True: 0}  # of the ordinary, of the urgent
+        self._nobody = False  # a device was waited for in vain while none answered
         self._soonest: tuple[Micros, str] | None = None
 
     def doubt(self, device: str, after: Micros) -> None:
@@ -55,12 +61,16 @@ class Doubts:
         return self._devices[device].failures if device in self._devices else 0
 
     def answered(self, device: str, *, first: bool) -> bool:
-        """Forget the doubt; `first`: nobody else on the link answers. Tell whether there was one."""
+        """Forget the doubt; `first`: nobody else on the link answers. Tell whether there was one.
+
+        After a time in which nobody answered nobody owes anything. A link that was opened anew is no such time.
+        """
         if self._devices.pop(device, None) is None:
             return False
-        if first:  # until now silence cost nobody anything
+        if first and self._nobody:
             self._owes.clear()
-            self._account = 0
+            self._accounts = {False: 0, True: 0}
+        self._nobody = False
         self._soonest = None
         return True
 
@@ -75,12 +85,14 @@ class Doubts:
         doubt.after = now + wait
         owed = self._owes.get(device, 0)
         doubt.pays = doubt.failures >= KNOWN_SILENT or owed > asked
+        self._nobody = self._nobody or not others
         if others:
-            price = SHARE * (now - asked)
-            self._owes[device] = max(owed, asked) + price
+            self._owes[device] = max(owed, asked) + SHARE * (now - asked)
             if doubt.failures >= KNOWN_SILENT:
-                together = min(max(self._account, asked) + price, now + MOST_OWED)
-                self._account = max(together, asked + price)
+                urgent = device in self._urgent
+                price = _share(urgent=urgent) * (now - asked)
+                together = min(max(self._accounts[urgent], asked) + price, now + MOST_OWED)
+                self._accounts[urgent] = max(together, asked + price)
         self._soonest = None
 
     def charge(self, device: str, time: Micros) -> None:
@@ -88,7 +100,8 @@ class Doubts:
         if device in self._owes:
             self._owes[device] += SHARE * time
             if self.failures(device) >= KNOWN_SILENT:
-                self._account += SHARE * time
+                urgent = device in self._urgent
+                self._accounts[urgent] += _share(urgent=urgent) * time
         self._soonest = None
 
     def soonest(self, *, free: bool) -> tuple[Micros, str]:
@@ -103,5 +116,11 @@ class Doubts:
         """Return when a device is to be tried, and since when it waits for that."""
         if free or not doubt.pays:
             return doubt.after, doubt.after
-        owed = self._account if doubt.failures >= KNOWN_SILENT else self._owes.get(device, 0)
+        urgent, owed = device in self._urgent, self._owes.get(device, 0)
+        if doubt.failures >= KNOWN_SILENT:
+            owed = max(owed, self._accounts[urgent]) if urgent else self._accounts[urgent]
         return max(doubt.after, owed), doubt.after
+
+
+def _share(*, urgent: bool) -> int:
+    return SHARE_URGENT if urgent else SHARE

@@ -65,7 +65,7 @@ class Bus:
         self._all = len(self._of)
         self._back_off, self._rng = back_off, rng
         self._urgent, self._ordinary = Lane(groups), Lane(groups)
-        self._doubts = Doubts()
+        self._doubts = Doubts({group.device for group in groups if group.id in urgent})
         self._living = 0  # devices that answered last time
         self._broke = ""  # the device at whose turn the link failed
         self._vainly = ""  # the one that was waited for in vain last
@@ -78,13 +78,16 @@ class Bus:
         self.begin(now)
 
     def begin(self, now: Micros) -> None:
-        """The link is open: nothing is known of any device, and the one at whose turn it failed comes last."""
+        """The link is open, and no device is sure to answer.
+
+        First those of which alarms are made, last those that were silent before, and the one at whose turn it failed.
+        """
         self._start, self._living, self._owed = now, 0, 0
         every = range(len(self._groups))
         for lane in (self._urgent, self._ordinary):
             lane.leave_out(every)
-        for device, groups in self._of.items():
-            self._doubts.doubt(device, self._place(groups[0]) + (SPREAD if device == self._broke else 0))
+        for rank, device in enumerate(sorted(self._of, key=self._comes)):
+            self._doubts.doubt(device, now + rank * (SPREAD // self._all) + (SPREAD if device == self._broke else 0))
         self._broke = ""
         self._meter = Meter(self._mark(now))
 
@@ -191,6 +194,10 @@ class Bus:
     def _starved(self, now: Micros) -> bool:
         """Tell whether urgent groups have left too little to the others: a tenth of the time is theirs in any case."""
         return self._ordinary.late(now) and self._since >= (SHARE - 1) * self._price
+
+    def _comes(self, device: str) -> tuple[bool, bool]:
+        """Return what a device's turn after an opening goes by; the smallest comes first."""
+        return self.silent(device), not any(self._urgently[group] for group in self._of[device])
 
     def _place(self, group: int) -> Micros:
         """Return when a group is to be read first."""

@@ -32,7 +32,8 @@ def show(*, device_id: str, socket_: str | None, as_json: bool, lang: str) -> No
 @device.command()
 @click.argument("device_id")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; stdout if not given.")
-@click.option("--unmasked", is_flag=True, help="With texts, serial and card numbers, plates as they are.")
+@click.option("--unmasked", is_flag=True, help="With everything as it is: who and which one it is too.")
+@click.option("--show", multiple=True, metavar="POINT", help="Do not mask this one. Can be given several times.")
 @click.option("--site", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Without a gateway: read the device of this site folder once, now.")  # fmt: skip
 @options
@@ -41,6 +42,7 @@ def dump(
     device_id: str,
     out: Path | None,
     unmasked: bool,
+    show: tuple[str, ...],
     site: Path | None,
     socket_: str | None,
     as_json: bool,
@@ -53,4 +55,5 @@ def dump(
     """
     from edge.cli.dump import dumped
 
-    sys.exit(dumped(device_id, out, site, masked=not unmasked, socket_=socket_, as_json=as_json, lang=lang))
+    masked = not unmasked
+    sys.exit(dumped(device_id, out, site, masked=masked, show=show, socket_=socket_, as_json=as_json, lang=lang))

@@ -13,7 +13,7 @@ from drivers.modbus.options import RtuLink, TcpLink
 from edge.cli.output import envelope, lang_option, table
 from edge.cli.searching import announce, complain, count_range
 from edge.discover import lines, machine, units
-from edge.discover.profiles import nearest_profile, shipped
+from edge.discover.profiles import exact_profile, nearest_profile, shipped
 from edge.discover.steps import Step, total
 from edge.probe.place import place
 from sitekeeper.control import Problem
@@ -144,11 +144,11 @@ def _shown(name: str, found: Sequence[lines.Found], *, as_json: bool, lang: str)
     if not there and not problems:
         problems = [Problem("silent", "nobody answered", text(f"discover.hint.{_hint(name)}", lang))]
     rows = [_row(each, unit) for each, unit in there]
-    yaml = _yaml(there)
+    yaml = _yaml(there, [row["profile"] for row in rows])
     if as_json:
         click.echo(envelope(name, {"found": rows, "yaml": yaml}, problems))
     else:
-        columns = ("endpoint", "unit", "state", "raw", "exception", "vendor", "product", "revision")
+        columns = ("endpoint", "unit", "state", "raw", "exception", "vendor", "product", "revision", "profile")
         if rows:
             table(columns, ([row[column] for column in columns] for row in rows))
         for row in rows:
@@ -202,12 +202,15 @@ def _row(found: lines.Found, unit: units.Unit) -> dict[str, Any]:
     row |= {name: unit.identity.get(name) for name in ("vendor", "product", "revision")}
     if isinstance(found.link, RtuLink):
         row |= {"baudrate": found.link.baudrate, "framing": found.link.framing}
-    return row | {"nearest": nearest_profile(said, "modbus") or None}
+    exact = exact_profile([unit.identity.get("product") or ""], unit.identity.get("vendor") or "", "modbus")
+    return row | {"profile": exact or None, "nearest": exact or nearest_profile(said, "modbus") or None}
 
 
 def _remark(row: dict[str, Any], lang: str) -> None:
     """Say what to look at: a name is no proof, and the label knows more than its answers."""
-    if row["vendor"] or row["product"]:
+    if row["profile"]:
+        click.echo(text("discover.profile.unit", lang, unit=row["unit"], profile=row["profile"]), err=True)
+    elif row["vendor"] or row["product"]:
         identity = " ".join(filter(None, (row["vendor"], row["product"])))
         near = row["nearest"] or text("discover.nearest.none", lang)
         click.echo(text("discover.noprofile.unit", lang, unit=row["unit"], identity=identity, near=near), err=True)
@@ -216,18 +219,19 @@ def _remark(row: dict[str, Any], lang: str) -> None:
         click.echo(text("discover.unidentified", lang, unit=row["unit"], known=known), err=True)
 
 
-def _yaml(there: Sequence[tuple[lines.Found, units.Unit]]) -> str:
-    """Return the links and devices; which profile is for people to write, since nothing that was read proves one."""
+def _yaml(there: Sequence[tuple[lines.Found, units.Unit]], profiles: Sequence[str | None]) -> str:
+    """Return the links and devices; which profile is for people to write, where a device does not name its own."""
     names: dict[str, str] = {}
     heads, rows = list[str](), list[str]()
-    for found, unit in there:
+    for (found, unit), profile in zip(there, profiles, strict=True):
         link = found.link
         if link is None:
             continue
         name = names.setdefault(link.endpoint, f"line-{len(names) + 1}")
         head = f"  {name}: {{driver: {_driver(link)}}}"
         heads += [] if head in heads else [head]
-        rows.append(f"  - {{id: {name}-unit-{unit.unit}, profile: PROFILE, link: {name}, unit: {unit.unit}}}")
+        takes = profile or "PROFILE"
+        rows.append(f"  - {{id: {name}-unit-{unit.unit}, profile: {takes}, link: {name}, unit: {unit.unit}}}")
     return "\n".join(["links:", *heads, "devices:", *rows, ""]) if rows else ""
 
 

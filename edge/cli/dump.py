@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,22 @@ from sitekeeper.texts import text
 
 
 def dumped(
-    device: str, out: Path | None, site: Path | None, *, masked: bool, socket_: str | None, as_json: bool, lang: str
+    device: str,
+    out: Path | None,
+    site: Path | None,
+    *,
+    masked: bool,
+    show: Sequence[str],
+    socket_: str | None,
+    as_json: bool,
+    lang: str,
 ) -> int:
     """Get the dump, write it, and say what is to be done with it; return the exit code."""
     try:
         if site is None:
-            found = one(socket_path(socket_), "device.dump", {"id": device, "masked": masked})
+            found = one(socket_path(socket_), "device.dump", {"id": device, "masked": masked, "show": [*show]})
         else:
-            found = _now(site, device, masked=masked)
+            found = _now(site, device, masked=masked, show=show)
         content = json.dumps(found, ensure_ascii=False, indent=2) + "\n"
         if out is not None:
             out.write_text(content, encoding="utf-8")
@@ -50,7 +59,7 @@ def _tell(found: dict[str, Any], lang: str) -> None:
     click.echo(f"{text('cli.dump.evidence', lang)}\n{evidence(found)}", err=True)
 
 
-def _now(folder: Path, wanted: str, *, masked: bool) -> dict[str, Any]:
+def _now(folder: Path, wanted: str, *, masked: bool, show: Sequence[str]) -> dict[str, Any]:
     """Read the device once, with the driver of the gateway.
 
     Raises:
@@ -62,7 +71,7 @@ def _now(folder: Path, wanted: str, *, masked: bool) -> dict[str, Any]:
         site = load(folder)
         if wanted not in site.devices:
             raise NotFound(f"no device {wanted!r} here", near=tuple(site.devices)[:3])
-        return asyncio.run(_read(site, wanted, masked=masked))
+        return asyncio.run(_read(site, wanted, masked=masked, show=show))
     except ConfigError as error:
         raise ControlError([Problem("config", str(error))]) from None
     except FieldError as error:
@@ -71,7 +80,7 @@ def _now(folder: Path, wanted: str, *, masked: bool) -> dict[str, Any]:
         raise ControlError([problem_of(error)]) from None
 
 
-async def _read(site: Any, wanted: str, *, masked: bool) -> dict[str, Any]:
+async def _read(site: Any, wanted: str, *, masked: bool, show: Sequence[str]) -> dict[str, Any]:
     from drivers import registry
     from drivers.base import Reporter, Services
     from drivers.captured import Captured
@@ -96,4 +105,4 @@ async def _read(site: Any, wanted: str, *, masked: bool) -> dict[str, Any]:
         await driver.close()
     from edge.operations.gateway import rfc3339
 
-    return document(site, device, words, identity, day=rfc3339(clock.wall())[:10], masked=masked)
+    return document(site, device, words, identity, day=rfc3339(clock.wall())[:10], masked=masked, show=show)

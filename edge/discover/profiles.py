@@ -1,7 +1,8 @@
-"""The shipped profiles by what they are for: which of them is nearest to the names that a device gives itself."""
+"""The shipped profiles by what they are for: which is that of a device by what it calls itself, and which is near."""
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
@@ -19,27 +20,50 @@ FAMILIES: Final[Mapping[str, frozenset[str]]] = {
 _ALIKE: Final = 0.75
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """By what a device may be known: who makes it, and its model; what we designed ourselves has its name only."""
+
+    maker: str
+    model: str
+
+
 @cache
-def shipped(family: str) -> Mapping[str, str]:
-    """Return the shipped profiles of a family, each with the words by which its device may be known."""
-    library, found = Library(Path("profiles"), Faults()), dict[str, str]()
+def shipped(family: str) -> Mapping[str, Known]:
+    """Return the shipped profiles of a family."""
+    library, found = Library(Path("profiles"), Faults()), dict[str, Known]()
     for name in library.names():
         profile = library.profile(name)
         if profile is None:
             continue
         if any(FAMILIES[family] & point.keys.keys() for point in profile.points.values()):
             evidence = profile.file.evidence
-            said = (evidence.maker, evidence.model, evidence.document, *profile.file.name.values())
-            found[name] = " ".join((name, *(text for text in said if text)))
+            found[name] = Known(evidence.maker or "", evidence.model or "")
     return found
 
 
+def exact_profile(models: Iterable[str], vendor: str, family: str) -> str:
+    """Return the only profile whose name, or whose model by the same maker, is what a device calls itself; or nothing.
+
+    Args:
+        models: what it says that it is. vendor: who says that he made it; empty if nobody does.
+    """
+    said = {model.strip().casefold() for model in models} - {""}
+    named = [name for name in shipped(family) if name.casefold() in said]
+    by_model = [
+        name for name, known in shipped(family).items()
+        if known.model.casefold() in said and (not vendor or _words(vendor) & _words(known.maker))
+    ]  # fmt: skip
+    found = named or by_model
+    return found[0] if len(found) == 1 else ""
+
+
 def nearest_profile(names: Iterable[str], family: str) -> str:
-    """Return the profile whose words are most like one of the names; empty if none is."""
+    """Return the profile whose maker or model is most like one of the names; empty if none is."""
     said = {word for name in names for word in _words(name)}
     best, found = _ALIKE, ""
-    for profile, text in shipped(family).items():
-        for word in _words(text):
+    for profile, known in shipped(family).items():
+        for word in _words(f"{known.maker} {known.model}"):
             for each in said:
                 alike = SequenceMatcher(None, word, each).ratio()
                 if alike > best:
@@ -48,8 +72,11 @@ def nearest_profile(names: Iterable[str], family: str) -> str:
 
 
 _COMMON: Final = frozenset(
-    {"manual", "page", "pages", "user", "domain", "brief", "designed", "bacnet", "modbus", "mqtt", "device", "captured"}
+    {"bacnet", "board", "captured", "detector", "detectors", "device", "elevator", "firmware", "gateway"}
+    | {"international", "lift", "manual", "modbus", "module", "monitor", "mqtt", "neutral", "panel", "plus", "project"}
+    | {"sensor", "series", "unnamed"}
 )
+"""Words of makers and models that say nothing of who and which."""
 
 
 def _words(text: str) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.discover.steps import Step
+from edge.probe.mqtt import mask
 from edge.settings.library import Library
 from sitekeeper.faults import Faults
 
@@ -107,15 +108,23 @@ def steps(endpoint: str, topic: str, listen: float, timeout: float) -> list[Step
 
 
 def site_yaml(link: Mapping[str, object], found: Sequence[Guess]) -> str:
-    """Return the link and one device for each guess; empty without any."""
+    """Return the link and one device for each guess; empty without any. What may be personal is masked."""
     if not found:
         return ""
     rows = [
-        f"  - {{id: {each.cls}-{number}, profile: {each.profile}, link: broker, with: {_with(each.parameters)}}}"
+        f"  - {{id: {each.cls}-{number}, profile: {each.profile}, link: broker, with: {_with(_masked(each))}}}"
         for number, each in enumerate(found, 1)
     ]
     keys = json.dumps(dict(link), ensure_ascii=False)
-    return "\n".join(["links:", f"  broker: {keys}", "devices:", *rows, ""])
+    hidden = any(_masked(each) != each.parameters for each in found)
+    said = ["# … stands for what may be a person's: write it in full"] if hidden else []
+    return "\n".join([*said, "links:", f"  broker: {keys}", "devices:", *rows, ""])
+
+
+def _masked(guess: Guess) -> dict[str, str]:
+    """Return the parameters; a word that is masked in every topic is masked here, too."""
+    shown = [mask(topic) for topic in guess.topics]
+    return {name: v if any(v in each for each in shown) else mask(v) for name, v in guess.parameters.items()}
 
 
 def _with(parameters: Mapping[str, str]) -> str:

@@ -22,7 +22,10 @@ async def _dump(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Ite
 
     if actor.role not in {"technician", "engineer"}:
         raise Refused("not-permitted", f"{actor.role} may not take away what a device says")
-    wanted = text(args, "id")
+    wanted, show = text(args, "id"), args.get("show", [])
+    if not isinstance(show, list) or not all(isinstance(name, str) for name in show):
+        reason = "usage"
+        raise Refused(reason, "'show' is a list of names of points")
     device = gateway.site.devices.get(wanted)
     if device is None:
         raise not_found("device", wanted, gateway.site.devices)
@@ -35,4 +38,5 @@ async def _dump(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Ite
     said = driver.report(wanted).get("identity") if isinstance(driver, Reporter) else None
     identity = {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
     day = rfc3339(gateway.clock.wall())[:10]
-    yield document(gateway.site, device, words, identity, day=day, masked=args.get("masked") is not False)
+    masked = args.get("masked") is not False
+    yield document(gateway.site, device, words, identity, day=day, masked=masked, show=show)

@@ -174,8 +174,10 @@ _PERSONAL: Final = re.compile(r"[^/\s]+@[^/\s]+|(?=(?:[a-fA-F]*[0-9]){3})[0-9a-f
 def mask(written: str) -> str:
     """Return a topic or name in which what may be a card, a telephone or an address of a person is cut to its end.
 
-    Names of controllers in our canon stay: they are numbers of devices, and needed to set one up.
+    Names of controllers in our canon stay: they are numbers of devices, and needed to set one up. What cannot be shown,
+    or would command a terminal, is a dot.
     """
+    written = "".join(each if each.isprintable() else "." for each in written)
     if _CANON.fullmatch(written):
         return written
     return _PERSONAL.sub(lambda match: "…" + match[0][-2:], written)

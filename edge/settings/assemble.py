@@ -147,6 +147,7 @@ def _device(draft: Draft, parts: _Parts) -> Device:
         settings=settings(section.rules, draft.where.within("rules")),
         writables=draft.writables,
         parameters=section.with_ or _NOTHING,
+        addressing=draft.addressing,
         zone=section.zone or "",
         via=_via(draft),
         tags=tuple(section.tags),

@@ -1,5 +1,6 @@
 """One entry of `devices:` with its profile and its link: what is to be read, or every reason why it cannot be."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ class Draft:
     Attributes:
         addresses: what the driver's kind bound, by point name.
         writables: what may be written to it: what its class and its driver allow, and its tags leave of that.
+        addressing: names out of its `with:` that addresses of its points are written over.
     """
 
     section: DeviceSection
@@ -34,6 +36,7 @@ class Draft:
     writables: Mapping[str, Writable]
     events: tuple[EventRead, ...]
     where: Origin
+    addressing: tuple[str, ...]
 
     def group(self, point: Declared) -> str:
         """Return the id of the scan group that reads `point`; empty for a derived one."""
@@ -63,6 +66,7 @@ class Workshop:
         if profile is None or kind is None:
             return None
         options = self._options(section, profile, kind, where)
+        self._ranges(section, profile, where)
         points = self._points(section, profile, where)
         addresses = self._addresses(section, profile, kind, points, where)
         overlaps(points, addresses, self.faults)
@@ -70,7 +74,8 @@ class Workshop:
         events = self._events(section, profile, kind) if addresses else ()
         if options is None:
             return None
-        return Draft(section, profile, options, points, addresses, writables, events, where)
+        addressing = _addressing(section, kind, points.values())
+        return Draft(section, profile, options, points, addresses, writables, events, where, addressing)
 
     def unused(self, names: Iterable[str]) -> None:
         """Check the driver's keys in profiles that no usable device has, as far as that goes without a device."""
@@ -120,6 +125,14 @@ class Workshop:
             key, _, reason = str(error).partition(": ")
             self.faults.add(both.place((key,)), "bad-address", name=key, reason=reason)
             return None
+
+    def _ranges(self, section: DeviceSection, profile: Profile, where: Origin) -> None:
+        """Refuse a parameter outside what its profile allows: it would read another table of the same device."""
+        for name, (least, most) in profile.file.with_.items():
+            value = section.with_.get(name)
+            if value is not None and not (str(value).isdecimal() and least <= int(value) <= most):
+                reason = f"{value} is not a whole number from {least} to {most}"
+                self.faults.add(where.place(("with", name)), "bad-address", name=name, reason=reason)
 
     def _points(self, section: DeviceSection, profile: Profile, where: Origin) -> dict[str, Declared]:
         """The profile's points with this device's changes laid over them."""
@@ -226,6 +239,12 @@ class Workshop:
             also = fields_of(ProfilePoint)
             self._models[key] = check(kind.point_model, point.keys, point.where, self.faults, also=also)
         return self._models[key]
+
+
+def _addressing(section: DeviceSection, kind: DriverKind, points: Iterable[Declared]) -> tuple[str, ...]:
+    """Return which parameters of the device stand in the address of a point."""
+    written = " ".join(str(point.keys[key]) for point in points for key in kind.marker_keys & point.keys.keys())
+    return tuple(sorted(section.with_.keys() & set(re.findall(r"\w+", written)))) if section.with_ else ()
 
 
 def settings(rules: Mapping[str, Parameters], where: Origin) -> Settings:

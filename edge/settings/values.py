@@ -45,7 +45,7 @@ class Device:
         writables: what may be written to it, by point: what its class, its driver and its tags allow.
         heartbeat: which of its points must keep moving.
         profile_settings, settings: of rules; those of its profile, and its own.
-        parameters: its `with:`, over which addresses of its profile are written.
+        parameters: its `with:`, over which addresses of its profile are written. addressing: those that stand in one.
         via: what it is reached through, for rules: `=<via>` as written, else its controller or its link.
     """
 
@@ -59,6 +59,7 @@ class Device:
     profile_settings: Settings = field(default_factory=dict, repr=False)
     settings: Settings = field(default_factory=dict, repr=False)
     parameters: Mapping[str, int | str] = field(default_factory=dict, repr=False)
+    addressing: tuple[str, ...] = ()
     zone: str = ""
     via: str = ""
     tags: tuple[str, ...] = ()

@@ -1,13 +1,16 @@
 """Maps of lifts: the neutral one and that of the LMON monitor."""
 
+from collections.abc import Callable
 from typing import Final
 
 from simulators.maps.words import (
     DISCRETE,
     HOLDING,
     INPUT,
+    LINE,
     Entry,
     Map,
+    Words,
     bit,
     code,
     flag,
@@ -16,8 +19,10 @@ from simulators.maps.words import (
     low,
     signed,
     tenths,
+    told,
     word,
 )
+from sitekeeper.model.sample import Value
 
 MODES: Final = {
     0: "out_of_service",
@@ -131,18 +136,38 @@ the monitor's; whether the car runs follows from no single reply and is left out
 _CONTACTS: Final = ("running", "zone", "closed", "inspection", "alarm", "mains", "stopped", "passenger")
 _FLOOR: Final = (1, 2, 4, 8, 16)
 
+
+def _whole(place: int, means: Callable[[int], Value] = bool) -> Entry:
+    """Return a contact that says nothing while its line is broken."""
+    return Entry(DISCRETE + place, LINE + 1, lambda w: None if w[LINE] else means(w[0]))
+
+
+def _mode(w: Words) -> Value:
+    """Return the mode from inspection, out of service three above it, and their lines."""
+    if w[LINE] or (w[LINE + 3] and not w[0]):
+        return "unknown"
+    return "inspection" if w[0] else "out_of_service" if w[3] else "normal"
+
+
+def _landing(w: Words) -> Value:
+    """Return the landing from five contacts, if all their lines are whole."""
+    return None if any(w[LINE:]) else 1 + sum(part for part, on in zip(_FLOOR, w[:5], strict=True) if on)
+
+
 SP_IO_16_LIFT: Final[Map] = {
-    "car_status": flag(0, "running", "stopped"),
-    "door_zone": flag(1),
-    "door_closed": flag(2),
-    "inspection": flag(3),
-    "passenger_alarm": flag(4),
-    "power": flag(5, "mains", "failed"),
-    "out_of_service": flag(6),
-    "service_mode": Entry(DISCRETE + 3, 4, lambda w: "inspection" if w[0] else "out_of_service" if w[3] else "normal"),
-    "passenger": flag(7),
+    **{f"contact.{name}": flag(place) for place, name in enumerate(_CONTACTS)},
+    "car_status": _whole(0, lambda on: "running" if on else "stopped"),
+    "door_zone": _whole(1),
+    "door_closed": _whole(2),
+    "inspection": _whole(3),
+    "passenger_alarm": told(4),
+    "power": _whole(5, lambda on: "mains" if on else "failed"),
+    "out_of_service": _whole(6),
+    "service_mode": Entry(DISCRETE + 3, 20, _mode),
+    "passenger": told(7),
     **{f"floor{part}": flag(8 + place) for place, part in enumerate(_FLOOR)},
-    "floor": Entry(DISCRETE + 8, 5, lambda w: 1 + sum(part for part, on in zip(_FLOOR, w, strict=True) if on)),
+    "floor_unsure": Entry(DISCRETE + 24, 5, any),
+    "floor": Entry(DISCRETE + 8, 21, _landing),
     **{f"line.{name}": flag(16 + place) for place, name in enumerate(_CONTACTS)},
     **{f"line.floor{part}": flag(24 + place) for place, part in enumerate(_FLOOR)},
     "line_fault": Entry(DISCRETE + 16, 13, any),

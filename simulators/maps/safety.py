@@ -2,22 +2,50 @@
 
 from typing import Final
 
-from simulators.maps.words import DISCRETE, HOLDING, INPUT, Entry, Map, bit, code, flag, high, low, signed, tenths, word
+from simulators.maps.words import (
+    DISCRETE,
+    HOLDING,
+    INPUT,
+    LINE,
+    Entry,
+    Map,
+    Words,
+    bit,
+    code,
+    flag,
+    high,
+    low,
+    mains,
+    signed,
+    tenths,
+    told,
+    word,
+)
 
 _LINES: Final = ("alarm", "callpoint", "fault", "disabled", "supervisory", "mains", "prealarm")
 
+
+def _unsure(w: Words) -> bool:
+    """Tell whether a zone of eight has an open contact on a broken line."""
+    return any(broken and not closed for closed, broken in zip(w[:8], w[LINE:], strict=True))
+
+
 SP_IO_16: Final[Map] = {
-    "fire.alarm": flag(0),
-    "callpoint": flag(1),
-    "fire.fault": flag(2),
-    "fire.disabled": flag(3),
-    "fire.supervisory": flag(4),
-    "power": flag(5, "mains", "failed"),
-    "fire.prealarm": flag(6),
-    **{f"zone{zone}": flag(7 + zone) for zone in range(1, 9)},
-    "zones_active": Entry(DISCRETE + 8, 8, sum),
-    **{f"line.{name}": flag(16 + number) for number, name in enumerate(_LINES)},
+    **{f"contact.{name}": flag(number) for number, name in enumerate(_LINES)},
+    **{f"contact.zone{zone}": flag(7 + zone) for zone in range(1, 9)},
+    **{f"line.{name}": flag(LINE + number) for number, name in enumerate(_LINES)},
     **{f"line.zone{zone}": flag(23 + zone) for zone in range(1, 9)},
+    "fire.alarm": told(0),
+    "callpoint": told(1),
+    "fire.fault": told(2),
+    "fire.disabled": told(3),
+    "fire.supervisory": told(4),
+    "power": mains(5),
+    "fire.prealarm": told(6),
+    **{f"zone{zone}": told(7 + zone) for zone in range(1, 9)},
+    "zones_closed": Entry(DISCRETE + 8, 8, sum),
+    "zones_unsure": Entry(DISCRETE + 8, LINE + 8, _unsure),
+    "zones_active": Entry(DISCRETE + 8, LINE + 8, lambda w: None if _unsure(w) and sum(w[:8]) < 2 else sum(w[:8])),
     "line_fault": Entry(DISCRETE + 16, 16, lambda w: any(w[:7]) or any(w[8:])),
     "heartbeat": word(INPUT + 16),
     "supply": tenths(INPUT + 17, 10),
@@ -26,17 +54,20 @@ SP_IO_16: Final[Map] = {
 used."""
 
 SP_IO_16_GAS: Final[Map] = {
-    "gas.al1": flag(0),
-    "gas.al2": flag(1),
-    "contact.fault": flag(2),
-    **{f"line.{name}": flag(16 + number) for number, name in enumerate(("al1", "al2", "fault"))},
+    **{f"contact.{name}": flag(number) for number, name in enumerate(("al1", "al2", "fault"))},
+    **{f"line.{name}": flag(LINE + number) for number, name in enumerate(("al1", "al2", "fault"))},
+    "blind": Entry(DISCRETE + 2, LINE + 1, lambda w: bool(w[0] or w[LINE])),
+    "gas.al1": Entry(DISCRETE, LINE + 3, lambda w: True if w[0] else None if w[2] or w[16] or w[18] else False),
+    "gas.al2": Entry(DISCRETE + 1, LINE + 2, lambda w: True if w[0] else None if w[1] or w[16] or w[17] else False),
     "gas.fault": Entry(DISCRETE + 2, 17, lambda w: bool(w[0] or any(w[14:]))),
     "heartbeat": word(INPUT + 16),
 }
-"""The module at a gas detector: discrete inputs 0 to 2 and their lines; a line that is broken is a fault of it."""
+"""The module at a gas detector: discrete inputs 0 to 2 and their lines; a line that is broken is a fault of it. What is
+not closed says nothing while its line is broken, or the detector has a fault, or the line that would tell so."""
 
 SP_IO_16_WATER: Final[Map] = {
-    "leak.present": flag(3),
+    "contact.leak": flag(3),
+    "leak.present": told(3),
     "contact.cable": flag(4),
     "line.leak": flag(19),
     "line.cable": flag(20),
@@ -59,12 +90,12 @@ NOTIFIER_MODBUS_GW: Final[Map] = {
     "active": _zone_bit(11),
     "inactive": _zone_bit(12),
     "trouble": _zone_bit(13),
-    "fire.prealarm": _zone_bit(14),
+    "prealarm": _zone_bit(14),
 }
 """The word of one zone, wherever it stands."""
 
 AQUALEAK_10K: Final[Map] = {
-    "leak.present": bit(INPUT + 0, 0),
+    "leak": bit(INPUT + 0, 0),
     "cable_break": bit(INPUT + 0, 1),
     "contamination": bit(INPUT + 0, 2),
     "summary": bit(INPUT + 0, 3),

@@ -15,6 +15,8 @@ Words = Sequence[int]
 DISCRETE: Final = 10_000
 INPUT: Final = 30_000
 HOLDING: Final = 40_000
+LINE: Final = 16
+"""How far from a contact of the module `sp-io-16` its line is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,16 @@ def code(number: int, meanings: Mapping[int, Value]) -> Entry:
 def flag(number: int, if_set: Value = True, if_clear: Value = False) -> Entry:
     """Return a coil or a discrete input."""
     return Entry(DISCRETE + number, 1, lambda w: if_set if w[0] else if_clear)
+
+
+def told(number: int) -> Entry:
+    """Return a contact that calls for somebody when it is closed; open, it says nothing while its line is broken."""
+    return Entry(DISCRETE + number, LINE + 1, lambda w: True if w[0] else None if w[LINE] else False)
+
+
+def mains(number: int) -> Entry:
+    """Return the contact of the mains, which calls for somebody when it is open."""
+    return Entry(DISCRETE + number, LINE + 1, lambda w: "failed" if not w[0] else None if w[LINE] else "mains")
 
 
 def _signed(raw: int) -> int:

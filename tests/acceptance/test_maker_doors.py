@@ -65,13 +65,14 @@ def test_an_esp_rfid_reader(tmp_path: Path) -> None:
             await site.at(30)
             assert value(site, "door-1/door.state") == "closed"
             await site.at(130)
-            assert value(site, "door-1/door.alarm") == "alarm"
+            assert value(site, "door-1/tamper.case") is True
             await site.at(200)
-            assert value(site, "door-1/door.alarm") == "normal"
+            assert value(site, "door-1/tamper.case") is False
             only(
                 site,
                 ("A03", "door-1", "raise", 58, 60),
                 ("A02", "door-1", "raise", 111, 113), ("A02", "door-1", "clear", 190, 193),
+                ("A08", "door-1", "raise", 112, 114), ("A08", "door-1", "clear", 190, 193),
             )  # fmt: skip
 
     virtual.run(main())

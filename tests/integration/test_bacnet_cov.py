@@ -248,8 +248,8 @@ async def test_a_device_that_forgot_its_subscriptions_is_found():
         assert made.stand[1] == (77, GOOD)
         made.clock.advance(4_000_000)
         made.driver._listening.wake()
-        await until(lambda: len(peer.subscribed) == 1 and made.cov()["alive"] == 3)
-        assert made.cov()["untold"] == 1
+        await until(lambda: len(peer.subscribed) == 3 and made.cov()["alive"] == 3)
+        assert (made.cov()["untold"], made.cov()["renewed"]) == (1, 2), "the others with it, before they too change"
 
 
 async def test_an_i_am_renews_at_once():

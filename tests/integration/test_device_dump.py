@@ -22,13 +22,16 @@ from simulators.modbus_face import Refusal, Registers
 from simulators.replay import Replay, server, words
 from sitekeeper.model.clock import SystemClock
 from sitekeeper.model.command import Actor
-from sitekeeper.model.errors import FormatError, Refused
+from sitekeeper.model.errors import FormatError, NotFound, Refused
 from sitekeeper.model.point import PointType
 from sitekeeper.model.sample import Value
+from sitekeeper.profile import ClassFile
 from tests import virtual
 
 MAPS = Path(__file__).parents[1] / "fixtures" / "maps"
-IDENTITY = {"vendor_name": "ACME", "product_code": "L-7", "revision": "2.1", "serial_number": "00417"}
+KIND = {"vendor": "ACME", "product": "L-7", "version": "2.1"}
+ONE = {"report": "L-7 SN 00417", "application": "Mrs Chan's lift", "0x80": "00417", "vendor_url": "acme.example/00417"}
+IDENTITY = KIND | ONE
 
 
 @cache
@@ -109,14 +112,14 @@ def test_a_dump_plays_back_what_was_read(tmp_path: Path, profile: str) -> None:
 
 
 def test_who_and_which_one_it_is_stays_where_it_is(tmp_path: Path) -> None:
-    """Serial numbers of the unit are masked, and points that tell one; asked for, they are there."""
+    """Of what a unit says of itself only what it is passes; asked for, all is there."""
     vector = golden("sp-lift-1")
     source = tmp_path / "source.json"
     source.write_text(json.dumps({"vectors": [vector]}), encoding="utf-8")
     site = a_site("sp-lift-1")
     _, driver = virtual.run(played(source, site))
     taken = dumped(site, driver)
-    assert taken["identity"] == {**IDENTITY, "serial_number": "masked"}
+    assert taken["identity"] == KIND | dict.fromkeys(ONE, "masked")
     assert "00417" not in json.dumps(taken)
     assert dumped(site, driver, masked=False)["identity"] == IDENTITY
     assert evidence(taken) == (
@@ -125,19 +128,61 @@ def test_who_and_which_one_it_is_stays_where_it_is(tmp_path: Path) -> None:
     )
 
 
+def test_a_number_of_a_profile_is_masked_unless_it_is_named(tmp_path: Path) -> None:
+    """Whatever it is called; masked it is no value, and its class's points and named ones are as they are."""
+    vector, source = golden("sp-lift-1"), tmp_path / "source.json"
+    source.write_text(json.dumps({"vectors": [vector]}), encoding="utf-8")
+    site = a_site("sp-lift-1")
+    _, driver = virtual.run(played(source, site))
+    taken = dumped(site, driver)
+    (kept,) = taken["vectors"]
+    assert (taken["masked"], kept["input"]["1"]) == (["map_version"], "0x0000")
+    assert kept["values"] == {**vector["values"], "map_version": None}
+    assert dumped(site, driver, show=["MAP_Version"]) == {
+        **dumped(site, driver, masked=False),
+        "identity": taken["identity"],
+    }
+    with pytest.raises(NotFound, match="did you mean map_version"):
+        dumped(site, driver, show=["map_versoin"])
+
+
+def test_what_no_address_needs_is_masked_out_of_with(tmp_path: Path) -> None:
+    """The channel stays, for without it the file cannot be read; a note that somebody wrote beside it does not."""
+    vector, source = golden("sp-relay-8"), tmp_path / "source.json"
+    source.write_text(json.dumps({"vectors": [vector]}), encoding="utf-8")
+    site = a_site("sp-relay-8", json.dumps({"channel": 2, "holder": "Chan Tai Man", "badge": 4711}))
+    _, driver = virtual.run(played(source, site))
+    assert dumped(site, driver)["vectors"][0]["with"] == {"channel": 2, "holder": "masked", "badge": "masked"}
+    assert dumped(site, driver, masked=False)["vectors"][0]["with"]["badge"] == 4711
+
+
+@pytest.mark.parametrize(
+    "name", ["cred", "badge", "uid", "pin", "owner", "vehicle", "licence_no", "device_id", "Serial", "x"]
+)
+def test_what_a_class_does_not_declare_may_tell_anything(name: str) -> None:
+    """A text or a whole number of a profile's own, whatever its name; no measurement, no state, no class's own."""
+    cls = ClassFile.model_validate({
+        "class": "c", "points": {"floor": {"type": "int"}, "last.plate": {"type": "text"}},
+        "events": {"e": {"fields": {"plate": {"type": "text", "personal": "plate"}}}},
+    })  # fmt: skip
+    assert [tells(name, kind, cls) for kind in ("text", "int", "float", "bool")] == [True, True, False, False]
+    assert [tells("floor", "int", cls), tells("last.plate", "text", cls)] == [False, True]
+
+
 def test_the_words_of_a_telling_point_are_masked() -> None:
-    """Of a text its length is left, of a number nothing; whatever else reads these registers sees them masked."""
-    held = {"holding": {0: 0x4142, 1: 0x4300, 5: 0xBEEF, 9: 7}}
+    """Of a text not even the length is left, of a number nothing; bits beside it that are another point's stay."""
+    held = {"holding": {0: 0x4142, 1: 0x4300, 2: 0x2000, 5: 0xBEEF, 9: 0x0907}}
     points = [
-        point("controller_name", {"holding": 0, "type": "string", "length": 4}, "text"),
+        point("controller_name", {"holding": 0, "type": "string", "length": 6}, "text"),
         point("card_number", {"holding": 5, "type": "uint16"}, "int"),
         point("first_letter", {"holding": 0, "byte": "high", "type": "uint16"}, "int"),
-        point("floor", {"holding": 9, "type": "uint16"}, "int"),
+        point("floor", {"holding": 9, "byte": "low", "type": "uint16"}, "int"),
+        point("badge", {"holding": 9, "byte": "high", "type": "uint16"}, "int"),
         point("gone", {"holding": 20, "type": "uint16"}, "int"),
     ]
-    telling = frozenset(each.name for each in points if tells(each))
-    assert telling == {"controller_name", "card_number"}
-    assert taken_of(points, held, telling) == ({"holding": {0: 0x7878, 1: 0x7800, 5: 0, 9: 7}}, ["gone"])
+    telling = frozenset({"controller_name", "card_number", "badge"})
+    masked = {"holding": {0: 0x7878, 1: 0x7878, 2: 0x7878, 5: 0, 9: 0x0007}}
+    assert taken_of(points, held, telling) == (masked, ["gone"])
 
 
 def point(name: str, written: dict[str, object], kind: PointType) -> PointRead:
@@ -159,7 +204,9 @@ async def test_without_a_gateway_the_device_is_read_once(tmp_path: Path) -> None
     await unit.close()
     gone = await asyncio.to_thread(CliRunner().invoke, device_commands, take)
     assert said.exit_code == 0, said.output
-    assert json.loads(out.read_text(encoding="utf-8"))["vectors"][0]["values"] == golden("sp-relay-8")["values"]
+    values = json.loads(out.read_text(encoding="utf-8"))["vectors"][0]["values"]
+    assert values == {**golden("sp-relay-8")["values"], "heartbeat": None}
+    assert "masked: heartbeat" in said.stderr
     assert 'evidence: {level: field, maker: "?"' in said.stderr
     assert (gone.exit_code, gone.stderr.partition(":")[0]) == (5, "unreachable")
 
@@ -185,3 +232,33 @@ def test_a_file_that_is_none_is_said_to_be_none(content: dict[str, Any]) -> None
     """Rather than serving nothing."""
     with pytest.raises(FormatError, match="no words"):
         words(content)
+
+
+def test_every_form_of_golden_vectors_is_served() -> None:
+    """All Modbus files of the maps, and each form by what it means: rows, lists at an address, words of one table."""
+    read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(MAPS.glob("*.json"))]
+    tables = {"words", "coil", "discrete", "holding", "input"}
+    told = [each for each in read if tables & each.get("vectors", [{}])[0].keys()]
+    assert len(told) >= 20
+    assert all(any(words(each).values()) for each in told)
+    forms = {"discrete": "10 1", "coil": {"7": [1, "0"]}, "holding": ["0x000A", 3], "input": {"4": "0x11"}}
+    assert words({"vectors": [forms]}) == {
+        "coil": {7: 1, 8: 0}, "discrete": {0: 1, 1: 0, 2: 1}, "holding": {0: 10, 1: 3}, "input": {4: 17},
+    }  # fmt: skip
+    assert words({"table": "input", "start": 16, "vectors": [{"words": [1, 2]}]}) == {"input": {16: 1, 17: 2}}
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"holding": {"65535": [1, 2]}}, "holding 65536: write an address from 0 to 65535"),
+        ({"input": {"-1": 0}}, "input -1: write an address from 0 to 65535"),
+        ({"input": {"4": "0x10000"}}, "input 4 is 0x10000: write a number from 0 to 65535"),
+        ({"holding": [0, -1]}, "holding 1 is -1: write a number from 0 to 65535"),
+        ({"coil": "102"}, "coil 2 is 2: write a number from 0 to 1"),
+    ],
+)
+def test_what_no_device_can_hold_is_refused(held: dict[str, Any], said: str) -> None:
+    """With its place, and what may stand there."""
+    with pytest.raises(FormatError, match=said):
+        words({"vectors": [held]})

@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from drivers.modbus.link import Link
 from drivers.modbus.options import TcpLink
+from edge.cli import discover_modbus
 from edge.cli.discover import discover
 from edge.discover import lines, units
 from edge.discover.bacnet import Asked, search
@@ -159,6 +161,28 @@ async def test_a_network_is_knocked_at(no_leaked_tasks):
     async with serving(lambda unit, pdu: register(1)) as (_, link):
         dead = TcpLink.model_validate({"host": "127.0.0.1", "port": 1, "timeout": "150ms"})
         assert await lines.answering([dead, link, dead]) == [link]
+
+
+def test_a_unit_that_names_its_profile_gets_it_pasted():
+    """In the table, in the lines to paste and in JSON; beside it one that no profile knows stays to be filled in."""
+    known = units.Unit(1, b"\0\7", identity={"vendor": "Sitekeeper neutral map", "product": "sp-lift-1"})
+    strange = units.Unit(2, b"\0\7", identity={"vendor": "ACME", "product": "LM1"})
+    found = lines.Found(asked=[known, strange], link=TcpLink.model_validate({"host": "h"}))
+    runner = CliRunner()
+    said, machine_ = (runner.invoke(_shown_by(found, as_json=as_json)) for as_json in (False, True))
+    assert "unit: 1}" in said.stdout
+    assert [each["profile"] for each in yaml.safe_load(said.stdout.partition("\n\n")[2])["devices"]] == [
+        "sp-lift-1", "PROFILE",
+    ]  # fmt: skip
+    assert said.stdout.splitlines()[1].endswith("sp-lift-1")
+    assert "no profile for ACME LM1; nearest by name: none" in said.stderr
+    assert "arkel" not in said.output
+    rows = Said(machine_.exit_code, machine_.stdout, machine_.stderr).envelope()["data"]["found"]
+    assert [(row["profile"], row["nearest"]) for row in rows] == [("sp-lift-1", "sp-lift-1"), (None, None)]
+
+
+def _shown_by(found: lines.Found, *, as_json: bool) -> click.Command:
+    return click.Command("shown", callback=lambda: discover_modbus._shown("x", [found], as_json=as_json, lang="en"))
 
 
 # --- a serial line

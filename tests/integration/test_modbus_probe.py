@@ -27,6 +27,7 @@ class Meter:
 
     map = SP_LIFT_1
     checks_crc = True
+    identity = None
     writes = frozenset[int]()
 
     def live(self, at: Micros) -> None:

@@ -37,6 +37,7 @@ class Counting:
 
     map = SP_LIFT_1
     checks_crc = True
+    identity = None
     writes = frozenset[int]()
 
     def live(self, at: Micros) -> None:

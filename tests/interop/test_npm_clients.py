@@ -110,6 +110,26 @@ async def test_modbus_serial_reads_and_opens_a_barrier(framing, no_leaked_tasks)
     assert said[8]["code"] == 2
 
 
+async def test_modbus_serial_asks_who_is_there_and_sets_one_bit(no_leaked_tasks):
+    """It reads the identification by both functions and writes through masks; a monitor without them refuses it.
+
+    Over TCP: on its serial ports it waits for an answer whose length it does not know until the time is over.
+    """
+    devices = [{"id": "gate", "unit": 1, "face": "sp-barrier-1"}, {"id": "lift", "unit": 2, "face": "lmon"}]
+    asked = [["readDeviceIdentification", 1, 0], ["readDeviceIdentification", 4, 1]]
+    masked = [["maskWriteRegister", 1, 0xFFFE, 1], ["readHoldingRegisters", 1, 1]]
+    async with simulated({"id": "lane", "devices": devices}) as (_, port, lines):
+        calls = [*asked, ["reportServerID", 0, 0], ["writeRegister", 1, 2], *masked]
+        said = await node("modbus_client.js", str(port), "1", json.dumps(calls))
+        refused = await node("modbus_client.js", str(port), "2", json.dumps([asked[0], masked[0]]))
+    assert said[:2] == [{"0": "Sitekeeper neutral map", "1": "sp-barrier-1", "2": "1.0"}, {"1": "sp-barrier-1"}]
+    words = bytes(said[2]["additionalData"]["data"]).decode()
+    assert (said[2]["serverId"], said[2]["running"], words) == (1, True, "Sitekeeper neutral map sp-barrier-1 1.0")
+    assert said[4:] == [{"address": 1, "andMask": 0xFFFE, "orMask": 1}, [3]]
+    assert len([line for line in lines if "wrote" in line]) == 2
+    assert [each["code"] for each in refused] == [1, 1]
+
+
 async def test_bacnet_js_reads_and_dims_a_lamp(no_leaked_tasks):
     """It finds the device, reads what the journal has, and its level at priority 8 holds until it gives it up."""
     devices = [

@@ -96,7 +96,7 @@ def bounces(estate: Estate, chance: Random) -> Life:
     """A contact that bounces: a loop, a smoke zone's fault line, a lamp's bit, a bit of a lift. Nothing."""
     machines: tuple[tuple[Machine, str], ...] = (
         (chance.choice(estate.lanes), "input__exit"), (chance.choice(estate.lamps), "lamp__fail"),
-        (estate.contacts["panel"], "fire__fault"), (estate.lifts[0], "battery_low"),
+        (estate.contacts["panel"], "contact__fault"), (estate.lifts[0], "battery_low"),
     )  # fmt: skip
     machine, name = chance.choice(machines)
     for _ in range(chance.randrange(2, 5)):
@@ -178,17 +178,17 @@ def fire(estate: Estate, chance: Random) -> Life:
     """A smoke detector, and then a call point; everybody leaves by doors that the panel has freed."""
     world, panel = estate.world, estate.contacts["panel"]
     world.storm(55 * MINUTE)
-    panel.set(zone3=True)
+    panel.set(contact__zone3=True)
     smoke = world.begin("one detector", panel.name)
     yield chance.randrange(20 * SECOND, 60 * SECOND)
     world.end(smoke)
-    panel.set(callpoint=True, fire__alarm=True)
+    panel.set(contact__callpoint=True, contact__alarm=True)
     fact = world.begin("fire", panel.name)
     yield 4 * SECOND
     for door in estate.doors:
         world.spawn(_evacuated(door))
     yield 12 * MINUTE
-    panel.set(callpoint=False, fire__alarm=False, zone3=False)
+    panel.set(contact__callpoint=False, contact__alarm=False, contact__zone3=False)
     world.end(fact)
 
 
@@ -212,14 +212,14 @@ def _evacuated(door: Door) -> Life:
 def gas(estate: Estate, chance: Random) -> Life:
     world, detector = estate.world, estate.contacts["gas-1"]
     world.storm(40 * MINUTE)
-    detector.set(gas__al1=True)
+    detector.set(contact__al1=True)
     low = world.begin("gas low", detector.name)
     yield chance.randrange(20 * SECOND, 60 * SECOND)
-    detector.set(gas__al2=True)
+    detector.set(contact__al2=True)
     world.end(low)
     high = world.begin("gas high", detector.name)
     yield 8 * MINUTE
-    detector.set(gas__al1=False, gas__al2=False)
+    detector.set(contact__al1=False, contact__al2=False)
     world.end(high)
 
 
@@ -243,13 +243,13 @@ A_MONTH: tuple[tuple[Fault, int], ...] = (
     (lamp_fails, 60), (lamps_fail, 1), (battery, 1),
     (quiet("lift-2", "lift silent"), 2), (quiet("lane-in", "lane silent"), 1), (quiet("lamp-07", "lamp silent"), 1),
     (quiet("panel", "panel silent"), 1), (quiet("gas-1", "gas detector silent"), 1),
-    (contact("panel", "panel fault", 3 * SECOND, 4 * MINUTE, fire__fault=True), 4),
-    (contact("panel", "one detector", 70 * SECOND, 2 * MINUTE, zone5=True), 2),
-    (contact("panel", "one detector", 5 * MINUTE, zone2=True), 1), (fire, 1), (gas, 1),
-    (contact("gas-1", "gas low", 3 * SECOND, 2 * MINUTE, gas__al1=True), 2),
+    (contact("panel", "panel fault", 3 * SECOND, 4 * MINUTE, contact__fault=True), 4),
+    (contact("panel", "one detector", 70 * SECOND, 2 * MINUTE, contact__zone5=True), 2),
+    (contact("panel", "one detector", 5 * MINUTE, contact__zone2=True), 1), (fire, 1), (gas, 1),
+    (contact("gas-1", "gas low", 3 * SECOND, 2 * MINUTE, contact__al1=True), 2),
     (contact("gas-1", "gas detector fault", 3 * MINUTE, contact__fault=True), 1),
-    (contact("leak-1", "leak near switches", 6 * SECOND, 5 * MINUTE, leak__present=True), 2),
-    (contact("leak-2", "leak", 5 * MINUTE, leak__present=True), 1),
+    (contact("leak-1", "leak near switches", 6 * SECOND, 5 * MINUTE, contact__leak=True), 2),
+    (contact("leak-2", "leak", 5 * MINUTE, contact__leak=True), 1),
     (contact("leak-2", "leak cable broken", 4 * MINUTE, contact__cable=True), 1), (cut, 12),
 )  # fmt: skip
 """Every fault, and how often it comes in thirty days."""

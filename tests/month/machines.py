@@ -306,18 +306,19 @@ class Contacts(Machine):
 
     @classmethod
     def panel(cls, world: World, name: str, link: str) -> "Contacts":
-        states = ["fire__alarm", "fire__fault", "fire__disabled", "fire__supervisory", "fire__prealarm", "callpoint"]
-        states += [f"zone{n}" for n in range(1, 9)] + [f"line__{line}" for line in PANEL]
-        return cls(world, name, link, **dict.fromkeys(states, False), power="mains", heartbeat=1, supply=24.1)
+        states = [f"{of}__{part}" for of in ("contact", "line") for part in PANEL]
+        return cls(
+            world, name, link, **dict.fromkeys(states, False) | {"contact__mains": True}, heartbeat=1, supply=24.1
+        )
 
     @classmethod
     def gas(cls, world: World, name: str, link: str) -> "Contacts":
-        states = "gas__al1", "gas__al2", "contact__fault", "line__al1", "line__al2", "line__fault"
+        states = "contact__al1", "contact__al2", "contact__fault", "line__al1", "line__al2", "line__fault"
         return cls(world, name, link, **dict.fromkeys(states, False), heartbeat=1)
 
     @classmethod
     def leak(cls, world: World, name: str, link: str) -> "Contacts":
-        states = "leak__present", "contact__cable", "line__leak", "line__cable"
+        states = "contact__leak", "contact__cable", "line__leak", "line__cable"
         return cls(world, name, link, **dict.fromkeys(states, False), heartbeat=1)
 
 

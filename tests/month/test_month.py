@@ -24,8 +24,8 @@ FATAL = (
     lifts.entrapment, lifts.entrapment_with_button, lifts.entrapment_in_the_dark, lifts.halt_short,
     lifts.under_inspection, *(lifts.button_at_landing,) * 4, *(lifts.nobody_leaves,) * 2, lifts.opened_between,
     *(lifts.flagged(name) for name in lifts.FLAGS[:5]), *(doors.forced,) * 3, doors.under_duress, faults.fire,
-    faults.gas, faults.contact("panel", "one detector", 4 * MINUTE, zone2=True),
-    faults.contact("leak-1", "leak near switches", 5 * MINUTE, leak__present=True),
+    faults.gas, faults.contact("panel", "one detector", 4 * MINUTE, contact__zone2=True),
+    faults.contact("leak-1", "leak near switches", 5 * MINUTE, contact__leak=True),
 )  # fmt: skip
 """A day with little else than danger."""
 

@@ -45,6 +45,7 @@ _UNSEEN: Final = (
 _ABUSES: Final = "tests/unit/edge/test_orders.py::test_each_abuse_is_refused_and_audited"
 _UPLINK: Final = "tests/unit/cloud_sync/test_uplink_machine.py"
 _POLLER: Final = "tests/unit/edge/test_poller.py"
+_TABLES: Final = "tests/unit/edge/settings/test_table_maps.py::test_derived_points_mean_what_the_class_says"
 _MAKERS: Final = "tests/integration/test_maker_maps.py::test_every_point_means_what_the_document_says"
 _PUBLISHED: Final = "self._machine.published(stream, sequence, reason, self._clock.monotonic())\n"
 _READ: Final = "self._remember(payload, (self._source.epoch, stream, sequence))\n"
@@ -212,7 +213,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="a device that is gone kept alive by what the broker repeats",
-        file="drivers/mqtt/states.py",
+        file="drivers/mqtt/last.py",
         changes=((" = now.mono if self.grace is None else self.grace\n", " = now.mono\n"),),
         test="tests/unit/drivers/mqtt/test_retained.py::test_reconnecting_again_and_again_keeps_no_dead_device_alive",
     ),
@@ -234,8 +235,8 @@ MUTANTS: Final = (
     Mutant(
         name="an event told twice because two subscriptions bring it",
         file="drivers/mqtt/topics.py",
-        changes=(("grown = _joined(other, grown)\n", "found[other] = queued\n            break\n"),),
-        test="tests/unit/drivers/mqtt/test_topics.py::test_every_message_comes_exactly_once",
+        changes=(("and one in found and covers(one, each)", "and False"),),
+        test="tests/unit/drivers/mqtt/test_topics.py::test_every_message_comes_and_no_other",
     ),
     Mutant(
         name="life safety shelved",
@@ -559,19 +560,31 @@ MUTANTS: Final = (
     Mutant(
         name="a bit of a gas detector that nothing explains is nothing",
         file="config/profiles/pemtech-pt495.yaml",
-        changes=(("not judged or status_bits != 0 and reading", "not judged or status_bits > 255 and reading"),),
+        changes=(("not judged or no_reading or unexplained", "not judged or no_reading"),),
         test=f"{_MAKERS}[pemtech-pt495]",
+    ),
+    Mutant(
+        name="no gas behind a broken line",
+        file="config/profiles/sp-io-16-gas.yaml",
+        changes=(("1 / (0 if blind or line.al2 else 1) < 0", "1 / (0 if blind else 1) < 0"),),
+        test=_TABLES,
+    ),
+    Mutant(
+        name="zones are counted over a broken line",
+        file="config/profiles/sp-io-16-fire.yaml",
+        changes=(("0 if zones_unsure and zones_closed < 2 else 1", "0 if zones_unsure and zones_closed < 1 else 1"),),
+        test=_TABLES,
     ),
     Mutant(
         name="a dump that names the very device",
         file="edge/dump.py",
-        changes=(("HIDDEN if masked and TELLING.search(key) else value", "value"),),
+        changes=(("value if not masked or key in OPEN else HIDDEN", "value"),),
         test="tests/integration/test_device_dump.py::test_who_and_which_one_it_is_stays_where_it_is",
     ),
     Mutant(
         name="a masked text that is still there",
         file="edge/dump.py",
-        changes=(("    return high << 8 | low\n", "    return word\n"),),
+        changes=(("_X if point.type", "taken[table][address] if point.type"),),
         test="tests/integration/test_device_dump.py::test_the_words_of_a_telling_point_are_masked",
     ),
     Mutant(

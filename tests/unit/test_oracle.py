@@ -343,3 +343,14 @@ def test_what_was_spoilt_on_purpose_is_not_expected(run: Run) -> None:
     with (run.folder / "journal.jsonl").open("a") as file:
         file.write('{"t": 17672256')
     assert len(oracle.lines(run.folder / "journal.jsonl")) == LAST + 1
+
+
+def test_what_a_device_tells_between_two_replies_is_what_it_served(run: Run) -> None:
+    """A change that a reply without a number carries is not in the next one again, and is expected all the same."""
+    served = run.lines["journal"]
+    at = next(index for index, line in enumerate(served) if line.get("n") == 15)
+    over = served[at]["points"].pop("passenger_alarm")
+    served.insert(at, {"t": T + 15 * S - 1, "device": LIFT, "points": {"passenger_alarm": over, "told": 1}})
+    assert run.judge().wrong == []
+    served[at]["points"]["passenger_alarm"] = not over
+    assert any("replies wrong (lift-1/passenger_alarm is 0" in found for found in run.judge().wrong)

@@ -135,6 +135,40 @@ def test_a_device_that_ignores_the_request_is_polled():
     assert found.ask(NOW + 10 * AGAIN) is None
 
 
+@pytest.mark.parametrize(("kind", "asked_for"), [(5, 3), (59, 6)])
+def test_a_device_that_ignores_every_request_is_left_alone(kind: int, asked_for: int):
+    """Three silences in a row for each way of asking speak for all 60 properties, with 5 s between two requests, so
+    that its readings are not held up all the time; an hour later it is asked again."""
+    found = made(*(Wanted(Reference(kind, 1, 200 + at) if kind == 59 else Reference(5, at, 85)) for at in range(60)))
+    now, count = NOW, 0
+    while (at := found.next()) is not None and at < NOW + RARELY:
+        assert at <= now or at == now + AGAIN
+        now = max(now, at)
+        found.silent(asked(found, now), now)
+        assert found.ask(now) is None
+        count += 1
+    assert (count, found.report()["refused"]) == (asked_for, "no answer to the subscription")
+    assert found.next() == now + RARELY
+    assert asked(found, now + RARELY).service == (SUBSCRIBE if kind == 5 else SUBSCRIBE_PROPERTY)
+
+
+def test_what_is_accepted_is_not_given_up_for_what_is_ignored():
+    """A device that has accepted something knows the service: each property that it ignores is tried three times, and
+    none of them holds up another."""
+    properties = [Reference(5, at, 85) for at in range(4)]
+    found = made(*(Wanted(one) for one in properties))
+    first = asked(found, NOW)
+    found.acknowledged(first)
+    found.told(notice(properties[0], b"\x91\x01"), NOW)
+    order, now = [], NOW
+    while (ask := found.ask(now)) is not None and ask.subscriptions[0].reference != properties[0]:
+        order.append(ask.subscriptions[0].reference)
+        found.silent(ask, now)
+        now += AGAIN
+    assert order == properties[1:] * 3
+    assert found.alive(properties[0])
+
+
 def test_lost_means_all_over_again():
     """After silence or a closed link nothing counts as told, whatever comes; a reading begins anew, and a late answer
     to what was asked before changes nothing."""
@@ -202,6 +236,19 @@ def test_a_change_that_was_not_told_ends_it():
             found.acknowledged(ask)
             found.told(notice(VALUE, b"\x91\x01"), at)
     assert found.report()["refused"] == "changes are not told"
+
+
+def test_who_has_forgotten_one_has_forgotten_all():
+    """With the property whose change was not told, all others of the device are subscribed anew, and stay alive."""
+    found = alive(Wanted(DOOR), Wanted(VALUE), Wanted(ALARM))
+    found.seen(VALUE, b"\x91\x00", NOW + 20 * SECOND)
+    places = set()
+    while (ask := found.ask(NOW + 20 * SECOND + UNTOLD)) is not None:
+        found.acknowledged(ask)
+        places |= {one.reference for one in ask.subscriptions}
+    assert places == {DOOR, VALUE, ALARM}
+    assert (found.alive(DOOR), found.alive(VALUE), found.alive(ALARM)) == (True, False, True)
+    assert (found.counts.untold, found.counts.renewed, found.counts.lost) == (1, 2, 1)
 
 
 def test_a_change_told_a_moment_later_was_told():

@@ -238,3 +238,21 @@ def test_answers_of_their_own_length_on_a_serial_line(body):
         assert examine(right[:cut], b"\x01\x11\xc0\x2c", expected) is None
     assert isinstance(examine(right + b"\x01\x03\x02\x00\x07", b"\x01\x11\xc0\x2c", expected), Wrong)
     assert isinstance(examine(sealed(bytes.fromhex("01 03 02 0007")), b"\x01\x11\xc0\x2c", expected), Wrong)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (b"\xb4\xffLMB3.1.10", "180 LMB3.1.10"),  # libmodbus 3.1.10
+        (b"LX\xff\x00", "LX"),
+        (b"\x07\xff", "07"),
+        (b"\x07\x00\x12\x34", "7 1234"),
+    ],
+)
+def test_what_function_17_says_is_shown_in_words(said, shown):
+    """One byte of the maker's, whether it runs, and words; without words, what there is in hex."""
+    identity = Identity()
+    identity.opened()
+    identity.steps = [("report", 0)]
+    identity.answered(said)
+    assert identity.objects == {"report": shown}

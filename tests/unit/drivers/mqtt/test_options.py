@@ -91,6 +91,8 @@ def test_points_that_cannot_be(keys, why):
         ({"topic": "a/+=b"}, "a whole level may be"),
         ({"topic": "$SYS/#"}, "is no topic"),
         ({"topic": "a", "teller": {"n": 1}, "sequence": "s"}, "its own counter"),
+        ({"topic": "a/#", "sequence": "s"}, "its own counter"),
+        ({"topic": "a/+reader/b", "sequence": "s", "when": {"$topic.reader": "r1"}}, "its own counter"),
         ({"topic": "a", "request": {"topic": "b"}}, "say where the sequence is"),
         ({"topic": "a", "fields": {"x": {"enum": {1: "y"}}}}, "Field required"),
     ],

@@ -207,3 +207,25 @@ def test_garbage_where_nothing_tells_an_event_is_no_event() -> None:
         assert rig.driver.counts.dead == 5
 
     on(story, devices=[device("d", {}, events=event)])
+
+
+def test_an_event_that_two_subscriptions_bring_is_one() -> None:
+    """Of two that overlap a broker may deliver it twice; said again later, it is another."""
+    rang: dict[str, tuple[dict[str, PointType], dict[str, Any]]] = {
+        "rang": ({"by": "int"}, {"topic": "a/+door/bell", "fields": {"by": "by"}})
+    }
+    point: dict[str, tuple[PointType, dict[str, Any]]] = {
+        "t": ("float", {"topic": "a/b/+what", "json": "t", "when": {"$topic.what": "t"}})
+    }
+
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await asyncio.sleep(1)
+        assert subscribed(rig) == {"a/+/bell": True, "a/b/+": False}
+        for wait in (0, 0, 2):
+            await asyncio.sleep(wait)
+            rig.say("a/b/bell", b'{"by": 3}')
+        await asyncio.sleep(0.1)
+        assert [each.fields for each in rig.sink.events] == [{"by": 3}] * 2
+
+    on(story, devices=[device("d", point, events=rang)])

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from drivers.mqtt.topics import Router, concrete, filter_of, matches, subscriptions
+from drivers.mqtt.topics import Copies, Router, concrete, filter_of, matches, subscriptions
+from sitekeeper.model.clock import SECOND
 
 
 @pytest.mark.parametrize(
@@ -62,24 +63,40 @@ def test_all_who_want_a_message_get_it() -> None:
         ([("a/b", False), ("a/b", True)], {"a/b": True}),
         ([("a/b", True), ("a/+", False), ("c", False)], {"a/+": True, "c": False}),
         ([("a/#", False), ("a", True), ("a/b/c", False)], {"a/#": True}),
-        ([("a/+/c", True), ("a/b/+", False)], {"a/+/+": True}),
+        ([("a/+", False), ("a/+/+", True), ("a/#", False), ("#", False)], {"#": True}),
+        ([("a/+/c", True), ("a/b/+", False)], {"a/+/c": True, "a/b/+": False}),
         ([("a/+", False), ("b/+", False)], {"a/+": False, "b/+": False}),
-        ([("a/+/x", False), ("a/b/#", False)], {"a/+/#": False}),
-        ([("a/b/+", False), ("a/+/c", False), ("a/x/d", False)], {"a/+/+": False}),
+        ([("a/+/x", False), ("a/b/#", False)], {"a/+/x": False, "a/b/#": False}),
+        ([("+/event", True), ("zigbee2mqtt/#", False)], {"+/event": True, "zigbee2mqtt/#": False}),
+        (
+            [("rfid/+", True), ("rfid/send", False), ("rfid/io/door", False)],
+            {"rfid/+": True, "rfid/io/door": False},
+        ),
     ],
 )
-def test_subscriptions_that_do_not_overlap(wanted: list[tuple[str, bool]], found: dict[str, bool]) -> None:
-    """What another covers is left out, two that overlap become one, and what is queued stays queued."""
+def test_subscriptions_without_those_that_others_cover(wanted: list[tuple[str, bool]], found: dict[str, bool]) -> None:
+    """What another covers is left out, what is queued stays queued, and none grows wider than somebody wants."""
     assert subscriptions(wanted) == found
 
 
-def test_every_message_comes_exactly_once() -> None:
-    """Whatever is wanted: each topic that any of it brings is brought by exactly one subscription."""
+def test_every_message_comes_and_no_other() -> None:
+    """Whatever is wanted: exactly the topics that any of it brings are brought, by none that another covers."""
     rng = random.Random(6)
-    topics = ["/".join(each) for size in (1, 2, 3) for each in itertools.product("abc", repeat=size)]
+    topics = ["/".join(each) for size in (1, 2, 3, 4) for each in itertools.product("abc", repeat=size)]
     for _ in range(300):
         wanted = ["/".join(rng.choices("abc+", k=rng.randint(1, 3))) + rng.choice(["", "", "/#"]) for _ in range(4)]
         made = subscriptions([(each, rng.random() < 0.5) for each in wanted])
         for topic in topics:
-            brought = sum(matches(each, topic) for each in made)
-            assert brought == 1 or (brought == 0 and not any(matches(each, topic) for each in wanted)), (wanted, topic)
+            assert any(matches(each, topic) for each in made) == any(matches(each, topic) for each in wanted), wanted
+        brought = {each: {topic for topic in topics if matches(each, topic)} for each in made}
+        for one, other in itertools.permutations(brought, 2):
+            assert not (brought[one] and brought[one] < brought[other]), wanted
+
+
+def test_a_copy_is_what_follows_at_once_in_the_same_words() -> None:
+    """As often as there are subscriptions for it beside the first; a third saying, a late one or another is none."""
+    copies = Copies(["a/+/c", "a/b/+", "d/+", "e"])
+    said = [("a/b/c", b"x", 0), ("a/b/c", b"x", 1), ("a/b/c", b"x", 2), ("a/b/c", b"y", 3), ("a/b/c", b"y", 4)]
+    assert [copies.again(*each) for each in said] == [False, True, False, False, True]
+    assert [copies.again("a/b/c", b"z", at) for at in (10, 10 + SECOND + 1)] == [False, False]
+    assert not any(copies.again(topic, b"x", 20) for topic in ("a/b/d", "d/x", "e") for _ in range(2))

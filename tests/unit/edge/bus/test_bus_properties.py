@@ -204,3 +204,33 @@ def test_a_unit_that_is_back_is_found(found: list[Unit], who: int, away: int) ->
     load = sum(each.takes * len(each.periods) for each in found)
     assert first - back <= 10 * found[unit].timeout + max(found[unit].periods) + 3 * SECOND + load
     assert not line.bus.silent(str(unit))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 4), st.integers(100 * MS, 2 * SECOND))
+def test_a_dead_unit_of_which_alarms_are_made_waits_for_no_dead_meter(meters: int, lifts: int, timeout: Micros) -> None:
+    """Each is asked once in ten time-outs, or four for each dead one of its kind; together they have a quarter."""
+    lift, meter = Unit((SECOND,), 20 * MS, timeout, urgent=True), Unit((SECOND,), 20 * MS, timeout)
+    found = [Unit((SECOND,), 20 * MS), *[lift] * lifts, *[meter] * meters]
+    line = Line(found, lambda unit, _: unit == 0).run(300 * SECOND)
+    ours = [read for read in line.log if 1 <= read.device <= lifts]
+    settled = [read for read in ours if read.asked > 60 * SECOND]
+    assert sum(read.ended - read.asked for read in settled) <= 240 * SECOND // 4 + 2 * timeout
+    apart = max(10, 4 * lifts) * timeout + 2 * timeout + 3 * SECOND
+    for device in range(1, lifts + 1):
+        asked = [read.asked for read in settled if read.device == device]
+        assert asked
+        assert all(10 * timeout <= after - before <= apart for before, after in pairwise(asked))
+
+
+def test_after_an_opening_alarms_come_first_and_the_dead_last() -> None:
+    """Whatever their order in the site's file; what was silent before does not keep the others waiting."""
+    meter, lift = Unit((SECOND,), 20 * MS), Unit((SECOND,), 20 * MS, urgent=True)
+    line = Line([meter] * 6 + [lift], lambda unit, _: unit in {5, 6}).run(120 * SECOND)
+    assert line.log[0].device == 6
+    opened, line.log = line.now, []
+    line.bus.begin(line.now)
+    line.run(opened + 30 * SECOND)
+    assert [read.device for read in line.log[:2]] == [6, 5]
+    assert all(after.asked - before.asked <= 2 * SECOND for before, after in pairwise(line.of(6)))
+    assert any(not read.answered for read in line.log)
