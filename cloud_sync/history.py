@@ -37,6 +37,9 @@ PAUSE: Final = 0.05
 class History:
     """Serves the office's requests. One for all connections of an uplink.
 
+    Attributes:
+        news: set when `absent` says something of alarms: others may be waiting behind them at the office.
+
     Args:
         remember: told what is sent, to understand a `quarantined` answer.
     """
@@ -55,6 +58,7 @@ class History:
         self._wanted: deque[Resend] = deque()
         self._absent: deque[Resend] = deque(maxlen=MAX_ABSENT)
         self._asked = asyncio.Event()
+        self.news = asyncio.Event()
         self.sent = 0
 
     @property
@@ -79,11 +83,15 @@ class History:
     def useless(self, name: BlockName) -> None:
         """The office keeps this block's bytes in quarantine and cannot tell whose they are: for its record it is gone.
 
-        So the hole that it leaves is stated when it is asked for, instead of the same bytes being sent for ever.
+        So the hole that it leaves is stated when it is asked for, instead of the same bytes being sent for ever; of
+        alarms at once, because those behind it wait for the word.
         """
         self._useless[name] = None
         if len(self._useless) > MOST_USELESS:
             self._useless.popitem(last=False)
+        epoch, stream, sequence = name
+        if stream == "alarms":
+            self._gone(Resend(epoch, stream, sequence, sequence), sequence, sequence)
 
     def read(self, asked: Resend, sequence: int) -> bytes | None:
         """Return a block of what is asked for; None if it is not there, or of no use to the office."""
@@ -156,3 +164,5 @@ class History:
                 self._absent.remove(known)
                 start, end = min(start, known.start), max(end, known.end)
         self._absent.append(Resend(asked.epoch, asked.stream, start, end))
+        if asked.stream == "alarms":
+            self.news.set()

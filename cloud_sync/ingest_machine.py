@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cloud_sync import fit, wire
-from cloud_sync.ingest_parking import MOST_KEYS, Asking, Parking, Words, bounded
+from cloud_sync.ingest_parking import MOST_KEYS, Asking, Parking, Settled, Unread, Words, bounded
 from cloud_sync.ingest_records import (
     ANSWERED,
     Acknowledge,
@@ -79,7 +79,8 @@ class IngestMachine:
     _alarms: dict[Key, int] = field(default_factory=dict)  # last alarms block that is committed or on its way there
     _first: dict[Key, int] = field(default_factory=dict)
     _hole_since: dict[Key, Micros] = field(default_factory=dict)
-    _absent: dict[str, tuple[Resend, ...]] = field(default_factory=dict)
+    _settled: Settled = field(default_factory=Settled)
+    _unread: Unread = field(default_factory=Unread)
     _words: Words = field(default_factory=Words)
     _parking: Parking = field(init=False)
     _asking: Asking = field(init=False)
@@ -90,6 +91,8 @@ class IngestMachine:
         self._asking = Asking(self.limits.ask_every)
         self._catalogues.update(self.known.catalogues)
         self._alarms.update(self.known.alarms)
+        for key, start, end in self.known.settled:
+            self._settled.add(key, start, end)
 
     # messages in
 
@@ -183,8 +186,7 @@ class IngestMachine:
         first = status.first.get("alarms")
         if first is not None:
             outputs += self._first_alarm((site, status.epoch), first, now)
-        self._gone(status)
-        return outputs
+        return [*outputs, *self._gone(status)]
 
     def _catalogue(self, site: str, arrival: Arrival, now: Micros) -> list[Output]:
         payload = arrival.delivery.payload
@@ -260,61 +262,78 @@ class IngestMachine:
         header = fit.header_of(arrival.delivery.payload, site, kind)
         if header is None or self._far(header, now):
             self._quarantine(site, kind, arrival, unfit)
+            if header is None and kind == "alarms" and unfit.reason != "too-new":
+                self._unread.put(site, wire.digest(arrival.delivery.payload))
             return []
         self._quarantine(site, kind, arrival, unfit, header)
         if unfit.reason == "too-new":
             which = Resend(header.epoch, kind, header.sequence, header.sequence)
             return [Ask(site, Request(version=which))]
         key = (site, header.epoch)
-        if kind == "alarms" and self._alarms.get(key) == header.sequence - 1:
-            self._alarms[key] = header.sequence
-            self._drain(key)
-        return []
+        if kind == "alarms":
+            self._begin(key, header.sequence)
+            self._settled.add(key, header.sequence, header.sequence)
+        return self._drain(key) if key in self._alarms else []
 
     # alarms, strictly in order
 
     def _in_order(self, put: PutBlock, arrival: Arrival, now: Micros) -> list[Output]:
         block = put.block
         key = (block.site, block.epoch)
-        if key not in self._alarms:
-            first = 1 if block.sequence == 1 or self._is_over(key) else self._first.get(key)
-            if first is not None:
-                self._alarms[key] = first - 1
+        self._begin(key, block.sequence)
         position = self._alarms.get(key)
         if position is None or block.sequence > position + 1:
-            outputs = self._parking.put(self._parking.early.setdefault(key, {}), block.sequence, put, arrival)
+            outputs = self._parking.keep_early(key, put, arrival)
             if position is None:
                 return outputs
+            if self._settled.last(key, position + 1) is not None:
+                return [*outputs, *self._drain(key)]
             since = self._hole_since.setdefault(key, now)
             if now - since >= self.limits.give_up and self._words.is_over(key, since):
                 # Of an earlier file, and its gateway may be too old to say what it has not: no word will come.
-                self._give_up(key, min([block.sequence, *self._parking.early[key]]))
-                return outputs
+                return [*outputs, *self._give_up(key, min([block.sequence, *self._parking.early[key]]))]
             return [*outputs, *self._ask_for_alarms(key, position + 1, block.sequence - 1, now)]
         self._ready(put, arrival, len(put.payload))
         if block.sequence == position + 1:
             self._alarms[key] = block.sequence
             if key in self._hole_since:
                 self._hole_since[key] = now  # they are coming
-            self._drain(key)
+            return self._drain(key)
         return []
+
+    def _begin(self, key: Key, sequence: int) -> None:
+        """Find out where the alarms of an unknown epoch begin, of which this one came."""
+        if key not in self._alarms:
+            first = 1 if sequence == 1 or self._is_over(key) else self._first.get(key)
+            if first is not None:
+                self._alarms[key] = first - 1
 
     def _is_over(self, key: Key) -> bool:
         """Tell whether a site speaks under another epoch now: no status of it says where this one begins."""
         return key not in self._first and any(site == key[0] for site, _ in self._first)
 
-    def _drain(self, key: Key) -> None:
-        """Apply the parked alarms blocks that are next now; forget those that came in the meantime."""
+    def _drain(self, key: Key) -> list[Output]:
+        """Apply the parked alarms blocks that are next now, past those that nobody has; forget those that came.
+
+        What found no room is asked for now that it is its turn: the site would send it again in its own time only.
+        """
         early = self._parking.early.get(key, {})
-        while (parked := early.pop(self._alarms[key] + 1, None)) is not None:
-            self._alarms[key] += 1
-            self._ready(parked.put, parked.arrival, len(parked.put.payload))
+        while True:
+            following = self._alarms[key] + 1
+            if (parked := early.pop(following, None)) is not None:
+                self._alarms[key] = following
+                self._ready(parked.put, parked.arrival, len(parked.put.payload))
+            elif (gone := self._settled.last(key, following)) is not None:
+                self._alarms[key] = gone
+            else:
+                break
         for sequence in [sequence for sequence in early if sequence <= self._alarms[key]]:
             parked = early.pop(sequence)
             self._ready(parked.put, parked.arrival, len(parked.put.payload))
         if not early:
             self._parking.early.pop(key, None)
             self._hole_since.pop(key, None)
+        return self._parking.ask_again(key, self._alarms[key] + 1)
 
     def _first_alarm(self, key: Key, first: int, now: Micros) -> list[Output]:
         """The site says which alarms block is the first that it can still send without looking into its history."""
@@ -322,41 +341,38 @@ class IngestMachine:
         if key not in self._alarms:
             if key in self._parking.early:
                 self._alarms[key] = first - 1
-                self._drain(key)
+                return self._drain(key)
             return []
         position = self._alarms[key]
-        if first <= position + 1:
+        missing = first - position - 1
+        if missing <= 0:
             return []
-        if first - position - 1 <= self.limits.near:
+        if self._unread.explain(key[0], missing):  # an older gateway never says so itself
+            return self._give_up(key, first)
+        if missing <= self.limits.near:
             if now - self._hole_since.setdefault(key, now) < self.limits.give_up:
                 return self._ask_for_alarms(key, position + 1, first - 1, now)
-            self._give_up(key, first)
-            return []
-        self._go_on(key, first)
-        return []
+            return self._give_up(key, first)
+        return self._go_on(key, first)
 
-    def _give_up(self, key: Key, first: int) -> None:
+    def _give_up(self, key: Key, first: int) -> list[Output]:
         """Nobody sends the alarms before this one: say so, and wait for them no longer."""
         start, end = self._alarms[key] + 1, first - 1
         self._ready(PutMissing(site=key[0], epoch=key[1], stream="alarms", start=start, end=end), None)
-        self._go_on(key, first)
+        return self._go_on(key, first)
 
-    def _go_on(self, key: Key, first: int) -> None:
+    def _go_on(self, key: Key, first: int) -> list[Output]:
         self._alarms[key] = first - 1
         self._hole_since.pop(key, None)
-        self._drain(key)
+        return self._drain(key)
 
-    def _gone(self, status: Status) -> None:
+    def _gone(self, status: Status) -> list[Output]:
         """The site says which of the blocks that it was asked for it does not have any more; nobody has them then."""
-        if status.absent and self._absent.get(status.site) != status.absent:
-            self._absent[status.site] = status.absent
-            for one in sorted(status.absent, key=lambda one: one.start):
-                missing = PutMissing(site=status.site, epoch=one.epoch, stream=one.stream, start=one.start, end=one.end)
-                self._ready(missing, None)
-                key = (status.site, one.epoch)
-                if one.stream == "alarms" and one.start <= self._alarms.get(key, one.end) + 1 <= one.end:
-                    self._alarms[key] = one.end
-                    self._drain(key)
+        missing = self._settled.heard(status)
+        for one in missing:
+            self._ready(one, None)
+        keys = dict.fromkeys((one.site, one.epoch) for one in missing if one.stream == "alarms")
+        return [output for key in keys if key in self._alarms for output in self._drain(key)]
 
     # bookkeeping
 

@@ -69,13 +69,14 @@ class SharedIngestMachine(IngestMachine):
                 outputs += self._too_early(entry, arrival, outcome.turns[entry.block.site, entry.block.epoch])
         for entry in durable.transaction.entries:
             if isinstance(entry, PutBlock) and entry.block.stream == "alarms":
-                self._drain((entry.block.site, entry.block.epoch))
+                key = (entry.block.site, entry.block.epoch)
+                outputs += [*self._parking.ask_again(key, entry.block.sequence + 1), *self._drain(key)]
         return outputs
 
     def _too_early(self, put: PutBlock, arrival: Arrival, turn: Turn) -> list[Output]:
         self.counts["early"] += 1
         key = (put.block.site, put.block.epoch)
-        outputs = self._parking.put(self._parking.early.setdefault(key, {}), put.block.sequence, put, arrival)
+        outputs = self._parking.keep_early(key, put, arrival)
         waits_for, since = self._waiting.get(key, (0, 0))
         if waits_for != turn.next:
             since = self._now
@@ -85,7 +86,8 @@ class SharedIngestMachine(IngestMachine):
             return outputs
         is_over = self._words.is_over(key, since)  # of an earlier file: no word of the site will come
         first = min([put.block.sequence, *self._parking.early[key]]) if is_over else turn.first
-        if first is not None and first > turn.next and self._now - since >= self.limits.give_up:
+        explained = turn.first is not None and turn.first - turn.next <= turn.unread
+        if first is not None and first > turn.next and (explained or self._now - since >= self.limits.give_up):
             start, end = turn.next, first - 1
             self._ready(PutMissing(site=key[0], epoch=key[1], stream="alarms", start=start, end=end), None)
             return outputs
@@ -100,10 +102,11 @@ class SharedIngestMachine(IngestMachine):
         self._ready(put, arrival, len(put.payload))
         return []
 
-    def _drain(self, key: Key) -> None:
+    def _drain(self, key: Key) -> list[Output]:
         """Give the store the parked alarms blocks of an epoch again, in order."""
         for _, parked in sorted(self._parking.early.pop(key, {}).items()):
             self._ready(parked.put, parked.arrival, len(parked.put.payload))
+        return []
 
     def _first_alarm(self, key: Key, first: int, now: Micros) -> list[Output]:
         """The store has it with the status."""

@@ -1,7 +1,7 @@
 """The one door to aiomqtt (libraries.md 3.3): a `Session` on a real broker, MQTT 5 or 3.1.1.
 
 aiomqtt 2.5 has no public manual acknowledgement and throws away the reason code of a publish, so this file reaches for
-the paho client inside it, in eight marked places, and nowhere else. None of its exceptions gets out.
+the paho client inside it, in nine marked places, and nowhere else. None of its exceptions gets out.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ TCP_THIN_LINEAR_TIMEOUTS = 16
 """Linux, tcp(7): with less than four packets under way, the first six repeats of a lost one are not ever further apart.
 On a line that loses every third packet this is what brings an alarm through in seconds; Python has no name for it. It
 works with `reno` (which every kernel has and lets everybody choose) and `cubic`, and not with `bbr`."""
+
+LONGEST_QUEUE = 3_600.0
+"""Seconds for which the answer to a subscription may lie behind messages that keep coming."""
 
 MAX_QUEUED_INCOMING = 10_000
 """Messages waiting to be received. Newer ones are dropped beyond it; unacknowledged, so the broker delivers them again
@@ -70,6 +73,8 @@ async def _open(
     words = _LastWords()
     client = _client(settings, client_id, will, version, words, persistent=persistent)
     _notice_hanging_up(client, words)
+    if isinstance(client._queue, Inbox):  # noqa: SLF001 - what it was given itself (reach 8)
+        _read_as_taken(client, client._queue)  # noqa: SLF001
     session = AiomqttSession(client, where, "5" if version is aiomqtt.ProtocolVersion.V5 else "3.1.1", line, words)
     try:
         await client.__aenter__()
@@ -178,6 +183,39 @@ def _notice_hanging_up(client: aiomqtt.Client, words: _LastWords) -> None:
     paho.on_disconnect, paho.on_connect = hung_up, taken
 
 
+def _read_as_taken(client: aiomqtt.Client, inbox: Inbox) -> None:
+    """Read no more of the connection than `inbox` can hold, and hand it the mark of what comes again (reach 9)."""
+    paho, loop = client._client, asyncio.get_running_loop()  # noqa: SLF001
+    hand_over = paho.on_message
+
+    def take(*args: Any) -> None:
+        inbox.again = bool(args[2].dup)
+        if hand_over is not None:
+            hand_over(*args)
+
+    def read() -> None:
+        link = paho.socket()
+        try:
+            while link is not None and link is paho.socket() and not inbox.paused:
+                paho.loop_read()
+                if not getattr(link, "pending", int)():  # what TLS has unpacked wakes nobody
+                    break
+        except Exception as error:  # noqa: BLE001 - as in the reader of the library that this one stands for
+            if not client._disconnected.done():  # noqa: SLF001
+                client._disconnected.set_exception(error)  # noqa: SLF001
+
+    def pause() -> None:
+        if (link := paho.socket()) is not None:
+            loop.remove_reader(link)
+
+    def go_on() -> None:
+        if (link := paho.socket()) is not None:
+            loop.add_reader(link, read)
+            loop.call_soon(read)
+
+    paho.on_message, inbox.pause, inbox.go_on = take, pause, go_on
+
+
 class AiomqttSession:
     """One connection to a real broker; implements `cloud_sync.session.Session`."""
 
@@ -217,7 +255,7 @@ class AiomqttSession:
         self._answers[info.mid] = answer
         lost = self._client._disconnected  # noqa: SLF001 - else a dead link costs the whole timeout (reach 3)
         try:
-            await asyncio.wait((answer, lost), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await self._answered(answer, patience)
             if answer.done():
                 if len(payload) <= LARGE:
                     self._line.answered(asyncio.get_running_loop().time() - began)
@@ -230,10 +268,17 @@ class AiomqttSession:
 
     async def subscribe(self, topic: str, *, queued: bool = True) -> None:
         self._check()
+        asked = asyncio.ensure_future(self._client.subscribe(topic, qos=int(queued), timeout=LONGEST_QUEUE))
         try:
-            granted = await self._client.subscribe(topic, qos=int(queued))
+            await self._answered(asked, self._line.settings.timeout)
+            if not asked.done():
+                raise self._gone(f"no answer to a subscription to {topic}")
+            granted = asked.result()
         except aiomqtt.MqttError as err:
             raise self._gone(str(err)) from None
+        finally:
+            asked.cancel()
+            await asyncio.wait((asked,))
         for reason in granted:
             code = reason.value if isinstance(reason, ReasonCode) else int(reason)
             if code >= 128:
@@ -247,8 +292,9 @@ class AiomqttSession:
             raise self._gone("connection lost") from None
         payload = message.payload if isinstance(message.payload, bytes) else b""
         return Delivery(
-            topic=str(message.topic), payload=payload, retained=message.retain, mid=message.mid, qos=message.qos
-        )
+            topic=str(message.topic), payload=payload, retained=message.retain, mid=message.mid, qos=message.qos,
+            again=getattr(message, "again", False),
+        )  # fmt: skip
 
     def ack(self, delivery: Delivery) -> None:
         if self._open and not self._client._disconnected.done():  # noqa: SLF001
@@ -265,6 +311,18 @@ class AiomqttSession:
         if lost.done() and not lost.cancelled():
             lost.exception()  # seen: nobody needs to be warned about it
         await _clean_up(self._client)
+
+    async def _answered(self, answer: "asyncio.Future[Any]", patience: float) -> None:
+        """Wait for an answer so many seconds, or until the connection is lost.
+
+        Where messages may fill the line, as long as they come, or wait to be taken: the answer lies behind them.
+        """
+        lost, inbox = self._client._disconnected, self._client._queue  # noqa: SLF001 - (reach 3, 8)
+        while not (answer.done() or lost.done()):
+            came = inbox.came if isinstance(inbox, Inbox) else 0
+            await asyncio.wait((answer, lost), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not isinstance(inbox, Inbox) or (inbox.came == came and not inbox.paused):
+                return
 
     def _on_publish(self, _client: Any, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         # A broker that does not set TCP_NODELAY holds the next message to us back until our kernel has acknowledged

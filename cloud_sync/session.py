@@ -17,13 +17,18 @@ NOT_AUTHORISED = 135
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message as it arrived, with what is needed to acknowledge it on the connection that delivered it."""
+    """One message as it arrived, with what is needed to acknowledge it on the connection that delivered it.
+
+    Attributes:
+        again: the broker says that it has sent it before (MQTT 5, section 3.3.1.1).
+    """
 
     topic: str
     payload: bytes
     retained: bool
     mid: int
     qos: int
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,9 @@ MAX_RECEIPTS = 1_000
 LOOK_EVERY = 1.0
 """Seconds after which the outbox is looked at even if nobody said that something is new."""
 
+APART: Final = 1.0
+"""Seconds between two statuses at least, where alarms behind one that nobody has wait for the next one."""
+
 STEADY: Micros = 10 * SECOND
 """A connection that stood for so long was a good one: the next back-off begins small again."""
 
@@ -339,9 +342,14 @@ class Uplink:
         return 0 if payload is None else await session.publish(self._topic("catalogue"), payload)
 
     async def _tell_status(self, session: Session) -> None:
+        every = self._settings.status_every / SECOND
         while True:
+            self._history.news.clear()
             await session.publish(self._topic("status"), self._status(online=True), retain=True)
-            await asyncio.sleep(self._settings.status_every / SECOND)
+            await asyncio.sleep(min(APART, every))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, every - APART)):
+                    await self._history.news.wait()
 
     def _status(self, *, online: bool) -> bytes:
         source, settings, audit = self._source, self._settings, self._audit if online else None

@@ -77,7 +77,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         first: per stream the lowest sequence that can still be sent: the oldest unreleased block, or the next one.
         next: per stream the sequence of the next block; nothing from a gateway that does not tell.
         unsent: per stream how many blocks wait.
-        absent: blocks that the office asked for and that the site does not have any more, the latest answers.
+        absent: blocks that the office asked for and that the site does not have any more, the latest answers; and
+            alarms that the office could not read, of which it knows no number.
         nonce: fresh each time; an office command quotes it. Empty if the site takes none.
         hours: for how long without us the site's buffer lasts at its present rate; None if it does not tell.
         audit: rows of the audit and the hash of the last, in hex; an empty hash says that the row after so many does

@@ -193,6 +193,12 @@ class ScanMemory:
             self._last[index] = said
             self._outcomes.append(Outcome(index, received, value, q, source))
 
+    def correct(self, index: int, value: Value, q: Q, received: Micros) -> None:
+        """As `note`, in place of what this scan has listed of the point before."""
+        if self._last[index] != (value, q):
+            self._outcomes = [outcome for outcome in self._outcomes if outcome.index != index]
+            self.note(index, value, q, received)
+
     def tell(self, said: Sequence[tuple[int, Value, Q]], received: Micros) -> Scan | None:
         """Return what a device said unasked, as a scan; None if it is no news, or the next scan says it all."""
         news = [Outcome(index, received, value, q) for index, value, q in said if self._last[index] != (value, q)]
@@ -285,14 +291,6 @@ class Asker(Protocol):
 
     def ask(self, accounts: Mapping[str, Account]) -> None:
         """Ask, without waiting, for what the ledger lacks (by `Heard.counter`, also of other links), after `open`."""
-
-
-@runtime_checkable
-class Identifying(Protocol):
-    """A driver whose devices have numbers of their own, which must be unique on a network, has this too."""
-
-    def doubled(self) -> int:
-        """Return how many of this link's numbers, the gateway's own among them, somebody else claims too."""
 
 
 @runtime_checkable

@@ -23,6 +23,13 @@ class Delivery(Protocol):
     def retained(self) -> bool: ...
     @property
     def qos(self) -> int: ...
+    @property
+    def mid(self) -> int:
+        """The packet id, which is its own until it is acknowledged; of QoS 1 only."""
+
+    @property
+    def again(self) -> bool:
+        """Whether the broker says that it has sent it before."""
 
 
 class Session(Protocol):

@@ -233,7 +233,8 @@ class App:
             self.site, self.commander, pipeline,
             alarmed=lambda: endangers(pipeline.book.records()), saved=saved, clock=self.clock,
         )  # fmt: skip
-        pipeline.watchers.add(lamps.seen)
+        if self.site.lamp_tests:
+            pipeline.watchers.add(lamps.seen)
 
         def commands(verdicts: Sequence[Verdict]) -> None:
             decided(verdicts)

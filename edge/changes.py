@@ -10,6 +10,7 @@ Coverage is kept beside it: per group, contiguous legs of time, each vouched for
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from drivers.base import Outcome, Scan
@@ -302,7 +303,7 @@ class Changes:
                 # An outcome of an earlier scan comes back because this one says that it still holds.
                 at = outcome.received if outcome.received >= scan.asked else scan.received
                 changed.append((at, handle, outcome))
-        changed.sort(key=_time)
+        changed.sort(key=itemgetter(0))
         return [self._record(handle, at, outcome.value, outcome.q, outcome.source) for at, handle, outcome in changed]
 
     def _record(self, handle: int, at: Micros, value: Value, q: Q, source: Micros | None) -> Sample:
@@ -311,10 +312,6 @@ class Changes:
         self._last = max(self._last, at)
         sample = self._recorded[handle] = Sample(handle, self._last, value, q, source)
         return sample
-
-
-def _time(change: tuple[Micros, int, Outcome]) -> Micros:
-    return change[0]
 
 
 def _differ(before: Sample, now: Outcome, deadband: float) -> bool:

@@ -343,6 +343,8 @@ class Pipeline:
 
     def _seal(self, now: Moment) -> None:
         """Pack what is due. While the disk cannot keep up, samples become a gap and the present state is sent anew."""
+        if self._recorder.next_deadline() > now.mono and not self._behind:
+            return
         if self._store.behind("samples"):
             if self._recorder.next_deadline() <= now.mono:
                 self.dropped += self._recorder.discard(GapCause.WRITER_BEHIND, now)

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import structlog
 
-from drivers.base import Account, Asker, Driver, Identifying, Listener, Reporter
+from drivers.base import Account, Asker, Driver, Listener, Reporter
 from drivers.base import Sink as Hearer
+from drivers.identifying import Identifying
 from drivers.rejecting import Rejecting
 from edge.bus import BackOff, Bus, Usage
 from sitekeeper.model.clock import SECOND, Clock, Micros

@@ -1,7 +1,8 @@
 """Simulated equipment on real protocols, and the journal of what it truly said. Nothing in production imports this.
 
 behaviour, agenda                        what every device is: a life on a clock that is moved from outside
-lift, motion, shaft, lmon, escalator     a lift, its runs and landings; the firmware of a monitor in it; an escalator
+lift, lift_settings, motion, shaft       a lift, how it is built, its runs and landings
+lmon, escalator                          the firmware of a monitor in a lift; an escalator
 access, controller, doors                a door; the controller of several; both as a scenario has them
 barrier, lane_camera, carpark            a parking lane, its plate camera, a car park
 fire, safety                             a fire panel, gas and leak detectors
@@ -9,7 +10,8 @@ lighting, dali, relays, daylight         a luminaire, gear on DALI, a circuit of
 emergency, meter, lift_parts             an emergency luminaire; a meter; drive, controller and contacts of a lift
 modbus_face, table_face, light_face, maps how they look over Modbus, and what its words mean for the journal
 maker_face, door_face, plant_face        the same of makers' devices: barrier, fire, gas and leak; doors on MQTT; others
-frame_server, serial_line, replay        a Modbus server that can be wrong; a serial adapter; a dump played back
+frame_server, serial_line                a Modbus server that can be wrong; a serial adapter
+replay, replay_bacnet, replay_mqtt       a dump played back, by protocol
 identity                                 what a unit says that it is, over Modbus
 bacnet_face, bacnet_maps                 how they look over BACnet, and what it means for the journal
 bacnet_server, bacnet_stack              a BACnet device; the door to bacpypes3

@@ -5,8 +5,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from simulators.escalator import EscalatorDeed
-from simulators.lift import LiftFault, LiftSettings
+from simulators.lift import LiftFault
 from simulators.lift_parts import Run, Signal
+from simulators.lift_settings import LiftSettings
 from simulators.parts import Duration, Faces, Part
 
 Word = Annotated[int, Field(ge=0, le=0xFFFF)]
@@ -100,7 +101,7 @@ LIFT_ACTS: Final = frozenset(
 LIFT_FACES: Final[Faces] = {
     "modbus": {"sp-lift-1": LIFT_ACTS, "lmon": LIFT_ACTS, "words": frozenset({"words", "fact"})}
     | {
-        "sp-io-16-lift": LIFT_ACTS,
+        "sp-io-16-lift": LIFT_ACTS | {"line"},
         "arkel-arcode": frozenset({"signal"}),
         "invertek-elevator-core": frozenset({"drive"}),
     },

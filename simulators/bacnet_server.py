@@ -5,7 +5,7 @@ leaves.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from simulators.bacnet_face import ObjectFace
@@ -19,7 +19,10 @@ from sitekeeper.model.sample import Value
 
 @dataclass(slots=True)
 class Thing:
-    """One object of the device; `device` is its id in the scenario, `served` the library's object while it listens."""
+    """One object of the device; `device` is its id in the scenario, `served` the library's object while it listens.
+
+    `real`: its properties when they last followed the thing.
+    """
 
     device: str
     instance: int
@@ -27,6 +30,7 @@ class Thing:
     serial: int = 0
     fault: Fault | None = None
     served: Any = None
+    real: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,7 +79,8 @@ class BacnetServer:
         for thing in self.things.values():
             before, thing.served = thing.served, served(thing.face.kind, thing.instance, thing.device)
             thing.served.remember(before)
-            thing.served.update(thing.face.properties(thing.serial))
+            thing.real = thing.face.properties(thing.serial)
+            thing.served.update(thing.real | _status(thing))
         self._app = Device.serving(
             self, self._instance, f"{self.host}:{self.port}", [thing.served for thing in self.things.values()]
         )
@@ -117,7 +122,9 @@ class BacnetServer:
             thing.face.live(self._story())
             carries = thing.face.carrier in names
             thing.serial = (thing.serial + carries) % thing.face.serials
-            values = thing.face.properties(thing.serial)
+            if not _is(thing, FaultKind.OUT_OF_SERVICE):
+                thing.real = thing.face.properties(thing.serial)
+            values = thing.real | _status(thing)
             thing.served.update(values, refused := _refused(thing.fault, names))
             if thing.face.obeyed() is not None:
                 values["presentValue"] = _agreed(thing)
@@ -211,6 +218,16 @@ def _refused(fault: Fault | None, names: list[str]) -> list[str]:
     if fault is None or fault.kind is not FaultKind.PROPERTY_ERROR:
         return []
     return [fault.property] if fault.property else names
+
+
+def _status(thing: Thing) -> dict[str, Any]:
+    """Return what the object says of itself: in alarm (never), fault, overridden (never), out of service."""
+    fault, reliability = thing.fault, thing.real.get("reliability", 0)
+    if _is(thing, FaultKind.UNRELIABLE) and fault is not None:
+        reliability = fault.code
+    made_up = _is(thing, FaultKind.OUT_OF_SERVICE)
+    flags = [0, int(reliability != 0), 0, int(made_up)]
+    return {"outOfService": made_up, "reliability": reliability, "statusFlags": flags}
 
 
 def _meaning(meanings: Map, values: dict[str, Any]) -> dict[str, Value]:

@@ -167,6 +167,8 @@ class Server(Protocol):
     def commanded(self, kind: str, instance: int, priority: int) -> None: ...
 
 
+FLAGS: Final = "statusFlags"
+"""Told with whatever is told of an object (135-2020, table 13-1)."""
 LOOK: Final = 0.02
 """Seconds between two looks at whether something changed that is to be told."""
 
@@ -302,7 +304,7 @@ class Device(Application):  # type: ignore[misc]
         if apdu.lifetime is not None:
             ends = asyncio.get_running_loop().time() + int(apdu.lifetime)
             confirmed = bool(apdu.issueConfirmedNotifications)
-            self._tellings[key] = _Telling(apdu.pduSource, key[1], place, names, index, confirmed, ends, {})
+            self._tellings[key] = _Telling(apdu.pduSource, key[1], place, [*names, FLAGS], index, confirmed, ends, {})
         await super().response(SimpleAckPDU(context=apdu))
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="who is to be told")
@@ -325,8 +327,9 @@ class Device(Application):  # type: ignore[misc]
         told = []
         for name, value in values.items():
             made = thing.get_property_type(name)(value)
-            part = made if one.index is None else made[one.index - 1]
-            told.append(PropertyValue(propertyIdentifier=name, propertyArrayIndex=one.index, value=AnyValue(part)))
+            index = None if name == FLAGS else one.index
+            part = made if index is None else made[index - 1]
+            told.append(PropertyValue(propertyIdentifier=name, propertyArrayIndex=index, value=AnyValue(part)))
         kind = ConfirmedCOVNotificationRequest if one.confirmed else UnconfirmedCOVNotificationRequest
         sent = self.request(
             kind(

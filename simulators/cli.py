@@ -16,7 +16,7 @@ from simulators.journal import Journal
 from simulators.replay import live
 from simulators.scenario import Link, Scenario, load
 from sitekeeper.model.clock import SystemClock
-from sitekeeper.model.errors import ConfigError, FormatError
+from sitekeeper.model.errors import ConfigError, FormatError, PeerUnreachable
 
 
 def _list_faults(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
@@ -60,7 +60,7 @@ def sim(
     broker: str | None,
     wait: bool,
 ) -> int:
-    """Run the simulated devices of a SCENARIO file, or one unit from a dump, until Ctrl-C or SIGTERM.
+    """Run the simulated devices of a SCENARIO file, or one device from a dump, until Ctrl-C or SIGTERM.
 
     Prints one line per link (its id and its address) once every device answers.
     """
@@ -68,7 +68,8 @@ def sim(
         raise click.UsageError("a SCENARIO, or --from FILE")
     try:
         if dump is not None:
-            return asyncio.run(live(dump, unit=unit, port=port))
+            place = None if broker is None else _address(broker)
+            return asyncio.run(live(dump, unit=unit, port=port, broker=place))
         assert scenario is not None
         plan = load(scenario)
         plan = plan if broker is None else plan.at_broker(*_address(broker))
@@ -76,6 +77,9 @@ def sim(
         with contextlib.closing(Journal.open(journal)) as kept:
             estate = Estate(plan, clock=SystemClock(), journal=kept, speed=speed, free_ports=free_ports, waits=wait)
             return asyncio.run(_live(estate, ports_file, {link.id: link for link in plan.links}, waits=wait))
+    except PeerUnreachable as error:
+        click.echo(str(error), err=True)
+        return 5
     except (ConfigError, FormatError) as error:
         click.echo(str(error), err=True)
         return 6

@@ -3,9 +3,10 @@
 from functools import partial
 
 from simulators.acts_lift import Arrive, FaultFlag, Stick, Travel
+from simulators.acts_safety import LinePart
 from simulators.escalator import Escalator
 from simulators.lift import Lift
-from simulators.lift_parts import Controller, Drive
+from simulators.lift_parts import Controller, Drive, Wired
 from simulators.parts import Deed
 from simulators.scenario import Act
 
@@ -36,6 +37,14 @@ def lift_deed(lift: Lift, act: Act) -> Deed:
         "fact": lambda: lift.note(act.fact or ""),
     }
     return deeds[name]
+
+
+def wired_deed(wired: Wired, act: Act) -> Deed:
+    """Return what an act does to a lift on dry contacts, or to a line of these."""
+    _, part = act.given()
+    if isinstance(part, LinePart):
+        return partial(wired.line, part.input, broken=part.broken)
+    return lift_deed(wired.lift, act)
 
 
 def escalator_deed(escalator: Escalator, act: Act) -> Deed:

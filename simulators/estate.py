@@ -15,7 +15,7 @@ from simulators.bacnet_server import BacnetServer, Thing
 from simulators.barrier import Barrier, LaneSettings
 from simulators.dali import Gear
 from simulators.deeds_lane import lane_deed
-from simulators.deeds_lift import escalator_deed, lift_deed
+from simulators.deeds_lift import escalator_deed, lift_deed, wired_deed
 from simulators.deeds_light import circuit_deed, emergency_deed, lamp_deed
 from simulators.deeds_safety import gas_deed, leak_deed, panel_deed
 from simulators.doors import DoorBuilder, door_deed
@@ -26,6 +26,7 @@ from simulators.fire import Panel
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
 from simulators.lift import Lift
+from simulators.lift_parts import Wired
 from simulators.light_face import EmergencyFace, GearFace, RelayFace
 from simulators.lighting import Lamp
 from simulators.maker_face import GAS, LEAKS, PANELS, CameFace
@@ -308,16 +309,21 @@ class Estate:
         return LmonFace(Trace(steps, facts, self._teller(device.id)))
 
     def _lift_face(self, device: Device) -> Face:
-        lift = self._lift(device)
         if device.face == "sp-io-16-lift":
-            return LiftContactsFace(lift)
+            wired = Wired(self._new_lift(device))
+            self._live_out(wired.lift.plan, device.story, lambda act: wired_deed(wired, act))
+            return LiftContactsFace(wired)
+        lift = self._lift(device)
         return SpLiftFace(lift) if device.face == "sp-lift-1" else LmonFace(Monitor(lift))
 
     def _lift(self, device: Device) -> Lift:
-        seed = f"{self._plan.seed}/{device.id}"
-        lift = Lift(device.lift.settings(), seed=seed, tell=self._teller(device.id))
+        lift = self._new_lift(device)
         self._live_out(lift.plan, device.story, lambda act: lift_deed(lift, act))
-        self.lifts[device.id] = lift
+        return lift
+
+    def _new_lift(self, device: Device) -> Lift:
+        seed = f"{self._plan.seed}/{device.id}"
+        lift = self.lifts[device.id] = Lift(device.lift.settings(), seed=seed, tell=self._teller(device.id))
         return lift
 
     def _teller(self, device: str) -> Callable[[Micros, str, Mapping[str, int | bool | str]], None]:

@@ -34,6 +34,8 @@ class FaultKind(StrEnum):
     WRONG_OBJECT = "wrong_object"
     WRONG_PROPERTY = "wrong_property"
     TOO_LONG = "too_long"
+    OUT_OF_SERVICE = "out_of_service"
+    UNRELIABLE = "unreliable"
     CUT = "cut"
     HANG = "hang"
     HALF_OPEN = "half_open"
@@ -101,6 +103,10 @@ SWITCHES: Final[dict[FaultKind, Switch]] = {
     FaultKind.WRONG_OBJECT: Switch("device", ("bacnet",), "the answer names the next object"),
     FaultKind.WRONG_PROPERTY: Switch("device", ("bacnet",), "the answer names another property, the first if several"),
     FaultKind.TOO_LONG: Switch("device", ("bacnet",), "aborts where the answer would have more than `count` bytes"),
+    FaultKind.OUT_OF_SERVICE: Switch(
+        "device", ("bacnet",), "says that its values are made up: they are as they were when it was switched on"
+    ),
+    FaultKind.UNRELIABLE: Switch("device", ("bacnet",), "says that something is wrong: reliability `code`"),
     FaultKind.OFFLINE: Switch("device", ("mqtt",), "its network is off; the broker publishes its will"),
     FaultKind.TWICE: Switch("device", ("mqtt",), "each event is published `count` times more"),
     FaultKind.SHUFFLE: Switch(

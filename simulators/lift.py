@@ -5,10 +5,10 @@ What happens follows from the settings, the seed and the story alone, however fi
 
 import random
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from simulators.behaviour import Behaviour, Tell, nobody
+from simulators.lift_settings import LiftSettings
 from simulators.motion import Trip
 from simulators.shaft import Shaft
 from sitekeeper.model.clock import MINUTE, MS, SECOND, Micros
@@ -33,29 +33,6 @@ CALM_AFTER: Final[Micros] = 25 * SECOND
 """A trapped person moves about this long, then mostly stands still."""
 OPEN_LONG: Final[Micros] = MINUTE
 TEMPERATURE_STEP: Final[Micros] = 30 * SECOND
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiftSettings:
-    """How the lift is built.
-
-    Attributes:
-        floors: landings above ground, the ground floor included; basements: landings below it.
-        rated_speed: m/s; acceleration: m/s2; floor_height: m; rated_load: kg.
-        traffic: mean time between two people arriving at some landing; None for nobody but the story's people.
-    """
-
-    floors: int = 12
-    basements: int = 0
-    start_floor: int = 1
-    rated_speed: float = 1.6
-    acceleration: float = 0.8
-    floor_height: float = 3.0
-    rated_load: int = 1000
-    traffic: Micros | None = None
-    run_count: int = 184_220
-    run_seconds: int = 2_911 * 3600
-    door_cycles: int = 201_447
 
 
 class Lift(Behaviour):

@@ -67,6 +67,10 @@ class Wired(Module):
         self.lift.advance(to)
         super().advance(to)
 
+    def note(self, fact: str, **more: int | bool | str) -> None:
+        """Tell a fact as the lift does, by whose time the story of both goes."""
+        self.lift.note(fact, **more)
+
     def contacts(self) -> list[int]:
         """Return the sixteen contacts: without mains the lift is out of service; the last three are free."""
         lift = self.lift

@@ -8,7 +8,6 @@ from functools import partial
 
 from simulators.dali import Gear
 from simulators.daylight import Daylight
-from simulators.lift import Lift
 from simulators.lift_parts import CURRENT, RATED, TORQUE, Controller, Drive, Signal, Wired
 from simulators.maker_face import DocumentedFace, Tables
 from simulators.maps import (
@@ -34,8 +33,7 @@ SDM630_MOST, SDM630_REGISTERS = 80, 382
 class LiftContactsFace(ModuleFace):
     """The module `sp-io-16` at a lift."""
 
-    def __init__(self, lift: Lift) -> None:
-        wired = Wired(lift)
+    def __init__(self, wired: Wired) -> None:
         super().__init__(wired, wired.contacts, SP_IO_16_LIFT)
 
 

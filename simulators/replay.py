@@ -1,9 +1,13 @@
-"""A unit that answers with the words of a file, and with nothing else: what `sk device dump` took away, played back."""
+"""A device that says what a file holds, and nothing else: what `sk device dump` took away, played back.
+
+A Modbus unit answers with its words, a BACnet device with its octets; messages are published once, retained.
+"""
 
 import asyncio
 import json
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +17,9 @@ from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
 from simulators.maps import Map
 from simulators.modbus_face import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, Answer, Refusal, Registers
+from simulators.replay_bacnet import Replay as Device
+from simulators.replay_bacnet import octets
+from simulators.replay_mqtt import messages, publish
 from sitekeeper.model.clock import Clock, Micros, SystemClock
 from sitekeeper.model.errors import FormatError
 
@@ -83,31 +90,76 @@ def server(path: Path, clock: Clock, *, unit: int, port: int, host: str = "127.0
     Raises:
         FormatError: it is no such file. OSError: it cannot be read.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{path} is no JSON: {error}") from error
-    face = Replay(words(content))
+    face = Replay(words(_content(path)))
     return FrameServer(
         {unit: Unit(device=path.stem, face=face)}, clock=clock, story=clock.monotonic, journal=Journal.open(None),
         host=host, port=port,
     )  # fmt: skip
 
 
-async def live(path: Path, *, unit: int, port: int) -> int:
-    """Serve a file until Ctrl-C or SIGTERM; print the unit's name and address, and return the exit code.
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise FormatError(f"{path} is no file of sk device dump")
+    return content
+
+
+def _has(content: Mapping[str, Any], key: str) -> bool:
+    vectors = content.get("vectors")
+    return isinstance(vectors, list) and bool(vectors) and isinstance(vectors[0], dict) and key in vectors[0]
+
+
+@asynccontextmanager
+async def serving(path: Path, *, unit: int, port: int, broker: tuple[str, int] | None) -> AsyncIterator[str]:
+    """Serve a file while the context is open, and give where.
+
+    Args:
+        unit: as which Modbus unit. broker: where messages are published; port: where all else is served.
 
     Raises:
-        FormatError, OSError: as `server`, and the port is taken.
+        FormatError: it is no such file, or one of messages and there is no broker. PeerUnreachable: no broker there.
+        OSError: it cannot be read, or the port is taken.
+    """
+    content = _content(path)
+    if _has(content, "states"):
+        if broker is None:
+            raise FormatError(f"{path} is of a device on MQTT: write --broker HOST:PORT")
+        from simulators.mqtt_link import brokers  # which brings in the library
+
+        await publish(messages(content), brokers(*broker)("sk-replay"))
+        yield f"{broker[0]}:{broker[1]}"
+    elif _has(content, "octets"):
+        device, properties = octets(content)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: Device(device, properties), local_addr=("127.0.0.1", port)
+        )
+        try:
+            yield "{}:{} device {}".format(*transport.get_extra_info("sockname"), device)
+        finally:
+            transport.close()
+            await asyncio.sleep(0)  # only then its socket is closed
+    else:
+        frames = server(path, SystemClock(), unit=unit, port=port)
+        await frames.start()
+        try:
+            yield f"{frames.host}:{frames.port}"
+        finally:
+            await frames.close()
+
+
+async def live(path: Path, *, unit: int, port: int, broker: tuple[str, int] | None = None) -> int:
+    """Serve a file until Ctrl-C or SIGTERM; print its name and its address, and return the exit code.
+
+    Raises:
+        FormatError, PeerUnreachable, OSError: as `serving`.
     """
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    serving = server(path, SystemClock(), unit=unit, port=port)
-    await serving.start()
-    try:
-        click.echo(f"{path.stem}\t{serving.host}:{serving.port}")
+    async with serving(path, unit=unit, port=port, broker=broker) as where:
+        click.echo(f"{path.stem}\t{where}")
         await stopped.wait()
-    finally:
-        await serving.close()
     return 0

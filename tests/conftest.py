@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures import parsed
 from tests.fixtures.postgres import Postgres, postgres_server
+
+parsed.remember()
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             item.fixturenames.insert(0, "no_leaked_tasks")  # set up first, so that it looks last
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector of garbage does not walk through it again after every few tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

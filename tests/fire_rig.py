@@ -7,7 +7,7 @@ from edge.commands import audit
 from edge.outbox.reader import Reader
 from sitekeeper import chain, control
 from sitekeeper.model.errors import Refused
-from tests.site_facts import value
+from tests.site_facts import at, value
 from tests.virtual_site import VirtualSite
 
 PLACES: Mapping[str, Mapping[str, Any]] = {
@@ -19,10 +19,6 @@ PLACES: Mapping[str, Mapping[str, Any]] = {
     "lane-out": {"zone": "gate", "tags": ["exit"]},
     **{f"lamp-{n}": {"zone": "stairs", "tags": ["escape"]} for n in range(17, 25)},
 }
-
-
-def at(seconds: float, **do: Any) -> dict[str, Any]:
-    return {"at": f"{seconds}s", "do": do}
 
 
 def small(

@@ -1,6 +1,7 @@
 """The push half of an office in virtual time: a real store, the real worker, composer and settings, and phones."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -97,6 +98,7 @@ class Pushing:
         path.write_text(HEAD + "".join(CHANNEL % (name, name) for name in channels) + settings)
         self.settings = load(path)
         self.store = SqliteStore.open(folder / "office.db", inline=True)
+        weakref.finalize(self, self.store.close)
         self.phones = {name: Phone(name, self.clock) for name in channels}
         self.records: dict[str, Any] = {}
         self.moves: list[Transition] = []

@@ -1,4 +1,4 @@
-"""What tests of doors, commands and fires ask of a virtual site: what the office was told, what stands, what leaked."""
+"""What tests ask of a virtual site and the stories they give it: what the office was told, what stands, what leaked."""
 
 import json
 from typing import Any
@@ -20,6 +20,20 @@ WHOLE = {
 }
 """What the events of a door say beside the credential."""
 OF_DOORS = " OR ".join(f"source_id LIKE '%/{name}'" for name in WHOLE)
+
+
+def at(seconds: float, **do: Any) -> dict[str, Any]:
+    """Return an act of a story at so many seconds."""
+    return {"at": f"{seconds}s", "do": do}
+
+
+def field(*devices: tuple[str, str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return a scenario of one link: id, face and story of each device, each a unit of its own."""
+    made = [
+        {"id": id_, "unit": unit, "face": face, "story": sorted(story, key=lambda act: float(act["at"][:-1]))}
+        for unit, (id_, face, story) in enumerate(devices, 1)
+    ]
+    return {"title": "devices on one link", "links": [{"id": "field", "devices": made}]}
 
 
 def later(scenario: str, seconds: float) -> dict[str, Any]:

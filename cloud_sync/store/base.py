@@ -138,17 +138,26 @@ class Outcome:
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """Where an epoch's alarms stand: `next` to apply, and the `first` that the site can still send, if it said so."""
+    """Where an epoch's alarms stand: `next` to apply, and the `first` that the site can still send, if it said so.
+
+    `unread`: alarms messages of the site in quarantine that nobody could tell the number of, and that explain no gap
+    yet; counted where there is a gap.
+    """
 
     next: int
     first: int | None
+    unread: int = 0
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What an ingest starts from: catalogues by hash, and per (site, epoch) the last alarms block applied."""
+    """What an ingest starts from: catalogues by hash, and per (site, epoch) the last alarms block applied.
+
+    `settled`: ranges of alarms blocks behind that one that are in quarantine, or that nobody has.
+    """
 
     catalogues: dict[str, "Shape"] = {}
     alarms: dict[tuple[str, str], int] = {}
+    settled: tuple[tuple[tuple[str, str], int, int], ...] = ()
 
 
 class Shape(msgspec.Struct, frozen=True):

@@ -119,14 +119,20 @@ class StoreReader:
             " GROUP BY site, epoch"
         )
         alarms = {(row[0], row[1]): row[2] for row in positions}
-        for site, epoch, sequence in self._rows(
-            "SELECT site, epoch, sequence FROM blocks WHERE stream = 'alarms' AND quarantined = 1 ORDER BY sequence"
+        behind: list[tuple[tuple[str, str], int, int]] = []
+        for site, epoch, start, end in self._rows(
+            "SELECT site, epoch, sequence, sequence FROM blocks WHERE stream = 'alarms' AND quarantined = 1 UNION ALL"
+            " SELECT site, epoch, start, \"end\" FROM missing WHERE stream = 'alarms' ORDER BY 3"
         ):
-            if sequence == alarms.get((site, epoch), 0) + 1:  # it has taken its place, as in `turns`
-                alarms[site, epoch] = sequence
+            position = alarms.get((site, epoch), 0)
+            if start <= position + 1 <= end:  # it has taken its place, as in `turns`
+                alarms[site, epoch] = end
+            elif start > position:
+                behind.append(((site, epoch), start, end))
         return Known(
             catalogues={row[0]: Shape.of(decode(row[1])) for row in catalogues},
             alarms=alarms,
+            settled=tuple(behind),
         )
 
     def shape(self, catalogue: str) -> Shape | None:

@@ -2,9 +2,11 @@
 
 options, names, codec, encoder     what people write, and what values mean
 message, notice                    services as bytes
-plan, groups, cov, doubles         which requests, what is told unasked, who claims one instance
+plan, groups, learned              which requests, and what was learned of their size
+flags                              what values are worth by what their objects say
+subscription, cov, doubles         what is told unasked, who claims one instance
 stack, port, foreign, listening    the port, its registration at a BBMD, and what comes unasked
-station, driver                    one device, and all on a link
+station, captured, driver          one device, what it last said for people, and all on a link
 discovery, caller                  finding devices, on sockets of its own
 """
 
@@ -68,12 +70,12 @@ class BacnetKind:
         options: BaseModel,
         devices: Sequence[DeviceRead],
         clock: Clock,
-        services: Services,  # noqa: ARG002 - needs nothing lent
+        services: Services,
     ) -> Driver:
         from drivers.bacnet.driver import BacnetDriver
 
         assert isinstance(options, IpLink)
-        return BacnetDriver(options, devices, clock)
+        return BacnetDriver(options, devices, clock, services.memory)
 
 
 IP: Final = BacnetKind(name="bacnet-ip", link_model=IpLink)

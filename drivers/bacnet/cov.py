@@ -1,10 +1,5 @@
 """Which properties a device tells by itself: one subscription each, watched as closely as a device. Pure.
 
-    idle ─read─▶ waiting ─ask─▶ unproven ─first notification─▶ alive ─half its life─▶ asked again ...
-      ▲             ▲              │                             │
-      │             │              └─ none came ─▶ refused       ├─ expired, or a change was not told ─▶ waiting
-      └─ silent, restarted, closed                (polled; asked again an hour later)
-
 The library ends a subscription without a word when it cannot renew it, and never notices a device that has forgotten
 it. Here only what has proved itself counts as alive: the notification that the standard (135-2020, 13.14) has a device
 send at once came, with this property in it. Whatever is not alive is polled as if there were no subscriptions, and
@@ -16,17 +11,14 @@ was held up, or was sent again because an acknowledgement got lost, is not. What
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from drivers.bacnet.codec import differ
 from drivers.bacnet.message import Reference
-from drivers.bacnet.names import PROPERTIES
-from drivers.bacnet.notice import SUBSCRIBE, SUBSCRIBE_PROPERTY, Notice, subscribe
+from drivers.bacnet.notice import SUBSCRIBE, Notice, subscribe
+from drivers.bacnet.subscription import UNTOLD, State, Subscription, Wanted, ways
 from sitekeeper.model.clock import HOUR, SECOND, Micros
 
-PROOF: Final[Micros] = 5 * SECOND
-"""Within this time of the acknowledgement the first notification comes, or none ever will."""
 AGAIN: Final[Micros] = 5 * SECOND
 """After silence, asking for a subscription again."""
 RENEW: Final[Micros] = 10 * SECOND
@@ -39,45 +31,6 @@ OLD: Final = 3
 """Seconds that a notification may be late, or its device's count of the seconds left be off."""
 BURST: Final[Micros] = 2 * SECOND
 """Two notifications within this time may have come in the wrong order."""
-UNTOLD: Final[Micros] = 3 * SECOND
-"""So long after a reading found a change its notification may still be on its way."""
-
-
-class State(StrEnum):
-    """See the picture above. `IDLE`: the device has to be read first."""
-
-    IDLE = "idle"
-    WAITING = "waiting"
-    UNPROVEN = "unproven"
-    ALIVE = "alive"
-    REFUSED = "refused"
-
-
-class Wanted(NamedTuple):
-    """A property that is to be told; `increment`: the smallest change of a real number, None: as the device has it."""
-
-    reference: Reference
-    increment: float | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """One property. `services`: the ways to subscribe it that are left, `due`: when to ask for it (again)."""
-
-    reference: Reference
-    increment: float | None
-    services: tuple[int, ...]
-    state: State = State.IDLE
-    due: Micros | None = None
-    asked: Micros = 0
-    expires: Micros = 0
-    told: bytes | None = None
-    told_at: Micros | None = None
-    proven: bool = False
-    untold_since: Micros | None = None
-    silences: int = 0
-    untold: int = 0
-    why: str = ""
 
 
 class Ask(NamedTuple):
@@ -110,13 +63,6 @@ class Counts:
     lost: int = 0
 
 
-def _ways(wanted: Wanted) -> tuple[int, ...]:
-    """Subscribing an object tells its Present_Value; of any other property only some devices know what it tells."""
-    if wanted.reference.property == PROPERTIES["present-value"] and wanted.increment is None:
-        return (SUBSCRIBE,)
-    return SUBSCRIBE_PROPERTY, SUBSCRIBE
-
-
 class Subscriptions:
     """Those of one device; `version` changes whenever another set of properties is alive.
 
@@ -142,7 +88,7 @@ class Subscriptions:
             before = self._all.get(one.reference)
             if before is not None and before.increment is not None:
                 one = Wanted(one.reference, one.increment and min(one.increment, before.increment))
-            self._all[one.reference] = Subscription(one.reference, one.increment, _ways(one))
+            self._all[one.reference] = Subscription(one.reference, one.increment, ways(one))
         self._idle = bool(self._all)
 
     def __bool__(self) -> bool:
@@ -184,7 +130,7 @@ class Subscriptions:
 
     def next(self) -> Micros | None:
         """Return when there is something to do; None if nothing is."""
-        ends = [at for one in self._all.values() if (at := _deadline(one)) is not None]
+        ends = [at for one in self._all.values() if (at := one.deadline) is not None]
         dues = [max(one.due, self._quiet) for one in self._all.values() if one.due is not None]
         return min(ends + dues, default=None)
 
@@ -196,7 +142,7 @@ class Subscriptions:
             return None
         one = min(due, key=lambda each: each.due or 0)  # the longest due: one that is ignored holds up no other
         if one.state is State.REFUSED:
-            one.state, one.services = State.WAITING, _ways(Wanted(one.reference, one.increment))
+            one.state, one.services = State.WAITING, ways(Wanted(one.reference, one.increment))
             self._unknown.clear()
         return self._ask(one, now)
 
@@ -340,7 +286,7 @@ class Subscriptions:
 
     def _advance(self, now: Micros) -> None:
         for one in self._all.values():
-            at = _deadline(one)
+            at = one.deadline
             if at is None or now < at:
                 continue
             untold = one.untold_since is not None and now >= one.untold_since + UNTOLD
@@ -385,14 +331,3 @@ class Subscriptions:
 def _standing(ask: Ask) -> list[Subscription]:
     """Return those that are still asked for: meanwhile the device may have been lost."""
     return [one for one in ask.subscriptions if one.state not in {State.IDLE, State.REFUSED}]
-
-
-def _deadline(one: Subscription) -> Micros | None:
-    """Return when something is over by itself."""
-    match one.state:
-        case State.UNPROVEN:
-            return one.asked + PROOF
-        case State.ALIVE:
-            return one.expires if one.untold_since is None else min(one.expires, one.untold_since + UNTOLD)
-        case _:
-            return None

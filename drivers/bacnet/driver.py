@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from drivers.bacnet.captured import captured, identity
 from drivers.bacnet.doubles import ASK_EVERY, Doubles
 from drivers.bacnet.groups import Block, Group, Target, prepared, targets, to_tell
 from drivers.bacnet.listening import Listening, Watched
@@ -22,9 +23,11 @@ from drivers.bacnet.notice import IAm
 from drivers.bacnet.options import BacnetDevice, IpLink
 from drivers.bacnet.plan import Request, halved
 from drivers.bacnet.stack import Nak, Stack
-from drivers.bacnet.station import Station
+from drivers.bacnet.station import FOR_GOOD, UNKNOWN_PROPERTY, Station
 from drivers.base import DeviceRead, Scan, Sink
+from drivers.captured import Octets
 from drivers.lookup import find
+from drivers.memory import Memory
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, FieldError, LinkDown, ReplyMismatch
 from sitekeeper.model.quality import Reason, bad
@@ -51,7 +54,7 @@ class _Tally:
 class BacnetDriver:
     """A `drivers.base.Driver` for all devices on one BACnet/IP port."""
 
-    def __init__(self, link: IpLink, devices: Sequence[DeviceRead], clock: Clock) -> None:
+    def __init__(self, link: IpLink, devices: Sequence[DeviceRead], clock: Clock, memory: Memory | None = None) -> None:
         self._stack = Stack(link)
         self._clock = clock
         self._stations: dict[tuple[str, int], Station] = {}
@@ -61,6 +64,7 @@ class BacnetDriver:
         watched: dict[tuple[str, int], Watched] = {}
         for device in devices:
             station = self._of_device[device.id] = self._station(device, link.timeout)
+            station.keep(memory, device.id)
             for read in device.groups:
                 group = self._groups[read.id] = prepared(device, read, station)
                 self._targets |= targets(device, group)
@@ -68,7 +72,7 @@ class BacnetDriver:
         for group in self._groups.values():
             if group.station.subscriptions:
                 each = watched.setdefault(group.station.key, Watched(group.station))
-                for reference in group.cells:
+                for reference in group.cells.keys() | group.worth.watched:
                     each.groups.setdefault(reference, []).append(group)
         self._listening = Listening(watched, self._out_of_turn, clock)
         self._stack.on_notice = self._listening.take
@@ -145,6 +149,14 @@ class BacnetDriver:
         doubled = self._doubles.others(station.key[1], self._clock.monotonic())
         return found | ({"also_at": ", ".join(doubled)} if doubled else {})
 
+    async def captured(self, device: str) -> Octets:
+        """As `Captured.captured`."""
+        return captured(group for group in self._groups.values() if group.device == device)
+
+    async def identity(self, device: str) -> Mapping[str, str]:
+        """As `Identified.identity`: the device is asked, if it is there."""
+        return await identity(find(device, self._of_device, "device"))
+
     def doubled(self) -> int:
         """Return how many instances, of this site's devices and of the gateway itself, somebody else claims too."""
         return self._doubles.count(self._clock.monotonic())
@@ -191,6 +203,7 @@ class BacnetDriver:
             group.silences, group.last_good = 0, self._clock.wall()
             if group.station.subscriptions.read(group.cells, tally.received):
                 self._listening.wake()
+            await group.station.remember()
         return group.memory.finish(tally.received, answered=tally.answered, errors=tally.errors)
 
     def _nothing(self, group: Group, tally: _Tally, error: FieldError) -> Scan:
@@ -233,15 +246,23 @@ class BacnetDriver:
         """Use an answer; raises what the whole request has come to nothing by."""
         if isinstance(answer, Nak):
             smaller = group.station.smaller(block.request, answer)
-            if not smaller:
+            if smaller:
+                take = group.halve if (answer.kind, answer.code) in FOR_GOOD else group.replace
+                tally.waiting.extendleft(reversed(take(block, smaller)))
+            elif group.beside(block):
+                group.lack(block.request.references)
+            else:
                 raise _refused(group, block, str(answer), answer.code)
-            tally.waiting.extendleft(reversed(group.replace(block, smaller)))
             return
         if answer != block.last:
             _decode(group, tally, block, answer)
         group.answered(block, tally.received)
         refused = [(one, part) for one, part in zip(block.request.references, block.parts, strict=True)
                    if isinstance(part, Refusal)]  # fmt: skip
+        if refused:
+            if len(refused) < len(block.parts):  # else it is the object that is not there, or not yet
+                group.lack(one for one, part in refused if part.code == UNKNOWN_PROPERTY)
+            refused = [(one, part) for one, part in refused if one in group.cells]
         block.failures = block.failures + 1 if refused else 0
         for reference, part in refused:
             what = f"error {part.code}, {_text(part)}"
@@ -276,15 +297,24 @@ def _decode(group: Group, tally: _Tally, block: Block, answer: bytes) -> None:
     if isinstance(found, Wrong):
         endpoint, request = group.station.endpoint, _request_text(block)
         raise ReplyMismatch(found.what, endpoint=endpoint, request=request, raw=answer[:300])
-    for reference, part, last in zip(references, found, block.parts, strict=True):
-        if part == last or (reference in group.newer and not group.memory.complete):
-            continue
+    kept = frozenset() if group.memory.complete else group.newer
+    parts = [
+        last if reference in kept else part
+        for reference, part, last in zip(references, found, block.parts, strict=True)
+    ]
+    news = [(reference, part) for reference, part, last in zip(references, parts, block.parts, strict=True)
+            if part is not None and part != last]  # fmt: skip
+    watched, worth = group.worth.watched, group.worth
+    other = {each[:2] for each, part in news if each in watched and worth.take(each, part)}
+    for reference, part in news:
         if isinstance(part, bytes):
             group.station.subscriptions.seen(reference, part, tally.received)
-        for index, decode in group.cells[reference]:
-            value, q = (None, bad(Reason.REFUSED)) if isinstance(part, Refusal) else decode(part)
+        for index, value, q in group.outcomes(reference, part):
             group.memory.note(index, value, q, tally.received)
-    block.last, block.parts = answer, list(found)
+    block.last, block.parts = answer, parts
+    if other:
+        for index, value, q in group.of(other):
+            group.memory.correct(index, value, q, tally.received)
 
 
 def _failed(group: Group, tally: _Tally, block: Block, error: FieldError, count: int = 0) -> None:
@@ -300,7 +330,7 @@ def _failed(group: Group, tally: _Tally, block: Block, error: FieldError, count:
 def _bad(group: Group, block: Block, reason: Reason, now: Micros) -> None:
     block.forget()
     for reference in block.request.references:
-        for index, _ in group.cells[reference]:
+        for index, _ in group.cells.get(reference, ()):
             group.memory.note(index, None, bad(reason), now)
 
 

@@ -6,19 +6,22 @@ anyway, nothing is left out: its subscriptions then save no request, they only b
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from drivers.bacnet.codec import Decoder, decoder
-from drivers.bacnet.cov import Wanted
 from drivers.bacnet.encoder import Encoder, encoder
-from drivers.bacnet.message import Part, Reference
+from drivers.bacnet.flags import Owner, Worth, asked
+from drivers.bacnet.message import Part, Reference, Refusal
 from drivers.bacnet.options import BacnetDevice, Place
-from drivers.bacnet.plan import Item, Request, plan, size
+from drivers.bacnet.plan import PLAIN, Item, Request, plan, size
 from drivers.bacnet.station import Station
+from drivers.bacnet.subscription import Wanted
 from drivers.base import DeviceRead, ReadGroup, ScanMemory
 from sitekeeper.model.clock import MINUTE, Micros
+from sitekeeper.model.quality import Q, Reason, bad
+from sitekeeper.model.sample import Value
 
 BACKSTOP: Final[Micros] = MINUTE
 """Whatever is told is read again within this time, besides in its turn."""
@@ -31,7 +34,8 @@ Cell = tuple[int, Decoder]
 class Block:
     """A planned request with its last answer, as a whole and by property.
 
-    `told`: the device tells changes of all of it. `read_at`: when it was last answered.
+    `told`: read in turn, for the device tells changes of all of it, or it is flags that would cost a request each.
+    `read_at`: when it was last answered.
     """
 
     request: Request
@@ -54,6 +58,7 @@ class Group:
     """A scan group. `first` is the block to begin with, so that a mute one cannot starve the others.
 
     `newer`: told while the scan under way was read, whose answers may be older. `doubted`: to be read after it.
+    `worth`: of its values, by what their objects say.
     """
 
     device: str
@@ -61,8 +66,9 @@ class Group:
     memory: ScanMemory
     items: tuple[Item, ...]
     cells: dict[Reference, list[Cell]]
+    worth: Worth
     blocks: list[Block] = field(default_factory=list)
-    planned_for: tuple[int, bool, int] | None = None
+    planned_for: tuple[int, bool, int, int] | None = None
     first: int = 0
     silences: int = 0
     last_good: Micros | None = None
@@ -77,19 +83,31 @@ class Group:
     def prepare(self) -> None:
         """Plan anew if what is known of the device has changed."""
         station = self.station
-        known = (station.max_apdu, station.single, station.subscriptions.version)
+        known = (station.max_apdu, station.single, station.subscriptions.version, len(station.lacking))
         if known != self.planned_for:
             self.blocks = self._plan()
             self.planned_for, self.first = known, 0
 
     def _plan(self) -> list[Block]:
-        most, single, alive = self.station.max_apdu, self.station.single, self.station.subscriptions.alive
-        whole = plan(self.items, most, single=single)
-        polled = plan([item for item in self.items if not alive(item.reference)], most, single=single)
+        items = [item for item in self.items if item.reference not in self.station.lacking]
+        whole, seldom = self._requests(items), self._seldom()
+        polled = self._requests([item for item in items if item.reference not in seldom])
         if len(whole) <= max(1, len(polled)):
             return [Block(request) for request in whole]
-        told = plan([item for item in self.items if alive(item.reference)], most, single=single)
+        told = self._requests([item for item in items if item.reference in seldom])
         return [Block(request) for request in polled] + [Block(request, told=True) for request in told]
+
+    def _requests(self, items: Sequence[Item]) -> list[Request]:
+        station = self.station
+        cuts = station.learned.cuts.get(self.memory.group.id, ())
+        return plan(items, station.max_apdu, single=station.single, cuts=cuts)
+
+    def _seldom(self) -> set[Reference]:
+        """Return what is told; and flags that come with it, or for each of which a request would have to be sent."""
+        told = {reference for reference in self.cells if self.station.subscriptions.alive(reference)}
+        polled = {reference[:2] for reference in self.cells if reference not in told}
+        beside = self.worth.watched - self.cells.keys()
+        return told | {each for each in beside if self.station.single or each[:2] not in polled}
 
     def due(self, now: Micros) -> list[Block]:
         """Return what the scan that begins now reads."""
@@ -112,6 +130,32 @@ class Group:
         """Begin the next scan behind `block`."""
         if block in self.blocks:
             self.first = (self.blocks.index(block) + 1) % len(self.blocks)
+
+    def halve(self, block: Block, requests: Sequence[Request]) -> list[Block]:
+        """As `replace`, and for good: a device's answer to all of `block` does not fit into one message."""
+        self.station.learned.cut(self.memory.group.id, requests[-1].references[0])
+        return self.replace(block, requests)
+
+    def beside(self, block: Block) -> bool:
+        """Tell whether it reads nothing that is a point."""
+        return not any(reference in self.cells for reference in block.request.references)
+
+    def lack(self, references: Iterable[Reference]) -> None:
+        """Ask no more for these, as far as they are flags."""
+        self.station.lack(frozenset(references) - self.cells.keys())
+
+    def outcomes(self, reference: Reference, part: Part) -> Iterator[tuple[int, Value, Q]]:
+        """Yield what the points of one property are, by what came for it and what its object says."""
+        for index, decode in self.cells.get(reference, ()):
+            found = (None, bad(Reason.REFUSED)) if isinstance(part, Refusal) else decode(part)
+            yield index, *self.worth.weigh(reference, *found)
+
+    def of(self, places: Collection[Owner]) -> Iterator[tuple[int, Value, Q]]:
+        """Yield what all points of these objects are, by what is known of them."""
+        for block in self.blocks:
+            for reference, part in zip(block.request.references, block.parts, strict=True):
+                if reference[:2] in places and part is not None:
+                    yield from self.outcomes(reference, part)
 
     def told(self, reference: Reference, value: Part) -> None:
         """Remember what the device said unasked of a property, so that a reading of the same is no news."""
@@ -156,8 +200,9 @@ def prepared(device: DeviceRead, read: ReadGroup, station: Station) -> Group:
         reference = point.address.reference(device.options)
         cells.setdefault(reference, []).append((index, decoder(point.address.point, point.type)))
         sizes[reference] = max(sizes.get(reference, 0), size(point.address.many, point.type == "text"))
-    items = tuple(Item(reference, estimate) for reference, estimate in sizes.items())
-    return Group(device.id, station, ScanMemory(read), items, cells)
+    watched = asked(sizes) if device.options.status else frozenset()
+    items = tuple(Item(reference, estimate) for reference, estimate in (dict.fromkeys(watched, PLAIN) | sizes).items())
+    return Group(device.id, station, ScanMemory(read), items, cells, Worth(watched))
 
 
 class Target(NamedTuple):

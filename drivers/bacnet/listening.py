@@ -12,15 +12,14 @@ from typing import Final
 
 from drivers.bacnet.codec import NO_MEANING
 from drivers.bacnet.cov import Ask
+from drivers.bacnet.flags import FLAGS, RELIABILITY
 from drivers.bacnet.groups import Group
 from drivers.bacnet.message import Reference, Wrong
-from drivers.bacnet.notice import Repeats, read_notice
+from drivers.bacnet.notice import Notice, Repeats, read_notice
 from drivers.bacnet.station import NO_SUCH_SERVICE, Station
 from drivers.base import Scan, Sink
 from sitekeeper.model.clock import SECOND, Clock, Micros
 from sitekeeper.model.errors import DeviceSilent, FieldError, ReplyMismatch
-from sitekeeper.model.quality import Q
-from sitekeeper.model.sample import Value
 
 HURRY: Final[Micros] = SECOND
 """A scan group is read out of turn at most so often."""
@@ -72,17 +71,36 @@ class Listening:
         subscriptions = watched.station.subscriptions
         before = self._repeats.before(source, invoke, data, now)
         if before is not None and before >= subscriptions.asked(notice):
-            self._hurry(watched, subscriptions.doubt(notice), now)
+            self._hurry(watched, [*subscriptions.doubt(notice), Reference(*notice.place, FLAGS)], now)
             return True
         told = subscriptions.told(notice, now)
-        unclear = self._deliver(watched, told.values, now)
+        unclear = self._flagged(watched, notice) if told.values else []
+        unclear += self._deliver(watched, told.values, now)
+        if told.doubted:
+            unclear.append(Reference(*notice.place, FLAGS))
         self._hurry(watched, [*told.doubted, *unclear], now)
         self._wake.set()  # what has proved itself has other times to be looked at
         return True
 
+    def _flagged(self, watched: Watched, notice: Notice) -> list[Reference]:
+        """Take the flags that came with values; return what must be read, for flags alone do not tell it."""
+        flags, reliability = (Reference(*notice.place, prop) for prop in (FLAGS, RELIABILITY))
+        said, unclear = notice.values.get(flags), list[Reference]()
+        if said is None:
+            return unclear
+        for group in watched.groups.get(flags, ()):
+            fault = group.worth.fault(notice.place)
+            group.worth.take(flags, said)
+            group.told(flags, said)
+            if group.turn.locked():
+                unclear.append(flags)
+            if group.worth.fault(notice.place) != fault:
+                unclear.append(reliability)
+        return unclear
+
     def _deliver(self, watched: Watched, values: Iterable[tuple[Reference, bytes]], now: Micros) -> list[Reference]:
         """Hand values on; return the properties that must be read, for what was told of them settles nothing."""
-        said: dict[str, tuple[Group, list[tuple[int, Value, Q]]]] = {}
+        said: dict[str, Group] = {}
         unclear = []
         for reference, value in values:
             for group in watched.groups[reference]:
@@ -94,10 +112,9 @@ class Listening:
                     watched.station.subscriptions.unsaid(reference)
                 else:
                     group.told(reference, value)
-                    cells = said.setdefault(group.memory.group.id, (group, []))[1]
-                    cells += [(index, *result) for index, result in decoded]
-        for group, cells in said.values():
-            scan = group.memory.tell(cells, now)
+                    said[group.memory.group.id] = group
+        for group in said.values():
+            scan = group.memory.tell(list(group.of({reference[:2] for reference, _ in values})), now)
             if scan is not None and self._sink is not None:
                 self._sink.scanned(scan)
         return unclear
@@ -115,7 +132,7 @@ class Listening:
 
     def _hurry(self, watched: Watched, references: Iterable[Reference], now: Micros) -> None:
         for reference in references:
-            for group in watched.groups[reference]:
+            for group in watched.groups.get(reference, ()):
                 group.doubt([reference])
                 group_id = group.memory.group.id
                 at = max(now, self._out_of_turn.get(group_id, now - HURRY) + HURRY)

@@ -94,6 +94,7 @@ class BacnetDevice(Written):
         in_flight: most requests to that address at once. Many devices take one at a time.
         cov: how it tells changes of the points that ask for it: `confirmed` has each acknowledged and sent again if it
             is lost; `none` polls them like all others. cov_lifetime: of a subscription, renewed at half of it.
+        status: its values are worth what the Status_Flags of their objects say, which are read beside them.
     """
 
     device: Instance
@@ -103,6 +104,7 @@ class BacnetDevice(Written):
     in_flight: int = Field(default=1, ge=1, le=8)
     cov: Literal["confirmed", "unconfirmed", "none"] = "confirmed"
     cov_lifetime: Annotated[Duration, Field(ge=10 * SECOND, le=24 * HOUR)] = 5 * MINUTE
+    status: bool = True
 
 
 _NUMBERS: Final[dict[str, Any]] = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}

@@ -4,7 +4,8 @@ Nothing is ever segmented: this gateway says that it cannot, so a device whose a
 its request is halved. Sizes by ANSI/ASHRAE 135-2020, 20.1 and 21.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,19 +48,24 @@ class Request:
         return tuple(item.reference for item in self.items)
 
 
-def plan(items: Sequence[Item], max_apdu: int, *, single: bool = False) -> list[Request]:
+def plan(
+    items: Sequence[Item], max_apdu: int, *, single: bool = False, cuts: Collection[Reference] = ()
+) -> list[Request]:
     """Return the requests that read every item, objects kept together, in order of object and property.
 
     Args:
         max_apdu: most bytes that the device sends or takes at once. single: it has no ReadPropertyMultiple.
+        cuts: a request never goes on over one of these, whether or not it is among the items.
     """
     ordered = sorted(items, key=_order)
     if single:
         return [Request((item,)) for item in ordered]
+    ends = sorted(_place(cut) for cut in cuts)
     requests: list[Request] = []
     taken: list[Item] = []
     for item in ordered:
-        if taken and max(_asking([*taken, item]), _answering([*taken, item])) > max_apdu:
+        parted = taken and bisect_right(ends, _order(taken[-1])) < bisect_right(ends, _order(item))
+        if parted or (taken and max(_asking([*taken, item]), _answering([*taken, item])) > max_apdu):
             requests.append(Request(tuple(taken)))
             taken = []
         taken.append(item)
@@ -73,7 +79,11 @@ def halved(request: Request) -> list[Request]:
 
 
 def _order(item: Item) -> tuple[int, int, int, int]:
-    kind, instance, prop, element = item.reference
+    return _place(item.reference)
+
+
+def _place(reference: Reference) -> tuple[int, int, int, int]:
+    kind, instance, prop, element = reference
     return kind, instance, prop, -1 if element is None else element
 
 

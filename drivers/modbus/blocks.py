@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from drivers.base import DeviceRead, ReadGroup, ScanMemory
 from drivers.modbus.codec import Decoder, decoder
 from drivers.modbus.encoder import Encoder, encoder
-from drivers.modbus.learned import Learned
+from drivers.modbus.learned import Learned, Run
 from drivers.modbus.options import ModbusDevice, ModbusPoint
 from drivers.modbus.plan import Limits, Request, Span, plan
 from drivers.modbus.request import Question, question
@@ -40,8 +40,9 @@ class Block:
     """A planned request with its last answer. `at` has for each byte of an answer the points that it belongs to.
 
     Attributes:
-        failures: times in a row without a right answer. refusals: times in a row refused as it is, or cut short.
-        silences: times in a row asked for in vain.
+        failures: times in a row without a right answer. refusals: times in a row refused as it is, or cut short before
+            it was proven. cut: times in a row cut short since then. silences: times in a row asked for in vain.
+        contrary: times in a row that it failed while one of its points alone was answered before and after it.
         told: why it failed last, for people; empty if it did not.
         doubtful: its next answer may be a late one of just the right shape, so it is asked twice.
         proven: it has been answered rightly since it was planned.
@@ -55,6 +56,8 @@ class Block:
     failures: int = 0
     refusals: int = 0
     silences: int = 0
+    cut: int = 0
+    contrary: int = 0
     doubtful: bool = False
     proven: bool = False
     told: str = ""
@@ -73,7 +76,8 @@ class Block:
 class Unit:
     """A device, and what is known of what it takes.
 
-    `numbered`: see `Framing`. `answers`: it answered its last reading.
+    `numbered`: see `Framing`. `answers`: it answered its last reading. `unsaved`: points were answered for the first
+    time, which is not kept yet.
     """
 
     device: str
@@ -84,15 +88,16 @@ class Unit:
     identify: bool
     learned: Learned = field(default_factory=Learned)
     answers: bool = False
+    unsaved: bool = False
 
 
 @dataclass(slots=True)
 class Group:
     """A scan group as it is read. `first` is the block to begin with, so that a mute one cannot starve the others.
 
-    `planned` is the version of `Unit.learned` that the blocks follow from, `settled` the one at which no larger request
-    was worth trying any more. `fresh`: it has not been read since the link was opened. `had`: the points that the unit
-    has answered at least once, one bit each.
+    `planned` is the version of `Unit.learned` that the blocks follow from, `of` the unit by it, `settled` the version
+    at which no larger request was worth trying any more. `fresh`: it has not been read since the link was opened.
+    `had`: the points that the unit has answered at least once, one bit each.
     """
 
     unit: Unit
@@ -101,6 +106,7 @@ class Group:
     spans: list[Span]
     blocks: list[Block] = field(default_factory=list)
     planned: int = -1
+    of: int = 0
     settled: int = -1
     fresh: bool = True
     first: int = 0
@@ -112,21 +118,36 @@ class Group:
         learned = self.unit.learned
         if self.planned == learned.version:
             return
-        known = {block.request: block for block in self.blocks}
+        before, same = self.blocks, self.of == learned.unit
+        known = {block.request: block for block in before} if same else {}
         self.blocks = [known.get(request) or self.block(request) for request in self.requests()]
+        self.had = self.had if same else 0
         for block in self.blocks:
             block.forget()  # meanwhile its points may have been read by other requests
-        for block in self.blocks if known and not self.unit.numbered else ():
+        for block in self.blocks if before and not self.unit.numbered else ():
             block.doubtful = True  # the late answer to a request of an earlier plan may look like that of one of these
-        self.planned, self.first = learned.version, 0
+        self.planned, self.of, self.first = learned.version, learned.unit, 0
 
     def opened(self) -> None:
         """The link has been opened: nothing read before it stands."""
         self.memory.forget()
         self.fresh, self.unit.answers = True, False
 
+    def answered(self) -> list[Span]:
+        """Return where the points lie that were answered at least once."""
+        return [span for span in self.spans if self.had >> span.index & 1 and self.of == self.unit.learned.unit]
+
+    def answered_before(self, runs: Iterable[Run]) -> None:
+        """Take up which points were answered before a restart."""
+        known = list(runs)
+        for span in self.spans:
+            place = Run(span.table, span.address, span.size)
+            self.had |= any(run.holds(place) for run in known) << span.index
+
     def turns(self) -> list[Block]:
         """Return the blocks from `first` on, but those that were answered last time before the silent ones."""
+        if len(self.blocks) == 1:
+            return self.blocks[:]
         turned = self.blocks[self.first :] + self.blocks[: self.first]
         return sorted(turned, key=lambda block: (block.silences > 0, block.failures > 0))
 

@@ -14,7 +14,7 @@ from drivers.frames import Frame, Frames, Take
 from drivers.lookup import find
 from drivers.memory import Memory
 from drivers.modbus import explain
-from drivers.modbus.blocks import Group, Target, captured, prepare, targets
+from drivers.modbus.blocks import Group, Target, Unit, captured, prepare, targets
 from drivers.modbus.devices import Devices
 from drivers.modbus.identifying import Identifying
 from drivers.modbus.link import Link
@@ -140,12 +140,16 @@ class ModbusDriver:
     async def _read(self, group: Group) -> Scan:
         unit = group.unit
         # Before a reading, never after it: what was read would be held back, and dated later, while nobody answers.
-        if unit.answers and await self._identifying.turn(unit.number, unit.pause, partial(self._devices.save, unit)):
-            self._devices.changed(unit.number)
+        if unit.answers and self._identifying.due(unit.number):
+            await self._identify(unit)
         scan = await Scanning(self._link, group, self._clock, self._doubt).run()
         unit.answers = scan.answered
         self._devices.learned(unit)
         return scan
+
+    async def _identify(self, unit: Unit) -> None:
+        if await self._identifying.turn(unit.number, unit.pause, partial(self._devices.save, unit)):
+            self._devices.changed(unit.number)
 
     # Frames, for people: `drivers.frames.Tapped`
 
@@ -168,9 +172,14 @@ class ModbusDriver:
         asked = b"" if frame.sent or before is None else before.data
         return describe(frame.data, asked, numbered=self._link.numbered)
 
-    def captured(self, device: str) -> Words:
-        """As `Captured.captured`."""
-        return captured(group for group in self._groups.values() if group.unit.device == device)
+    async def captured(self, device: str) -> Words:
+        """As `Captured.captured`; nothing is asked."""
+        return Words(captured(group for group in self._groups.values() if group.unit.device == device))
+
+    async def identity(self, device: str) -> Mapping[str, str]:
+        """As `Identified.identity`; nothing is asked."""
+        unit = next((group.unit for group in self._groups.values() if group.unit.device == device), None)
+        return {} if unit is None else self._devices.identity(unit)
 
     def report(self, device: str) -> Mapping[str, object]:
         """As `Reporter.report`: the plan in words, what it follows from, and what the unit says that it is."""

@@ -1,6 +1,6 @@
 """The two ways in which Modbus stands on a line, behind one face. Pure.
 
-Towards the library everything is Modbus TCP; `Framing` says what really goes out, and finds in what comes in the one
+Towards the link everything is Modbus TCP; `Framing` says what really goes out, and finds in what comes in the one
 answer that belongs to the request.
 """
 
@@ -23,11 +23,11 @@ class Framing(Protocol):
     @property
     def numbered(self) -> bool: ...
 
-    def sent(self, library: bytes) -> bytes:
-        """Take the library's frame of the next request and return what goes on the line."""
+    def sent(self, tcp: bytes) -> bytes:
+        """Take the next request as a frame of Modbus TCP and return what goes on the line."""
 
     def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:
-        """Return the answer as the library's frame, what is wrong, or None if it has not come (completely) yet."""
+        """Return the answer as a frame of Modbus TCP, what is wrong, or None if it has not come (completely) yet."""
 
     def noise(self, buffer: bytes) -> bool:
         """Tell whether this, which came when nobody had asked, is no part of any answer."""
@@ -41,9 +41,9 @@ class Mbap:
     def __init__(self) -> None:
         self.transaction = NOTHING
 
-    def sent(self, library: bytes) -> bytes:
-        self.transaction = library[:2]
-        return library
+    def sent(self, tcp: bytes) -> bytes:
+        self.transaction = tcp[:2]
+        return tcp
 
     def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:
         return examine(buffer, self.transaction, expected)
@@ -65,8 +65,8 @@ class Rtu:
         self._echo, self._head, self._sent = echo, NOTHING, NOTHING
         self._repeats = False
 
-    def sent(self, library: bytes) -> bytes:
-        self._head, self._sent = library[:4], rtu.frame(library[HEAD:])
+    def sent(self, tcp: bytes) -> bytes:
+        self._head, self._sent = tcp[:4], rtu.frame(tcp[HEAD:])
         return self._sent
 
     def examine(self, buffer: bytes, expected: Expected) -> bytes | Wrong | None:

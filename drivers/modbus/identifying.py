@@ -24,8 +24,13 @@ class Identifying:
         for identity in self._units.values():
             identity.opened()
 
+    def due(self, unit: int) -> bool:
+        """Tell whether a unit has something left to be asked, and it is time."""
+        identity = self._units.get(unit)
+        return identity is not None and bool(identity.steps) and self._clock.monotonic() >= self._next
+
     async def turn(self, unit: int, pause: Micros, save: Callable[[], None]) -> bool:
-        """Ask a unit that answered its last reading one question, if it is time. True: it is another one than before.
+        """Ask a unit that answered its last reading one question. True: it is another one than before.
 
         Args:
             save: makes durable what is known; called before a function is asked for the first time.
@@ -33,9 +38,7 @@ class Identifying:
         Raises:
             LinkDown: the connection was lost, or could not be opened again after a question that was not answered.
         """
-        identity, now = self._units.get(unit), self._clock.monotonic()
-        if identity is None or now < self._next:
-            return False
+        identity, now = self._units[unit], self._clock.monotonic()
         found = identity.next(unit)
         if found is None:
             return False

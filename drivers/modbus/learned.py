@@ -28,6 +28,8 @@ RARELY: Final[dict[Kind, Micros]] = {"hole": 10 * MINUTE, "wide": 10 * MINUTE, "
 
 HAD: Final[Micros] = 15 * SECOND
 """The longest wait for a single point that was answered once: it is there, and only refused for a while."""
+HAD_FOR: Final[Micros] = HOUR
+"""The longest that such a while is held to be; then the point is asked as rarely as one that is not there."""
 
 TOGETHER: Final[Micros] = 5 * MINUTE
 """Beliefs formed within so long of each other stand and fall together."""
@@ -64,10 +66,12 @@ class Belief:
 
 
 class Learned:
-    """What is known of one unit. `version` rises with every change that makes another plan of the same points."""
+    """What is known of one unit. `version` rises with every change that makes another plan of the same points, `unit`
+    with every one that may be another unit's.
+    """
 
     def __init__(self) -> None:
-        self.version = 0
+        self.version = self.unit = 0
         self._refused: dict[Run, Belief] = {}
         self._taken: dict[Table, int] = {}
 
@@ -102,6 +106,11 @@ class Learned:
             return taken, None
         return max(taken, refused // 2), refused
 
+    @property
+    def mute(self) -> bool:
+        """Whether it has kept silent to a request whose parts it answers."""
+        return any(belief.kind == "mute" for belief in self._refused.values())
+
     def times(self, table: Table, count: int) -> int:
         """Return at how many places a request for so many was refused though its parts are not."""
         return sum(
@@ -135,8 +144,10 @@ class Learned:
         known = self._refused.get(run)
         if known is not None:
             tests, had = known.tests + 1, known.had or had
-            wait = min(HAD if had else RARELY[known.kind], FIRST << min(max(tests - OFTEN, 0), 30))
-            self._refused[run] = replace(known, tests=tests, due=now + wait, had=had)
+            kind = "hole" if kind == "hole" else known.kind  # points may lie in the same run as a half of it
+            wait = min(RARELY[kind], FIRST << min(max(tests - OFTEN, 0), 30))
+            wait = min(wait, HAD) if had and now - known.since < HAD_FOR else wait
+            self._refused[run] = replace(known, kind=kind, tests=tests, due=now + wait, had=had)
             return
         if kind != "hole" and self.blocks(run):
             return
@@ -161,10 +172,13 @@ class Learned:
         if run in self._refused:
             self._refused[run] = replace(self._refused[run], due=now + MINUTE)
 
+    def no_more(self, table: Table) -> None:
+        """Forget how many were answered at once: a request that was answered is refused now."""
+        self._taken.pop(table, None)
+
     def forget(self) -> None:
-        """Begin anew."""
-        if self._refused:
-            self.version += 1
+        """Begin anew: this is another unit, or as good as one."""
+        self.version, self.unit = self.version + 1, self.unit + 1
         self._refused, self._taken = {}, {}
 
     # What survives a restart: no times, for they are of another clock
@@ -172,9 +186,17 @@ class Learned:
     def kept(self) -> tuple[list[tuple[Table, int, int, Kind]], dict[Table, int]]:
         return [(run.table, run.address, run.count, belief.kind) for run, belief in self.refused], dict(self._taken)
 
-    def restore(self, refused: Iterable[tuple[Table, int, int, Kind]], taken: dict[Table, int], now: Micros) -> None:
-        """Take up what `kept` told before a restart; it is tested as if it had just been learned."""
-        for table, address, count, kind in refused:
-            self._refused[Run(table, address, count)] = Belief(kind, now, OFTEN, now + FIRST)
+    def restore(
+        self,
+        refused: Iterable[tuple[Table, int, int, Kind]],
+        taken: dict[Table, int],
+        now: Micros,
+        had: Iterable[Run] = (),
+    ) -> None:
+        """Take up what `kept` told before a restart; it is tested as if just learned. `had`: see `Belief`."""
+        answered = list(had)
+        for run, kind in ((Run(table, address, count), kind) for table, address, count, kind in refused):
+            known = kind == "hole" and any(each.holds(run) for each in answered)
+            self._refused[run] = Belief(kind, now, OFTEN, now + FIRST, known)
         self._taken = dict(taken)
         self.version += 1

@@ -111,6 +111,15 @@ def halves(request: Request) -> tuple[Request, Request] | None:
     return _request(left), _request(right)
 
 
+def alone(request: Request, number: int) -> Request | None:
+    """Return the request for one of several places of points, another one with each number; None: there is but one."""
+    places = sorted({(span.address, span.end) for span in request.spans})
+    if len(places) < 2:
+        return None
+    one = places[number % len(places)]
+    return _request([span for span in request.spans if (span.address, span.end) == one])
+
+
 def between(left: Request, right: Request) -> Run | None:
     """Return the gap between two halves; None: there is none."""
     gap = right.address - left.run.end

@@ -14,7 +14,7 @@ from drivers.base import Scan
 from drivers.modbus.blocks import Block, Group, note_answer, note_failure, note_refused, note_unread
 from drivers.modbus.learned import OFTEN, Kind, Run
 from drivers.modbus.link import Link
-from drivers.modbus.plan import Request, between, halves, larger
+from drivers.modbus.plan import Request, alone, between, halves, larger
 from drivers.modbus.reply import ShortReply
 from drivers.modbus.request import Question
 from sitekeeper.model.clock import Clock
@@ -29,8 +29,13 @@ NOT_SO: Final = frozenset({2, 3})
 TWICE: Final = 2
 """So often in a row is a request refused before it is cut; with a gap in it at once, for the gap is our own doing."""
 MUTE: Final = 3
-"""Each so manieth time that a request which was never answered is due, its first point alone is asked for instead; also
-after the connection was opened anew, for before that it may have been jammed."""
+"""Each so manieth time that a request which was never answered is due, one of its points alone is asked for first; also
+after the connection was opened anew, for before that it may have been jammed. One that was answered before, and has
+failed so often in a row, each time from then on."""
+
+CONTRARY: Final = 3
+"""So often in a row must a request that was answered before fail between two answers to one of its points, until the
+unit is held to be another one. Of what is cut short nothing is ever taken, so a liar gains nothing by it."""
 
 CUTS: Final = 40
 """Most requests that one reading spends on finding out what is refused; the rest is found by the next ones."""
@@ -51,7 +56,7 @@ class Scanning:
         self._errors: list[FieldError] = []
         self._answered, self.heard = True, False
         self._cuts, self._retried = CUTS, RETRIED
-        self._stopped = False
+        self._stopped = self._over = False
 
     async def run(self) -> Scan:
         """Return what came of it.
@@ -69,7 +74,7 @@ class Scanning:
         while waiting:
             block = waiting.popleft()
             in_vain = in_vain + 1 if await self._read(block) else 0
-            if in_vain and (in_vain == IN_VAIN or not self.heard):
+            if self._over or (in_vain and (in_vain == IN_VAIN or not self.heard)):
                 group.first = (group.blocks.index(block) + 1) % len(group.blocks)
                 break
         group.fresh = False
@@ -86,11 +91,10 @@ class Scanning:
         if block.request.lone and self._rests(block):
             note_refused(self._group, block, self._received)
             return False
-        fresh = self._group.fresh and block.silences >= MUTE
-        if not block.proven and block.silences and (fresh or block.silences % MUTE == 0):
-            first = _first_alone(block.request)
-            if first is not None:
-                return await self._read_if_alive(block, first)
+        if (block.failures or not block.proven) and self._suspect(block):
+            one = alone(block.request, block.failures)
+            if one is not None:
+                return await self._read_if_alive(block, one.run)
         error = await self._ask(block)
         if error is not None and not (_refused_as_it_is(block) and await self._divide(block, "wide", error)):
             self._fail(block, error)
@@ -103,24 +107,53 @@ class Scanning:
         self._retried -= block.refusals >= OFTEN
         return self._retried < 0
 
-    async def _read_if_alive(self, block: Block, first: Request) -> bool:
-        """Ask for the first point alone, then for all: silence to the second only is about its size."""
-        alone = self._group.block(first)
-        alone.doubtful = not self._link.numbered
-        error = await self._ask(alone)
+    def _suspect(self, block: Block) -> bool:
+        """Tell whether a request may be one that this unit does not take, though it does not say so."""
+        if block.proven:
+            return max(block.silences, block.cut) >= MUTE
+        if self._group.fresh and block.silences >= MUTE:
+            return True
+        return self._group.unit.learned.mute or (block.silences > 0 and block.silences % MUTE == 0)
+
+    async def _read_if_alive(self, block: Block, one: Run) -> bool:
+        """Ask for one point alone, for all, and for the one again: if only all fail, that is about their number."""
+        error = await self._gone(one)
         if error is not None:
             block.failures += 1
             block.silences += 1
+            block.contrary = 0
         else:
             error = await self._ask(block)
             if error is None:
                 return False
-            if isinstance(error, DeviceSilent):
-                await self._unjam()
-                if await self._divide(block, "mute", error):
-                    return False
+            if await self._too_much(block, one, error) and await self._divide(block, _kind(error), error):
+                return False
         self._fail(block, error)
         return isinstance(error, DeviceSilent)
+
+    async def _too_much(self, block: Block, one: Run, error: FieldError) -> bool:
+        """Tell whether a request failed for its size, now that its unit has answered another one just before."""
+        if isinstance(error, DeviceSilent):
+            await self._unjam()
+        elif not (isinstance(error, ShortReply) and self._link.numbered):
+            return False
+        if await self._gone(one) is not None:
+            block.contrary = 0
+            return False
+        block.contrary += 1
+        if not block.proven:
+            return True
+        if block.contrary < CONTRARY:
+            return False
+        self._group.unit.learned.forget()
+        return True
+
+    async def _gone(self, one: Run) -> FieldError | None:
+        """Ask for one point; None: the unit is there, for it has answered, or refused just that."""
+        error = await self._probe(one)
+        self._received = self._clock.monotonic()
+        self.heard = self.heard or not isinstance(error, DeviceSilent)
+        return None if error is None or self._not_so(error) else error
 
     async def _ask(self, block: Block) -> FieldError | None:
         """Ask once, of a doubtful block twice, for the line was silent between the two; return what went wrong."""
@@ -137,20 +170,22 @@ class Scanning:
             block.forget()  # its parts are asked now, or its points become bad: another answer than its own stands
             block.failures += 1
             block.silences = block.silences + 1 if isinstance(error, DeviceSilent) else 0
-            believed = self._not_so(error) and not (block.proven and isinstance(error, ShortReply))
-            block.refusals = block.refusals + 1 if believed else 0
+            short = block.proven and isinstance(error, ShortReply)
+            block.cut = block.cut + 1 if short else 0
+            block.refusals = block.refusals + 1 if self._not_so(error) and not short else 0
             return error
         self._received = self._clock.monotonic()
         self.heard = True
         if data != block.last:
             note_answer(group.memory, block, data, self._received)
         if block.failures:
-            block.failures = block.refusals = block.silences = 0
+            block.failures = block.refusals = block.silences = block.cut = block.contrary = 0
             block.told = ""
         if not block.proven:
             block.proven = True
-            group.had |= block.points
             group.unit.learned.heard(block.request.run)
+            if block.points & ~group.had:
+                group.had, group.unit.unsaved = group.had | block.points, True
         return None
 
     def _fail(self, block: Block, error: FieldError) -> None:
@@ -165,6 +200,8 @@ class Scanning:
         if parts is None:
             self._hole(block)
             return False
+        if block.proven:
+            learned.no_more(block.request.table)
         learned.denied(block.request.run, kind, self._received)
         await self._parts(parts, block, error)
         return True
@@ -198,6 +235,9 @@ class Scanning:
         if failed is None:
             return True
         self._stopped = isinstance(failed, DeviceSilent)
+        if self._stopped and isinstance(error, DeviceSilent):
+            self._over = True
+            await self._unjam()
         if self._not_so(failed):
             if smaller is not None:
                 learned.denied(request.run, "wide", self._received)
@@ -227,10 +267,19 @@ class Scanning:
             await self._unjam()
         if error is None:
             learned.heard(run)
-        elif self._not_so(error) or (silent and (kind == "mute" or not known)):
-            learned.denied(run, "mute" if silent else kind, self._received)
-        else:
+        elif self._not_so(error):
+            learned.denied(run, kind, self._received)
+        elif silent and (kind == "mute" or not known) and await self._there():
+            learned.denied(run, "mute", self._received)
+        elif known:
             learned.put_off(run, self._received)
+        elif not silent:  # neither yes nor no: a larger request is not worth being asked for at every reading
+            self._group.settled = learned.version
+
+    async def _there(self) -> bool:
+        """Tell whether what was answered just before still is, so that it was not the line that kept silent."""
+        sound = next((block for block in self._group.blocks if block.proven and not block.failures), None)
+        return sound is not None and await self._gone(sound.request.run) is None
 
     async def _unjam(self) -> None:
         """Open the connection anew: some servers keep silent to everything after a request that they do not like."""
@@ -258,20 +307,15 @@ class Scanning:
         return None
 
 
+def _kind(error: FieldError) -> Kind:
+    return "mute" if isinstance(error, DeviceSilent) else "wide"
+
+
 def _refused_as_it_is(block: Block) -> bool:
     """Tell whether a refusal is believed: what was answered before may be refused once by a device that starts."""
     if not block.refusals:
         return False
     return block.refusals >= TWICE or block.request.bridged or halves(block.request) is None
-
-
-def _first_alone(request: Request) -> Request | None:
-    """Return the request for the first of several points."""
-    smaller, found = halves(request), None
-    while smaller is not None:
-        found = smaller[0]
-        smaller = halves(found)
-    return found
 
 
 def _counts_as_answer(block: Block, error: FieldError) -> bool:

@@ -26,7 +26,7 @@ def describe(data: bytes, asked: bytes, *, numbered: bool) -> dict[str, object]:
     if body is None:
         return said
     said["unit"], said["function"] = body[0], body[1] & 0x7F
-    if body[1] & 0x80:
+    if body[1] & 0x80 and len(body) > 2:
         said["exception"] = f"{body[2]}, {EXCEPTIONS.get(body[2], 'not a code of the standard')}"
         return said
     if question is not None and len(question) >= 4:
@@ -41,11 +41,11 @@ def describe(data: bytes, asked: bytes, *, numbered: bool) -> dict[str, object]:
 def _body(data: bytes, *, numbered: bool) -> bytes | None:
     """Return a frame from its unit on, without checksum; None if these bytes are none."""
     if not numbered:
-        return data[:-2] if len(data) >= 5 and checksum(data[:-2]) == data[-2:] else None
+        return data[:-2] if len(data) >= 4 and checksum(data[:-2]) == data[-2:] else None
     found, start = None, 0
-    while len(data) - start >= HEAD + 3:
+    while len(data) - start >= HEAD + 2:
         end = start + HEAD + int.from_bytes(data[start + 4 : start + 6])
-        if end > len(data) or end - start < HEAD + 3:
+        if end > len(data) or end - start < HEAD + 2:
             break
         found, start = data[start + HEAD : end], end
     return found

@@ -5,8 +5,9 @@ topics, paths           whose a message is, and where in it something is
 parse, payload, moments bytes to JSON or text, that to values and back, and the times that devices give
 states, last, events    what the last message of each kind says, and what was told once
 asking, clocks          which events are missing, and how wrong the clocks are by which they are stamped
-rejected                what had no meaning
-subscribing, remedies   what the broker lets us read, and what to do about a connection
+rejected, tapping       what had no meaning; what a device says, for whoever wants to see it
+pending                 what is not acknowledged because its events are not yet durable
+connecting, subscribing, remedies  how a broker is reached, what it lets us read, and what to do about a connection
 driver                  all devices on one broker
 """
 

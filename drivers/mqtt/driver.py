@@ -9,33 +9,32 @@ rejected ones.
 """
 
 import asyncio
-import hashlib
-from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Final
 
-import msgspec
-
 from drivers.base import Account, DeviceRead, Heard, Scan, Services, Sink
-from drivers.broker import NO_SUBSCRIBERS, REFUSED, Connect, Delivery, Session
+from drivers.broker import NO_SUBSCRIBERS, REFUSED, Delivery, Session
+from drivers.captured import Messages
 from drivers.mqtt.asking import TIMES, Request
 from drivers.mqtt.clocks import Clocks
-from drivers.mqtt.events import EventCounts, Events
-from drivers.mqtt.options import MqttDevice, MqttLink, Place
+from drivers.mqtt.connecting import connect_to, polls_of
+from drivers.mqtt.events import EventCounts, Events, Told
+from drivers.mqtt.options import MqttLink, Place
 from drivers.mqtt.parse import Unreadable
 from drivers.mqtt.paths import Content
 from drivers.mqtt.payload import written
+from drivers.mqtt.pending import Pending, Waiting, resolved
 from drivers.mqtt.rejected import Rejected
 from drivers.mqtt.remedies import remedy
 from drivers.mqtt.states import States
 from drivers.mqtt.subscribing import AGAIN_S as SUBSCRIBE_AGAIN_S
 from drivers.mqtt.subscribing import Subscribing, code_of
-from drivers.mqtt.topics import Copies, subscriptions
+from drivers.mqtt.tapping import Taps
+from drivers.mqtt.topics import Copies, overlap, subscriptions
 from drivers.rejecting import Unusable
-from sitekeeper.model.clock import SECOND, Clock, Micros, Moment
+from sitekeeper.model.clock import SECOND, Clock, Moment
 from sitekeeper.model.errors import (
     DeviceRefused,
     DeviceSilent,
@@ -60,22 +59,8 @@ SALT: Final = 16
 """Bytes; a shorter salt hides no card number."""
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A message not yet acknowledged, with the events in it, and when they are durable once they are told."""
-
-    delivery: Delivery
-    heard: tuple[Heard, ...] = ()
-    told: asyncio.Event = field(default_factory=asyncio.Event)
-    durable: "Future[None] | None" = None
-
-    def tell(self, sink: Sink) -> None:
-        self.durable = sink.heard(self.heard)
-        self.told.set()
-
-
 class MqttDriver:
-    """A `drivers.base.Driver`, `Listener`, `Asker`, `Reporter` and `Rejecting` for all devices on one broker.
+    """A `drivers.base.Driver`, `Listener`, `Asker`, `Reporter`, `Rejecting` and `Captured` for all devices on a broker.
 
     Attributes:
         refused_requests: requests for missing events that the broker did not take.
@@ -91,24 +76,23 @@ class MqttDriver:
         self._events = Events(link_id, devices, services.salt)
         self._states = States(devices, self._endpoint, self._events.hidden, self._events.rejected)
         self._clocks = Clocks(devices)
-        wanted = self._wanted()
-        self._subscribing = Subscribing(wanted)
-        self._copies = Copies(wanted)
+        self._taps = Taps(self._states)
+        self._subscribed = self._wanted()
+        self._subscribing = Subscribing(self._subscribed)
+        self._copies = Copies(self._subscribed)
         self._points = {
             (device.id, point.name): point for device in devices for group in device.groups for point in group.points
         }
-        self._polls = _polls(devices)
-        self._connect = _connect(link_id, link, port, services)
+        self._polls = polls_of(devices)
+        self._connect = connect_to(link_id, link, port, services)
         self._hides = len(services.salt) >= SALT or not self._events.personal
-        self._limit = link.unacknowledged
         self._session: Session | None = None
         self._running: asyncio.Task[None] | None = None
         self._lost = "not open"
         self._sink: Sink | None = None
+        self._begun = asyncio.Event()
         self._settled = asyncio.Event()
-        self._unacknowledged: asyncio.Queue[_Pending] = asyncio.Queue(self._limit)
-        self._untold: deque[_Pending] = deque()
-        self._waiting = 0  # messages taken and not yet acknowledged
+        self._waiting = Waiting(link.unacknowledged, self._begun.set)
         self._requests: asyncio.Queue[Request] = asyncio.Queue(REQUESTS)
 
     @property
@@ -128,7 +112,7 @@ class MqttDriver:
             "clock_behind_s": None if behind is None else round(behind / SECOND, 1),
             "protocol": "" if self._session is None else self._session.protocol,
             "not_let": dict(self._subscribing.refused),
-            "unacknowledged": self._waiting,
+            "unacknowledged": len(self._waiting),
             "heard": asdict(self.counts),
             "ranges_asked": asking.asked,
             "asked_for": {each: asking.requests(each) for each in counters},
@@ -143,6 +127,18 @@ class MqttDriver:
     def unusable_total(self) -> int:
         return self.rejected.total
 
+    async def captured(self, device: str) -> Messages:
+        """Return what a device says within two seconds, as in `drivers.captured.Captured`."""
+        session, topics = self._open_session(), self._states.topics_of(device)
+        mine = [
+            (each, queued) for each, queued in self._subscribed.items() if any(overlap(each, one) for one in topics)
+        ]
+        allowed = [each for each in mine if each[0] not in self._subscribing.refused]
+        try:
+            return await self._taps.listen(device, session, allowed)
+        except (PeerUnreachable, Refused) as error:
+            raise self._down(error) from None
+
     async def open(self) -> None:
         if self._connect is None:
             raise LinkDown("this process was given no connections to brokers", endpoint=self._endpoint)
@@ -151,20 +147,20 @@ class MqttDriver:
         self._states.forget()
         self._clocks.opened()
         self._events.asking.opened()
-        self._waiting = 0
-        self._unacknowledged = asyncio.Queue(self._limit)
-        self._untold.clear()
+        self._waiting.opened()
+        self._begun.clear()
         self._settled.clear()
         try:
             self._session = session = await self._connect()
-            await self._subscribing.all(session)
         except (PeerUnreachable, Refused) as error:
-            await self.close()
             raise self._down(error) from None
-        for topic, why in self._subscribing.refused.items():
-            self._states.refused(topic, code_of(why), why, self._events.devices_on(topic))
         self._lost = ""
-        self._running = asyncio.create_task(self._run(session), name=self._endpoint)
+        self._running = running = asyncio.create_task(self._run(session), name=self._endpoint)
+        running.add_done_callback(lambda _: self._begun.set())
+        await self._begun.wait()  # each subscription is answered in time, or the connection is gone
+        if running.done():
+            await self.close()
+            raise LinkDown(self._lost, endpoint=self._endpoint)
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE):
                 await self._settled.wait()  # wait_for, on Python 3.11, forgets a cancellation that comes with it
@@ -181,11 +177,13 @@ class MqttDriver:
         running, self._running = self._running, None
         session, self._session = self._session, None
         self._lost = self._lost or "not open"
-        if running is not None:
-            running.cancel()
-            await asyncio.wait((running,))
-        if session is not None:
-            await session.close()
+        try:
+            if running is not None:
+                running.cancel()
+                await asyncio.wait((running,))
+        finally:
+            if session is not None:
+                await session.close()
 
     async def read(self, group_id: str) -> Scan:
         self._open_session()
@@ -215,8 +213,8 @@ class MqttDriver:
         assert self._running is not None
         self._sink = sink
         try:
-            while self._untold:
-                self._untold.popleft().tell(sink)
+            while self._waiting.untold:
+                self._waiting.untold.popleft().tell(sink)
             await asyncio.wait((self._running,))
             self._open_session()
         finally:
@@ -228,15 +226,22 @@ class MqttDriver:
     # while the link is open
 
     async def _run(self, session: Session) -> None:
-        """Take and acknowledge messages until the connection is gone."""
+        """Take and acknowledge messages until the connection is gone.
+
+        Subscribing is part of it: where a broker sends all at once what it has kept, its answers lie behind that.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._receive(session), name=f"receive {self._endpoint}")
                 tasks.create_task(self._acknowledge(session), name=f"acknowledge {self._endpoint}")
+                await self._subscribing.all(session)
+                for topic, why in self._subscribing.refused.items():
+                    self._states.refused(topic, code_of(why), why, self._events.devices_on(topic))
+                self._begun.set()
                 tasks.create_task(self._ask(session), name=f"ask {self._endpoint}")
                 tasks.create_task(self._poll(session), name=f"poll {self._endpoint}")
                 tasks.create_task(self._try_again(session), name=f"subscribe {self._endpoint}")
-        except* PeerUnreachable as failed:
+        except* (PeerUnreachable, Refused) as failed:
             self._lost = self._down(failed.exceptions[0]).what
 
     async def _receive(self, session: Session) -> None:
@@ -246,12 +251,14 @@ class MqttDriver:
 
     async def _take(self, delivery: Delivery) -> None:
         """Take one message: events first, then states, so that whoever opened a door is known before it is open."""
-        pending = _Pending(delivery)
+        pending = Pending(delivery)
         queued = bool(delivery.qos) or self._events.hears(delivery.topic)
         if queued:
-            await self._unacknowledged.put(pending)  # as long as this waits nothing more is taken: the time comes after
-            self._waiting += 1
-        topic, content, now = delivery.topic, Content(delivery.payload), self._now()
+            await self._waiting.put(pending)  # as long as this waits nothing more is taken: the time comes after
+        topic, now = delivery.topic, self._now()
+        content = Content(delivery.payload, now.wall if now.trusted else None)
+        if self._taps:
+            self._taps.take(delivery, content)
         told = self._events.take(topic, content, now.mono, retained=delivery.retained)
         of_states = self._states.take(topic, content, now, retained=delivery.retained, queued=queued)
         changed = of_states or []
@@ -265,32 +272,34 @@ class MqttDriver:
         if told is not None:
             unnumbered = any(each.sequence is None for each in told.heard)
             copied = unnumbered and self._copies.again(topic, content.payload, now.mono)
-            pending.heard = () if copied else tuple(self._clocks.stamped(each, now) for each in told.heard)
-            changed += [group for device in told.devices for group in self._alive(device, pending.heard, now)]
+            heard = tuple(self._clocks.stamped(each, now) for each in told.heard)
+            pending.heard = () if self._waiting.again(delivery) or copied else heard
+            changed += [group for device in told.devices for group in self._alive(device, told, heard, now)]
             self._want([told.request] if told.request is not None else [])
         if pending.heard and self._sink is None:
-            self._untold.append(pending)
+            self._waiting.untold.append(pending)
         elif pending.heard and self._sink is not None:
             pending.tell(self._sink)
         for group in dict.fromkeys(changed):
             if self._sink is not None:
                 self._sink.scanned(self._states.scan(group, now))
 
-    def _alive(self, device: str, heard: Sequence[Heard], now: Moment) -> list[str]:
+    def _alive(self, device: str, told: Told, heard: Sequence[Heard], now: Moment) -> list[str]:
         """Take an event for a sign of life, unless it waited at the broker; return the scan groups that come back."""
-        told = next((each.source + (each.behind or 0) for each in heard if each.source is not None), None)
-        return [] if self._states.waited(device, now, told) else self._states.alive(device, now.mono)
+        own = next((each.source + (each.behind or 0) for each in heard if each.source is not None), told.source)
+        return [] if self._states.waited(device, now, own) else self._states.alive(device, now.mono)
 
     async def _acknowledge(self, session: Session) -> None:
         """Acknowledge messages in the order in which they came (MQTT 5, section 4.6), events once they are durable."""
         while True:
-            pending = await self._unacknowledged.get()
+            pending = await self._waiting.next()
             if pending.heard:
                 await self._durable(pending)
-            session.ack(pending.delivery)
-            self._waiting -= 1
+            if not pending.carried:
+                session.ack(pending.delivery)
+            self._waiting.done()
 
-    async def _durable(self, pending: _Pending) -> None:
+    async def _durable(self, pending: Pending) -> None:
         """Wait until events are durable. Those that could not be stored are told again.
 
         The link stays open meanwhile: a full disk must not keep a fire alarm from opening the doors. The first time
@@ -301,13 +310,13 @@ class MqttDriver:
             await pending.told.wait()
             assert pending.durable is not None
             try:
-                return await _resolved(pending.durable)
+                return await resolved(pending.durable)
             except StorageError:
                 pending.told.clear()
             await asyncio.sleep(waits)
             waits = AGAIN_S
             if self._sink is None:
-                self._untold.append(pending)
+                self._waiting.untold.append(pending)
             else:
                 pending.tell(self._sink)
 
@@ -358,42 +367,3 @@ class MqttDriver:
 
     def _now(self) -> Moment:
         return Moment(mono=self._clock.monotonic(), wall=self._clock.wall(), trusted=self._clock.trusted())
-
-
-def _connect(link_id: str, link: MqttLink, port: int, services: Services) -> Connect | None:
-    if services.brokers is None:
-        return None
-    own = hashlib.blake2b(link_id.encode(), digest_size=4, key=services.salt[:64]).hexdigest()
-    return services.brokers(
-        host=link.host,
-        port=port,
-        username=link.username,
-        password=link.password,
-        ca=link.tls.ca if link.tls else None,
-        certificate=link.tls.certificate if link.tls else None,
-        key=link.tls.key if link.tls else None,
-        protocol=link.protocol,
-        client_id=link.client_id or f"sitekeeper-{link_id}-{own}",
-        keepalive=link.keepalive // SECOND,
-        unacknowledged=link.unacknowledged,
-    )
-
-
-async def _resolved(durable: "Future[None]") -> None:
-    """Wait for a future of another thread without ever cancelling it. Raises what it failed with."""
-    loop, resolved = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake(_: "Future[None]") -> None:
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(resolved.set)
-
-    durable.add_done_callback(wake)
-    await resolved.wait()
-    durable.result()
-
-
-def _polls(devices: Sequence[DeviceRead]) -> list[tuple[str, bytes, Micros]]:
-    """Return topic, payload and period of each message by which devices are asked to tell, every one once."""
-    options = [device.options for device in devices]
-    polls = [each.poll for each in options if isinstance(each, MqttDevice) and each.poll is not None]
-    return list(dict.fromkeys((each.topic, msgspec.json.encode(each.json_body), each.every) for each in polls))

@@ -49,12 +49,14 @@ class Told(msgspec.Struct, frozen=True):
 
     Attributes:
         devices: those of which it is a sign of life: a topic may be one for all. rejected: it was put aside.
+        source: when it was told by its own time, where it is none of our events.
     """
 
     devices: tuple[str, ...] = ()
     heard: tuple[Heard, ...] = ()
     request: Request | None = None
     rejected: bool = False
+    source: Micros | None = None
 
 
 @dataclass(slots=True)
@@ -220,7 +222,8 @@ class Events:
         if counted is None:
             content.check()
             self.counts.strangers += 1
-            return Told(devices)
+            times = (moment_at(content, claim.source, claim.zone, captures) for claim, captures in claims)
+            return Told(devices, source=next((each for each in times if each is not None), None))
         claim, captures = counted
         sequence = _sequence(content, captures, claim.sequence)
         assert sequence is not None

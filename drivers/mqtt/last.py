@@ -119,7 +119,7 @@ class Cell:
 
     def read(self, content: Content, captures: Captures) -> Last:
         value, q = self.decode(content.at(self.path, captures))
-        return value, q, moment_at(content, self.source, self.zone)
+        return value, q, moment_at(content, self.source, self.zone, captures)
 
 
 @dataclass(slots=True)

@@ -174,12 +174,17 @@ def pick(found: object, path: str) -> object:
 
 
 class Content:
-    """The content of one message, understood only as far as somebody asks, and only once."""
+    """The content of one message, understood only as far as somebody asks, and only once.
 
-    __slots__ = ("_found", "_text", "fault", "payload")
+    Attributes:
+        came: wall time at which it came, if that is known: it tells which hour is meant where clocks are set back.
+    """
 
-    def __init__(self, payload: bytes) -> None:
+    __slots__ = ("_found", "_text", "came", "fault", "payload")
+
+    def __init__(self, payload: bytes, came: Micros | None = None) -> None:
         self.payload = payload
+        self.came = came
         self.fault: Unreadable | None = None
         self._found: tuple[object] | None = None
         self._text: str | None = None
@@ -250,6 +255,6 @@ def moment_at(
     if path is None:
         return None
     try:
-        return moment(content.at(path, captures), zone)
+        return moment(content.at(path, captures), zone, content.came)
     except Unreadable:
         return None

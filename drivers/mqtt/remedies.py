@@ -11,6 +11,12 @@ _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("not-authorised", "check username and password of the link, and the broker's access list"),
     ("unsupported-protocol", "try another protocol: 5 or 3.1.1"),
     ("tls-files", "check the files under tls of the link"),
+    ("certificate has expired", "the broker's certificate has to be renewed; or this machine's clock is wrong"),
+    ("certificate is not yet valid", "this machine's clock is wrong, or the broker's certificate is for later"),
+    ("alert certificate expired", "our tls certificate has to be renewed; or the broker's clock is wrong"),
+    ("alert certificate revoked", "the broker's authority has withdrawn our tls certificate: have a new one made"),
+    ("alert bad certificate", "the broker does not take our tls certificate"),
+    ("alert certificate unknown", "the broker does not take our tls certificate"),
     (
         "certificate_verify_failed",
         "the broker's certificate is not from the authority in tls ca, or is for another host",

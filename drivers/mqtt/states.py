@@ -146,6 +146,21 @@ class States:
             if group.values[index] == REFUSED:
                 group.values[index] = NOT_YET
 
+    def kinds(self, device_id: str) -> int:
+        """Return how many kinds of messages a device has. Raises NotFound if there is no such device."""
+        device = find(device_id, self._devices, "device")
+        return sum(each.device is device for each in self._all)
+
+    def kinds_of(self, device_id: str, topic: str, content: Content) -> tuple[int, ...]:
+        """Return by number which kinds of a device's messages one is; none if it is not of that device."""
+        mine = {id(kind) for kind, captures in self._router.find(topic) if kind.when.holds(content, captures)}
+        ours = [each for each in self._all if each.device.id == device_id]
+        return tuple(at for at, each in enumerate(ours) if id(each) in mine)
+
+    def topics_of(self, device_id: str) -> list[str]:
+        """Return the subscriptions that a device's states need."""
+        return [filter_of(each.topic) for each in self._all if each.device.id == device_id]
+
     def waited(self, device_id: str, now: Moment, told: Micros | None) -> bool:
         """Tell whether a message is so old, by the wall time that it gives itself, that it is no sign of life."""
         return self._devices[device_id].waited(now, told)

@@ -19,6 +19,9 @@ from sitekeeper.model.point import ScanGroup
 
 SPREAD: Final[Micros] = SECOND // 10
 """The first readings of all groups lie within this time."""
+TOGETHER: Final[Micros] = SECOND // 20
+"""Groups become due at multiples of this, those of all links at the same ones: a machine that wakes for one reading has
+the next ones for less."""
 PATIENCE: Final[Micros] = SECOND
 """So long a device that did not answer waits for a moment at which nothing else is due."""
 
@@ -166,7 +169,7 @@ class Bus:
         self._living += 1
         for each in self._of[device]:
             due = asked + self._groups[each].period if each == group else max(now, self._place(each))
-            (self._urgent if self._urgently[each] else self._ordinary).add(each, due)
+            (self._urgent if self._urgently[each] else self._ordinary).add(each, due - due % TOGETHER)
 
     def _failed(self, device: str, asked: Micros, now: Micros) -> None:
         groups = self._of[device]

@@ -48,10 +48,10 @@ def dump(
     as_json: bool,
     lang: str,
 ) -> None:
-    """Take a device away in a file: raw words, what they mean, what it says that it is.
+    """Take a device away in a file: what it said, what that means, what it says that it is.
 
-    The file is a golden vector for tests/fixtures/maps, and the data of a simulated unit: sk sim --from FILE. A running
-    gateway gives its last readings and asks the device nothing.
+    The file is a golden vector for tests/fixtures/maps, and the data of a simulated device: sk sim --from FILE. A
+    running gateway gives its last readings; only of MQTT it listens for two seconds, for it keeps no messages.
     """
     from edge.cli.dump import dumped
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import Any, Final, get_args
 
@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from drivers.modbus.options import RtuLink, TcpLink
 from edge.cli.output import envelope, lang_option, table
-from edge.cli.searching import announce, complain, count_range
+from edge.cli.searching import announce, complain, count_range, endpoints_of_gateway
 from edge.discover import lines, machine, units
-from edge.discover.profiles import exact_profile, nearest_profile, shipped
+from edge.discover.profiles import blanks, exact_profile, nearest_profile, shipped
 from edge.discover.steps import Step, total
 from edge.probe.place import place
 from sitekeeper.control import Problem
@@ -39,12 +39,15 @@ def _options(command: Any) -> Any:
 @click.option("--table", "table_", type=click.Choice(get_args(units.Table)), default="holding", show_default=True,
               help="Of which the first address is read, of each unit.")  # fmt: skip
 @click.option("--timeout", default="500ms", show_default=True, help="For connecting and for each answer.")
+@click.option("--even-so", is_flag=True, help="Also where the running gateway is connected: it may lose its place.")
+@click.option("--socket", "socket_", help="The running gateway's control socket, to ask what it has open.")
 @click.option("--no-identification", is_flag=True, help="Do not ask for 43/14, which jams some servers.")
 @_options
-def tcp(*, host: str, units_: str | None, table_: units.Table, timeout: str, no_identification: bool, plan: bool,
-        as_json: bool, lang: str) -> None:  # fmt: skip
+def tcp(*, host: str, units_: str | None, table_: units.Table, timeout: str, even_so: bool, socket_: str | None,
+        no_identification: bool, plan: bool, as_json: bool, lang: str) -> None:  # fmt: skip
     """Find the units of a Modbus TCP server, or the servers of a network: one harmless read each, never a write.
 
+    Where the gateway of this machine is connected nothing is sent without --even-so: many servers take one connection.
     Exit codes: 0 a unit answered, 1 not in full, or a server that answers for every unit, 5 nobody.
     """
     try:
@@ -62,10 +65,29 @@ def tcp(*, host: str, units_: str | None, table_: units.Table, timeout: str, no_
     if plan:
         click.echo(text("discover.planned", lang), err=True)
         return
+    if not even_so:
+        links = _spared(links, endpoints_of_gateway(socket_), as_json=as_json, lang=lang)
     found = asyncio.run(
         _search(links, asked, table_, several=several, identify=not no_identification, most=total(sent))
     )
     sys.exit(_shown("discover.modbus-tcp", found, as_json=as_json, lang=lang))
+
+
+def _spared(links: Sequence[TcpLink], taken: Mapping[str, str], *, as_json: bool, lang: str) -> list[TcpLink]:
+    """Return the servers at which the running gateway is not connected, say which are spared; end if none is left."""
+    held = {place: taken[place] for link in links if (place := f"{link.host}:{link.port_number}") in taken}
+    problems = [
+        Problem("gateway-connected", f"{place}: link {link}", text("discover.hint.connected", lang))
+        for place, link in held.items()
+    ]
+    left = [link for link in links if f"{link.host}:{link.port_number}" not in held]
+    if problems and not as_json:
+        complain(problems, lang)
+    if not left:
+        if as_json:
+            click.echo(envelope("discover.modbus-tcp", {"found": [], "yaml": ""}, problems))
+        sys.exit(1)
+    return left
 
 
 def _hosts(written: str) -> tuple[list[str], int, bool]:
@@ -231,7 +253,10 @@ def _yaml(there: Sequence[tuple[lines.Found, units.Unit]], profiles: Sequence[st
         head = f"  {name}: {{driver: {_driver(link)}}}"
         heads += [] if head in heads else [head]
         takes = profile or "PROFILE"
-        rows.append(f"  - {{id: {name}-unit-{unit.unit}, profile: {takes}, link: {name}, unit: {unit.unit}}}")
+        open_ = blanks(profile) if profile else {}
+        rows += [f"  # {blank.upper()}: {what}; a device for each" for blank, what in open_.items()]
+        told = f", with: {{{', '.join(f'{blank}: {blank.upper()}' for blank in open_)}}}" if open_ else ""
+        rows.append(f"  - {{id: {name}-unit-{unit.unit}, profile: {takes}, link: {name}, unit: {unit.unit}{told}}}")
     return "\n".join(["links:", *heads, "devices:", *rows, ""]) if rows else ""
 
 

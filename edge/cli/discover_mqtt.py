@@ -7,7 +7,7 @@ from typing import Any, Final, TextIO
 import click
 
 from edge.cli.output import envelope, lang_option, table
-from edge.cli.probe_mqtt import SYSTEM_CA
+from edge.cli.probe_mqtt import link_of
 from edge.cli.searching import announce, complain
 from edge.discover import topics
 from edge.probe.mqtt import mask
@@ -27,6 +27,8 @@ _LONGEST: Final = 600
 @click.option("--topic", default="#", show_default=True, help="What to subscribe to.")
 @click.option("--for", "listen", default="10s", show_default=True, help="How long to listen; 10min at most.")
 @click.option("--ca", type=click.Path(exists=True, dir_okay=False), help="Encrypted; the authority of its certificate.")
+@click.option("--cert", type=click.Path(exists=True, dir_okay=False), help="Our own certificate; with --key.")
+@click.option("--key", type=click.Path(exists=True, dir_okay=False), help="The key of our own certificate.")
 @click.option("--tls", is_flag=True, help="Encrypted, checked against the system's authorities.")
 @click.option("--user", help="User name.")
 @click.option("--password-file", type=click.File(), help="- reads stdin.")
@@ -50,16 +52,22 @@ def mqtt(*, plan: bool, as_json: bool, lang: str, **given: Any) -> None:
     sys.exit(_shown(asyncio.run(examine(asked)), as_json=as_json, lang=lang))
 
 
-def _asked(*, broker: str, topic: str, listen: str, ca: str | None, tls: bool, user: str | None,
-           password_file: TextIO | None, timeout: str) -> Asked:  # fmt: skip
-    encrypted = tls or bool(ca)
+def _asked(*, broker: str, topic: str, listen: str, ca: str | None, cert: str | None, key: str | None, tls: bool,
+           user: str | None, password_file: TextIO | None, timeout: str) -> Asked:  # fmt: skip
+    if (cert is None) != (key is None):
+        raise ValueError("--cert and --key belong together")
+    if password_file is not None and user is None:
+        raise ValueError("--password-file needs --user")
+    encrypted = tls or bool(ca) or bool(cert)
     host, port = place(broker, 8883 if encrypted else 1883)
     seconds = parse_duration(listen) / SECOND
     if not host or not topic or not 0 < seconds <= _LONGEST:
         raise ValueError("BROKER and --topic may not be empty, and --for is 10min at most")
     password = password_file.read().strip() if password_file is not None else None
-    return Asked(host=host, port=port, tls=encrypted, ca=ca, user=user, password=password, topic=topic, listen=seconds,
-                 timeout=parse_duration(timeout) / SECOND)  # fmt: skip
+    return Asked(
+        host=host, port=port, tls=encrypted, ca=ca, certificate=cert, key=key, user=user, password=password,
+        topic=topic, listen=seconds, timeout=parse_duration(timeout) / SECOND,
+    )  # fmt: skip
 
 
 def _shown(report: Report, *, as_json: bool, lang: str) -> int:
@@ -78,7 +86,7 @@ def _shown(report: Report, *, as_json: bool, lang: str) -> int:
          "profile": alike.get(name)}
         for name, each in sorted(heard.topics.items())
     ]  # fmt: skip
-    yaml = topics.site_yaml(_link(report.asked), found)
+    yaml = topics.site_yaml(link_of(report.asked), found)
     if as_json:
         data = {"topics": rows, "beyond": heard.beyond, "unknown": len(strange), "yaml": yaml}
         click.echo(envelope("discover.mqtt", data, problems))
@@ -98,9 +106,3 @@ def _print(rows: list[dict[str, Any]], yaml: str, lang: str) -> None:
         click.echo(text("discover.guessed", lang), err=True)
         click.echo(text("discover.paste", lang), err=True)
         click.echo("\n" + yaml, nl=False)
-
-
-def _link(asked: Asked) -> dict[str, object]:
-    link: dict[str, object] = {"driver": "mqtt", "host": asked.host, "port": asked.port}
-    link |= {"username": asked.user, "password": "${secret:broker}"} if asked.user else {}
-    return link | ({"tls": {"ca": asked.ca or SYSTEM_CA}} if asked.tls else {})

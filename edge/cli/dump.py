@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,27 +84,33 @@ def _now(folder: Path, wanted: str, *, masked: bool, show: Sequence[str]) -> dic
 
 async def _read(site: Any, wanted: str, *, masked: bool, show: Sequence[str]) -> dict[str, Any]:
     from drivers import registry
-    from drivers.base import Reporter, Services
-    from drivers.captured import Captured
+    from drivers.base import Services
+    from drivers.captured import Captured, Identified
     from edge.dump import document
 
     device, clock = site.devices[wanted], SystemClock()
     link = site.links[device.link]
-    driver = registry.kind(link.kind).create(link.id, link.options, [device.read], clock, Services())
+    options, services = link.options, Services()
+    if link.kind == "mqtt":
+        from edge.brokers import real_brokers
+
+        services = Services(brokers=real_brokers, salt=secrets.token_bytes(32))
+        options = options.model_copy(update={"client_id": None})  # by its name it would take the gateway's place
+    only_read = replace(device.read, events=())  # an event is the gateway's to acknowledge
+    driver = registry.kind(link.kind).create(link.id, options, [only_read], clock, services)
     if not isinstance(driver, Captured):
         reason = "no-dump"
         raise Refused(reason, f"{wanted} is on {link.kind}")
     try:
         await driver.open()
         scans = [await driver.read(group.id) for group in device.read.groups]
-        words = driver.captured(wanted)
+        said = await driver.captured(wanted)
         errors = [error for scan in scans for error in scan.errors]
-        if not any(words.values()) and errors:
+        if not said and errors:
             raise errors[-1]
-        said = driver.report(wanted).get("identity") if isinstance(driver, Reporter) else None
-        identity = {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+        identity = await driver.identity(wanted) if isinstance(driver, Identified) else {}
     finally:
         await driver.close()
     from edge.operations.gateway import rfc3339
 
-    return document(site, device, words, identity, day=rfc3339(clock.wall())[:10], masked=masked, show=show)
+    return document(site, device, said, identity, day=rfc3339(clock.wall())[:10], masked=masked, show=show)

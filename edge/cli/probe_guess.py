@@ -10,7 +10,7 @@ import click
 
 from drivers.modbus.address import Table
 from edge.cli.output import envelope, table
-from edge.probe.guess import Candidate, Moment, Words, expected, guess
+from edge.probe.guess import Candidate, Moment, Words, expected, guess, tied
 from edge.probe.modbus_talk import Answer, Asked, search
 from sitekeeper.control import Problem
 from sitekeeper.durations import parse_duration
@@ -87,27 +87,30 @@ def _failed(error: FieldError | None, *, as_json: bool, lang: str) -> int:
 def _show(
     asked: Asked, found: Sequence[Candidate], moments: Sequence[Moment], *, as_json: bool, lang: str
 ) -> int:  # fmt: skip
-    rows = [_row(number, each) for number, each in enumerate(found[:SHOWN], 1)]
+    equal = tied(found)
+    rows = [_row(number, each, equal) for number, each in enumerate(found[:SHOWN], 1)]
     registers = len({place for moment in moments for read in moment.reads for place in read})
     problems = [] if found else [Problem("nothing-fits", text("probe.guess.none", lang, registers=registers),
                                          text("probe.guess.hint", lang))]  # fmt: skip
     if as_json:
         data = {"endpoint": asked.link.endpoint, "unit": asked.units[0], "registers": registers}
-        click.echo(envelope("probe.guess", {**data, "found": len(found), "candidates": rows}, problems))
+        data |= {"found": len(found), "tied": equal, "candidates": rows}
+        click.echo(envelope("probe.guess", data, problems))
         return 0 if found else 1
     for problem in problems:
         click.echo(f"{problem.code}: {problem.message}\n  {text('cli.word.try', lang)} {problem.hint}", err=True)
     if found:
         columns = ("rank", "value", "steady", "raw", "paste", "also")
-        table(columns, ([row[column] for column in columns] for row in rows))
-        said = "probe.guess.first" if len(found) == 1 else "probe.guess.several"
-        click.echo(text(said, lang, count=len(found), registers=registers), err=True)
+        shown = [row | {"rank": "1=" if equal > 1 and row["rank"] == 1 else row["rank"]} for row in rows]
+        table(columns, ([row[column] for column in columns] for row in shown))
+        said = "first" if len(found) == 1 else "tied" if equal > 1 else "several"
+        click.echo(text(f"probe.guess.{said}", lang, count=len(found), registers=registers, equal=equal), err=True)
     return 0 if found else 1
 
 
-def _row(rank: int, candidate: Candidate) -> dict[str, Any]:
+def _row(number: int, candidate: Candidate, equal: int) -> dict[str, Any]:
     return {
-        "rank": rank,
+        "rank": 1 if number <= equal else number,
         "value": candidate.value,
         "steady": f"{100 * candidate.met:.0f} %",
         "raw": candidate.raw,

@@ -96,13 +96,14 @@ def _described(report: Report) -> dict[str, Any]:
          "events": each.events}
         for _, each in sorted(heard.controllers.items())
     ]  # fmt: skip
-    yaml = mqtt_.site_yaml(_link(asked), heard.controllers.values())
+    yaml = mqtt_.site_yaml(link_of(asked), heard.controllers.values())
     data = {"endpoint": f"mqtt {asked.host}:{asked.port}", "steps": report.steps, "topics": topics}
     points = mqtt_.points_yaml(heard.topics)
     return data | {"beyond": heard.beyond, "controllers": controllers, "yaml": yaml, "points": points}
 
 
-def _link(asked: Asked) -> dict[str, object]:
+def link_of(asked: Asked) -> dict[str, object]:
+    """Return the keys of the link by which a gateway would connect in the same way."""
     link: dict[str, object] = {"driver": "mqtt", "host": asked.host, "port": asked.port}
     if asked.user is not None:
         link |= {"username": asked.user, "password": "${secret:broker}"}

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import click
 
+from edge.cli.client import ask, one, socket_path
 from edge.discover.steps import Step, total
-from sitekeeper.control import Problem
+from sitekeeper.control import ControlError, Problem
 from sitekeeper.texts import text
 
 
@@ -28,6 +29,19 @@ def complain(problems: Sequence[Problem], lang: str) -> None:
         click.echo(f"{problem.code}: {problem.message}", err=True)
         if problem.hint:
             click.echo(f"  {text('cli.word.try', lang)} {problem.hint}", err=True)
+
+
+def endpoints_of_gateway(socket_: str | None) -> dict[str, str]:
+    """Return by endpoint, `10.1.3.41:502`, the link on which a running gateway has it open; nothing without one."""
+    path, found = socket_path(socket_), dict[str, str]()
+    try:
+        first = {row["link"]: row["id"] for row in ask(path, "device.list")}
+        for link, device in first.items():
+            where = str(one(path, "device.show", {"id": device})["endpoint"]).partition(" unit ")[0]
+            found[where if ":" in where or where.startswith("/") else f"{where}:502"] = link
+    except ControlError:
+        return found  # none runs here, or it is not ours to ask: it cannot be told what it has open
+    return found
 
 
 def count_range(written: str, largest: int) -> tuple[int, int]:

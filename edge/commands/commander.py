@@ -168,7 +168,7 @@ class Commander:
 
     def seen(self, samples: Sequence[Sample]) -> None:
         """Notice devices that come back, that go away, and that were without supply: they may have forgotten."""
-        for sample in samples:
+        for sample in samples if self._lines else ():
             for line in self._by_cycled.get(sample.handle, ()) if sample.value is True else ():
                 if not line.idle:
                     line.edge(online=True)

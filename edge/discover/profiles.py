@@ -42,6 +42,19 @@ def shipped(family: str) -> Mapping[str, Known]:
     return found
 
 
+def blanks(name: str) -> dict[str, str]:
+    """Return what a device of a shipped Modbus profile must be told by `with:`, and what may stand there, in words."""
+    profile = Library(Path("profiles"), Faults()).profile(name)
+    if profile is None:
+        return {}
+    places = [
+        str(point.keys[key]) for point in profile.points.values() for key in FAMILIES["modbus"] & point.keys.keys()
+    ]
+    needed = sorted({word for place in places for word in re.findall(r"[a-z_]\w*", place)})
+    ranges = profile.file.with_
+    return {each: "{} to {}".format(*ranges[each]) if each in ranges else "a whole number" for each in needed}
+
+
 def exact_profile(models: Iterable[str], vendor: str, family: str) -> str:
     """Return the only profile whose name, or whose model by the same maker, is what a device calls itself; or nothing.
 

@@ -1,10 +1,9 @@
-"""Behind `sk device dump`: the last words of a device, and what they mean."""
+"""Behind `sk device dump`: what a device said last, and what that means."""
 
 from collections.abc import AsyncIterator
 from functools import partial
 
-from drivers.base import Reporter
-from drivers.captured import Captured
+from drivers.captured import Captured, Identified
 from edge.operations.gateway import Gateway, Item, not_found, rfc3339, text
 from edge.socket_api import Operation
 from sitekeeper.model.command import Actor
@@ -17,7 +16,7 @@ def operations(gateway: Gateway) -> dict[str, Operation]:
 
 
 async def _dump(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item]:
-    """Yield the content of the file; the device is asked nothing."""
+    """Yield the content of the file; no point is read for it."""
     from edge.dump import document  # which brings in a protocol, whether or not the site has devices of it
 
     if actor.role not in {"technician", "engineer"}:
@@ -32,11 +31,10 @@ async def _dump(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Ite
     driver = gateway.drivers.get(device.link)
     if driver is None or not isinstance(driver, Captured):
         raise Refused("no-dump", f"{wanted} is on {gateway.site.links[device.link].kind}")
-    words = driver.captured(wanted)
-    if not any(words.values()):
+    said = await driver.captured(wanted)
+    if not said:
         raise Refused("nothing-heard", wanted)
-    said = driver.report(wanted).get("identity") if isinstance(driver, Reporter) else None
-    identity = {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+    identity = await driver.identity(wanted) if isinstance(driver, Identified) else {}
     day = rfc3339(gateway.clock.wall())[:10]
     masked = args.get("masked") is not False
-    yield document(gateway.site, device, words, identity, day=day, masked=masked, show=show)
+    yield document(gateway.site, device, said, identity, day=day, masked=masked, show=show)

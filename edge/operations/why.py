@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel
 
@@ -18,12 +18,12 @@ from edge.settings.values import Site
 from edge.socket_api import Operation
 from sitekeeper.model.clock import SECOND, Micros
 from sitekeeper.model.command import Actor
-from sitekeeper.model.errors import FormatError, NotFound, StorageError
+from sitekeeper.model.errors import FieldError, FormatError, NotFound, StorageError
 from sitekeeper.model.point import Point
 from sitekeeper.model.quality import Reason, bad, is_good, words
 
-_REGISTERS: Final = ("input", "holding")
-
+RAW_S: Final = 3.0
+"""Seconds for which a driver may look for what it does not keep."""
 STEP: Micros = 2 * SECOND
 """How far the wall clock may have been moved since a change, for its block still to be found."""
 
@@ -54,7 +54,7 @@ async def _why(gateway: Gateway, actor: Actor, args: Item) -> AsyncIterator[Item
         "changed_s_ago": None if sample is None else gateway.age_s(sample.at),
         "frozen": _frozen(gateway, point.device),
         "address": _address(gateway.site, point),
-        "raw": _raw(gateway, point),
+        "raw": await _raw(gateway, point),
         "derived_from": _sources(gateway, point),
         "rules": _rules(gateway, point, args),
         "block": None if changed is None else await asyncio.to_thread(_block, gateway.outbox_path, point.id, changed),
@@ -97,23 +97,24 @@ def _address(site: Site, point: Point) -> Item:
     return {key: value for key, value in written.items() if isinstance(value, str | int | float)}
 
 
-def _raw(gateway: Gateway, point: Point) -> list[str]:
-    """Return the words of the point in the last answer, in hex; nothing where a driver keeps none, or none came."""
+async def _raw(gateway: Gateway, point: Point) -> list[str]:
+    """Return what the point was last made of, as it came: words and octets in hex; nothing where none is there."""
     device = gateway.site.devices.get(point.device)
     if device is None:  # the gateway's own
         return []
     driver = gateway.drivers.get(device.link)
     if driver is None or not isinstance(driver, Captured):
         return []
-    place: Any = next((read.address for group in device.read.groups for read in group.points
-                       if read.name == point.name), None)  # fmt: skip
-    if place is None:  # derived
+    read = next((read for group in device.read.groups for read in group.points if read.name == point.name), None)
+    if read is None:  # derived
         return []
-    there = driver.captured(point.device).get(place.table, {})
-    words = [there[at] for at in range(place.address, place.address + place.size) if at in there]
-    if len(words) < place.size:
+    from edge.dump import raw_of  # which brings in a protocol
+
+    try:
+        async with asyncio.timeout(RAW_S):
+            return raw_of(device, read, await driver.captured(point.device))
+    except (FieldError, TimeoutError):  # the other hops say what is wrong with it
         return []
-    return [f"{word:04X}" if place.table in _REGISTERS else str(word) for word in words]
 
 
 def _sources(gateway: Gateway, point: Point) -> list[Item]:

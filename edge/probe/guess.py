@@ -3,6 +3,11 @@
 Every way of reading that a profile can write is tried at every address, through the very decoder of the driver, so
 that what is found here is what the gateway will read. A candidate has met what was expected at every moment; among
 those, the steadier one comes first, then the one that assumes less.
+
+Some of them no reading at this value can tell apart: a small number in two registers looks, in the second, like one of
+a single register behind one that holds nothing. Both stand, as a tie. The one of two registers in the usual order comes
+first: it explains why the register before is 0, and makers keep more counters so than they leave registers empty before
+a plain one; four registers explain no more than two do, and are rarer.
 """
 
 import math
@@ -24,7 +29,14 @@ SCALES: Final = (1.0, 0.1, 0.01, 0.001, 10.0, 100.0)
 Words = Mapping[tuple[Table, int], bytes]
 """One reading: what each register held, two bytes; addresses that could not be read are not in it."""
 
-_EXPECTED: Final = re.compile(r"([+-]?\d+(?:\.(\d+))?)(?:(?:±|\+/?-)(\d+(?:\.\d+)?))?")
+_EXPECTED: Final = re.compile(
+    r"""([+-]?\d+(?:\.(\d+))?(?:[eE]([+-]?\d{1,2}))?) \s* (?:(?:±|\+/?-)\s*(\d+(?:\.\d+)?))? \s*
+    (?:[%°℃℉]\s*[CF]?|[mµkMG]?(?:V|A|W|Wh|VA|VAh|var|varh|J|Pa|m|s|g|l|lx|lm|bar|cd)|Hz|kHz|K|C|F|h|min|rpm|ppm|ppb
+    |m[²³23]|m[²³23]?/[sh]|l/(?:s|min|h)|(?:µg|mg)/m[³3]|cosφ|dB|pf)?""",
+    re.VERBOSE,
+)
+"""A number, with a tolerance and a unit if they are said; a unit says nothing here, the registers have none."""
+_COMMA: Final = re.compile(r"[+-]?\d+(?:[,']\d+)+(?:\.\d+)?\s*\D{0,5}")
 _TYPE_COSTS: Final = {"int32": 1, "uint32": 1, "int64": 2, "uint64": 2, "float64": 1, "bcd16": 1, "bcd32": 2}
 _ORDER_COSTS: Final[dict[Order, int]] = {"ABCD": 0, "CDAB": 1, "DCBA": 2, "BADC": 2}
 _SCALE_COSTS: Final = {1.0: 0, 0.1: 1, 0.01: 1, 10.0: 2, 0.001: 2, 100.0: 3}
@@ -91,18 +103,25 @@ def _number(value: object) -> str:
 
 
 def expected(written: str) -> Expected:
-    """Return what `231.5`, `231.5±0.3`, `231.5+-0.3` or a text mean. A number alone is meant to its last digit.
+    """Return what `231.5`, `231.5±0.3`, `231.5+-0.3`, `25 %`, `1e3` or a text mean. In quotes it is a text always.
+
+    A number alone is meant to its last digit; one with an exponent, as it is when it is written out.
 
     Raises:
-        ValueError: it is met by almost anything: zero, or nothing at all.
+        ValueError: it is met by almost anything: zero, or nothing at all. Or it is a number with a comma.
     """
-    match = _EXPECTED.fullmatch(written.strip())
+    plain = written.strip()
+    match = _EXPECTED.fullmatch(plain)
     if match is None:
-        if len(written.strip()) < 2:
+        if _COMMA.fullmatch(plain):
+            raise ValueError(f"{written!r}: write a point before decimals, and nothing between thousands")
+        said = plain[1:-1] if len(plain) > 1 and plain[0] == plain[-1] and plain[0] in "\"'" else plain
+        if len(said) < 2:
             raise ValueError(f"{written!r} is too short a text to be looked for")
-        return Expected(written.strip())
+        return Expected(said)
     value = float(match[1])
-    tolerance = float(match[3]) if match[3] else 0.5 * 10.0 ** -len(match[2] or "")
+    decimals = max(0, len(match[2] or "") - int(match[3] or 0))
+    tolerance = float(match[4]) if match[4] else 0.5 * 10.0**-decimals
     if abs(value) <= tolerance:
         raise ValueError(f"{written}: registers that hold nothing are 0 too; expect a value further from it")
     return Expected(value, tolerance)
@@ -154,11 +173,36 @@ def guess(moments: Sequence[Moment], scales: Sequence[float] = SCALES) -> list[C
             for way, decode in scaled:
                 if any(way.may_meet(first, raw) for raw in raws) and (met := _met(moments, chunks, decode)) is not None:
                     _add(found, way, (table, at), chunks, met)
-    return sorted(found.values(), key=_rank)
+    best = dict[tuple[Any, ...], int]()
+    for each in found.values():
+        best[_lowest(each)] = min(each.cost, best.get(_lowest(each), each.cost))
+    return sorted(found.values(), key=lambda each: (-each.met, best[_lowest(each)], _lowest(each), *_within(each)))
 
 
-def _rank(candidate: Candidate) -> tuple[float, int, str, int]:
-    return -candidate.met, candidate.cost, candidate.point.table, candidate.point.address
+def tied(found: Sequence[Candidate]) -> int:
+    """Return how many of the first fit as well as the very first one, and assume as little: 1 if that stands alone."""
+    if not found:
+        return 0
+    first = found[0]
+    mates = [each.cost for each in found if _lowest(each) == _lowest(first)]
+    alike = [each.met == first.met and (_lowest(each) == _lowest(first) or each.cost <= min(mates)) for each in found]
+    return next((at for at, each in enumerate(alike) if not each), len(alike))
+
+
+def _lowest(candidate: Candidate) -> tuple[Any, ...]:
+    """Return where the last digits lie, and how they are read: candidates with the same hide in one another."""
+    point = candidate.point
+    last = point.address + (point.size - 1 if point.order in ("ABCD", "BADC") else 0)
+    kind = "whole" if "int" in point.raw_type else point.raw_type.rstrip("0123456789")
+    swapped = point.order in ("BADC", "DCBA")
+    apart = point.address if kind in ("float", "string") else -1
+    return point.table, last, kind, swapped, point.byte == "high", point.scale, apart
+
+
+def _within(candidate: Candidate) -> tuple[bool, int, int, int]:
+    """Return the order of those that hide in one another."""
+    point = candidate.point
+    return not (point.size == 2 and point.order == "ABCD"), candidate.cost, point.size, point.address
 
 
 def _chunks(moments: Sequence[Moment], table: Table, at: int, size: int) -> list[list[bytes]] | None:

@@ -46,6 +46,7 @@ class Asked:
     def context(self, *, name: bool) -> ssl.SSLContext:
         """Return what a handshake is checked against; `name`: the broker's name too."""
         made = ssl.create_default_context(cafile=self.ca)
+        made.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as the gateway does, see `cloud_sync.mqtt_settings`
         made.check_hostname = name
         if self.certificate:
             made.load_cert_chain(self.certificate, self.key)

@@ -66,8 +66,9 @@ class Workshop:
         if profile is None or kind is None:
             return None
         options = self._options(section, profile, kind, where)
-        self._ranges(section, profile, where)
         points = self._points(section, profile, where)
+        if not self._in_range(section, profile, where):
+            return None  # every address made with it would be found wrong too, and the profile be blamed
         addresses = self._addresses(section, profile, kind, points, where)
         overlaps(points, addresses, self.faults)
         writables = self._writables(section, kind, points, addresses)
@@ -126,13 +127,15 @@ class Workshop:
             self.faults.add(both.place((key,)), "bad-address", name=key, reason=reason)
             return None
 
-    def _ranges(self, section: DeviceSection, profile: Profile, where: Origin) -> None:
-        """Refuse a parameter outside what its profile allows: it would read another table of the same device."""
+    def _in_range(self, section: DeviceSection, profile: Profile, where: Origin) -> bool:
+        """Refuse a parameter outside what its profile allows: it would read another part of the same device."""
+        before = len(self.faults.found)
         for name, (least, most) in profile.file.with_.items():
             value = section.with_.get(name)
             if value is not None and not (str(value).isdecimal() and least <= int(value) <= most):
-                reason = f"{value} is not a whole number from {least} to {most}"
+                reason = f"{value!r} is no number of a part: write a whole number from {least} to {most}"
                 self.faults.add(where.place(("with", name)), "bad-address", name=name, reason=reason)
+        return len(self.faults.found) == before
 
     def _points(self, section: DeviceSection, profile: Profile, where: Origin) -> dict[str, Declared]:
         """The profile's points with this device's changes laid over them."""
@@ -242,9 +245,13 @@ class Workshop:
 
 
 def _addressing(section: DeviceSection, kind: DriverKind, points: Iterable[Declared]) -> tuple[str, ...]:
-    """Return which parameters of the device stand in the address of a point."""
+    """Return which parameters of the device stand in the address of a point, or in braces anywhere in it."""
+    if not section.with_:
+        return ()
+    points = list(points)
     written = " ".join(str(point.keys[key]) for point in points for key in kind.marker_keys & point.keys.keys())
-    return tuple(sorted(section.with_.keys() & set(re.findall(r"\w+", written)))) if section.with_ else ()
+    named = re.findall(r"\w+", written) + re.findall(r"\{(\w+)\}", " ".join(str(point.keys) for point in points))
+    return tuple(sorted(section.with_.keys() & set(named)))
 
 
 def settings(rules: Mapping[str, Parameters], where: Origin) -> Settings:

@@ -34,7 +34,7 @@ BUS: Final = "bus."
 """Points of a link with several devices, which share its time; of one device that is told with the device alone."""
 IDS: Final = "ids."
 IDENTIFIED: Final = frozenset({"bacnet-ip"})
-"""Kinds of link whose devices have numbers that must be unique (`drivers.base.Identifying`)."""
+"""Kinds of link whose devices have numbers that must be unique (`drivers.identifying.Identifying`)."""
 MESSAGES: Final = "messages."
 SPEAKING: Final = frozenset({"mqtt"})
 """Kinds of link whose devices speak unasked (`drivers.rejecting.Rejecting`)."""

@@ -47,7 +47,8 @@ def with_rules(
         own: the site's own rules. classes: all device classes. where: the `rules:` of the site file.
         tried: rules that are to be tried in the place of those with the same ids, or beside them.
     """
-    chosen, others = _packs(section, where, faults)
+    asked = {rule for device in site.devices.values() for rule in device.profile_settings}
+    chosen, others = _packs(section, where, asked, faults)
     ids = {text.mapping.get("id") for text in tried}
     texts = (*(text for text in (*chosen, *own) if text.mapping.get("id") not in ids), *tried)
     if len(texts) > LIMITS.rules:
@@ -89,11 +90,23 @@ def with_rules(
     )
 
 
-def _packs(section: RulesSection, where: Origin, faults: Faults) -> tuple[tuple[RuleText, ...], frozenset[str]]:
-    """Rules of the chosen packs, and the ids of shipped rules that were not chosen."""
-    chosen = [(name, where.place(("packs", index))) for index, name in enumerate(section.packs)]
+def _packs(
+    section: RulesSection, where: Origin, asked: set[str], faults: Faults
+) -> tuple[tuple[RuleText, ...], frozenset[str]]:
+    """Rules of the chosen packs, and the ids of shipped rules that were not chosen.
+
+    Args:
+        asked: rules that profiles set something for. Unless one of them was not chosen nobody has to read the others.
+    """
+    chosen = packs.load([(name, where.place(("packs", index))) for index, name in enumerate(section.packs)], faults)
+    if asked <= _ids(chosen):
+        return chosen, frozenset()
     others = [(name, where.place()) for name in packs.shipped() if name not in section.packs]
-    return packs.load(chosen, faults), frozenset(str(text.mapping.get("id")) for text in packs.load(others, faults))
+    return chosen, _ids(packs.load(others, faults))
+
+
+def _ids(texts: Iterable[RuleText]) -> frozenset[str]:
+    return frozenset(str(text.mapping.get("id")) for text in texts)
 
 
 def _spec(

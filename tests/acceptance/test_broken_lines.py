@@ -4,11 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import virtual, virtual_site
-from tests.site_facts import only, value
-
-
-def at(seconds: float, **do: Any) -> dict[str, Any]:
-    return {"at": f"{seconds}s", "do": do}
+from tests.site_facts import at, field, only, value
 
 
 def cut(seconds: float, *inputs: int, broken: bool = True) -> list[dict[str, Any]]:
@@ -16,27 +12,20 @@ def cut(seconds: float, *inputs: int, broken: bool = True) -> list[dict[str, Any
     return [at(seconds, line={"input": number, "broken": broken}) for number in inputs]
 
 
-def field(**devices: tuple[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return a scenario: face and story of each device."""
-    made = [
-        {"id": id_, "unit": unit, "face": face, "story": sorted(story, key=lambda act: float(act["at"][:-1]))}
-        for unit, (id_, (face, story)) in enumerate(devices.items(), 1)
-    ]
-    return {"title": "lines", "links": [{"id": "field", "devices": made}]}
-
-
 def test_gas_and_water_behind_a_broken_line(tmp_path: Path) -> None:
     """No gas and no leak are not known while the line is broken; what is seen rings, and what rings goes on."""
     plan = field(
-        first=(
+        (
+            "first",
             "sp-io-16-gas",
             [*cut(10, 0), at(40, gas={"level": 60}), at(60, gas={"level": 0}), *cut(90, 0, broken=False)],
         ),
-        second=(
+        (
+            "second",
             "sp-io-16-gas",
             [at(10, gas={"level": 60}), *cut(25, 1), at(30, gas={"level": 0}), *cut(60, 1, broken=False)],
         ),
-        leak=("sp-io-16-water", [*cut(10, 3), at(20, leak="wet"), *cut(90, 3, broken=False), at(120, leak="none")]),
+        ("leak", "sp-io-16-water", [*cut(10, 3), at(20, leak="wet"), *cut(90, 3, broken=False), at(120, leak="none")]),
     )
 
     async def story() -> None:
@@ -68,7 +57,7 @@ def test_a_fire_behind_broken_lines(tmp_path: Path) -> None:
     lines = (0, 1, 6, 9)
     smoke = [at(30, smoke={"zone": 3}), at(50, smoke={"zone": 1})]
     over = [at(70, smoke={"zone": zone, "density": "none"}) for zone in (1, 3)] + [at(71, panel="reset")]
-    plan = field(panel=("sp-io-16", [*cut(10, *lines), *smoke, *over, *cut(120, *lines, broken=False)]))
+    plan = field(("panel", "sp-io-16", [*cut(10, *lines), *smoke, *over, *cut(120, *lines, broken=False)]))
 
     async def story() -> None:
         async with virtual_site.running(tmp_path, plan) as site:
@@ -86,5 +75,21 @@ def test_a_fire_behind_broken_lines(tmp_path: Path) -> None:
                 ("F02", "panel", "raise", 30, 33), ("F02", "panel", "clear", 130, 133),
                 ("F01", "panel", "raise", 50, 53), ("F01", "panel", "clear", 130, 133),
             )  # fmt: skip
+
+    virtual.run(story())
+
+
+def test_a_lift_behind_broken_lines(tmp_path: Path) -> None:
+    """Its mode hidden is P3 after a minute, its calls for help hidden P2 after seconds; the alarm names the lines."""
+    plan = field(("lift-1", "sp-io-16-lift", [*cut(2, 3), *cut(66, 4), at(67, alarm_button="60s")]))
+
+    async def story() -> None:
+        async with virtual_site.running(tmp_path, plan) as site:
+            await site.at(75)
+            told = [value(site, f"lift-1/{name}") for name in ("line.alarm", "passenger_alarm", "service_mode")]
+            assert told == [True, None, "unknown"]
+            only(site, ("L29", "lift-1", "raise", 62, 65), ("L29", "lift-1", "reannunciate", 71, 74))
+            moves = site.rows("SELECT priority, detail FROM transitions WHERE rule = 'L29' ORDER BY id")
+            assert [tuple(row) for row in moves] == [("P3", "inspection"), ("P2", "button, rescue, inspection")]
 
     virtual.run(story())

@@ -4,15 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from tests import virtual, virtual_site
-from tests.site_facts import alarms, events, journal, outcomes, wrote
+from tests.site_facts import alarms, at, events, journal, outcomes, wrote
 from tests.virtual_site import VirtualSite
 
 POLL, SLACK = 1.0, 1.0
 ENDS = 655.0
-
-
-def at(seconds: float, **do: Any) -> dict[str, Any]:
-    return {"at": f"{seconds}s", "do": do}
 
 
 DOORS: dict[str, list[dict[str, Any]]] = {

@@ -4,15 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from tests import virtual, virtual_site
-from tests.site_facts import only
+from tests.site_facts import at, only
 
 ENDS = 140.0
 POLLED = 3.0
 """Two polls of a second and one more; a BACnet object is read within two as well."""
-
-
-def at(seconds: float, **act: Any) -> dict[str, Any]:
-    return {"at": f"{seconds}s", "do": act}
 
 
 def flag(seconds: float, name: str, on: bool = True) -> dict[str, Any]:

@@ -4,20 +4,9 @@ Real frames, our own profiles, faces that were typed from the documents once mor
 """
 
 from pathlib import Path
-from typing import Any
 
 from tests import virtual, virtual_site
-from tests.site_facts import only, value, wrote
-
-
-def at(seconds: float, **do: Any) -> dict[str, Any]:
-    return {"at": f"{seconds}s", "do": do}
-
-
-def field(*devices: tuple[str, str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return a scenario: id, face and story of each device."""
-    made = [{"id": id_, "unit": n, "face": face, "story": story} for n, (id_, face, story) in enumerate(devices, 1)]
-    return {"title": "makers", "links": [{"id": "field", "devices": made}]}
+from tests.site_facts import at, field, only, value, wrote
 
 
 def test_safety_inputs_of_makers(tmp_path: Path) -> None:

@@ -4,11 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import virtual, virtual_site
-from tests.site_facts import events, only, value
-
-
-def at(seconds: float, **do: Any) -> dict[str, Any]:
-    return {"at": f"{seconds}s", "do": do}
+from tests.site_facts import at, events, only, value
 
 
 def scenario(face: str, *story: dict[str, Any]) -> dict[str, Any]:

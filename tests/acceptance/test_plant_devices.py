@@ -4,21 +4,9 @@ Real frames, our own profiles, faces that were typed from the documents once mor
 """
 
 from pathlib import Path
-from typing import Any
 
 from tests import virtual, virtual_site
-from tests.site_facts import only, value
-
-
-def at(seconds: float, **do: Any) -> dict[str, Any]:
-    return {"at": f"{seconds}s", "do": do}
-
-
-def field(*devices: tuple[str, str, list[dict[str, Any]]], **more: Any) -> dict[str, Any]:
-    """Return a scenario: id, face and story of each device."""
-    made = [{"id": id_, "unit": n, "face": face, "story": story} for n, (id_, face, story) in enumerate(devices, 1)]
-    made[0] |= more
-    return {"title": "plant", "links": [{"id": "field", "devices": made}]}
+from tests.site_facts import at, field, only, value
 
 
 def test_a_lift_on_dry_contacts(tmp_path: Path) -> None:
@@ -29,7 +17,8 @@ def test_a_lift_on_dry_contacts(tmp_path: Path) -> None:
         at(30, alarm_button="10s"),
         at(90, release=True),
     ]
-    plan = field(("lift", "sp-io-16-lift", lift), lift={"floors": 20, "basements": 2})
+    plan = field(("lift", "sp-io-16-lift", lift))
+    plan["links"][0]["devices"][0]["lift"] = {"floors": 20, "basements": 2}
 
     async def story() -> None:
         async with virtual_site.running(tmp_path, plan) as site:

@@ -2,11 +2,12 @@
 
 import re
 
-from drivers.bacnet.cov import OLD, PATIENCE, RARELY, UNTOLD
+from drivers.bacnet.cov import OLD, PATIENCE, RARELY
 from drivers.bacnet.doubles import ASK_EVERY
 from drivers.bacnet.groups import BACKSTOP
 from drivers.bacnet.listening import HURRY
 from drivers.bacnet.options import BacnetDevice, BacnetPoint, IpLink
+from drivers.bacnet.subscription import UNTOLD
 from sitekeeper.model.clock import HOUR, MINUTE, SECOND
 from tests.docs.pages import DOCS, table
 

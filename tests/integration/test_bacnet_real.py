@@ -66,8 +66,15 @@ async def test_we_read_a_foreign_lift(tmp_path):
                 PROPERTIES.FAULT_SIGNALS: VALUE.list([VALUE.enumerated(8), VALUE.enumerated(4)]),
             }.items():
                 await put(device, OBJECTS.LIFT, prop, value)
-            assert await read(driver, names, "bacnet-lift@1s") == {
-                "simulated": True,
+            made_up = await read(driver, names, "bacnet-lift@1s")
+            settings = {"load_unit", "simulated"}
+            assert {name for name, value in made_up.items() if value == Reason.SUBSTITUTED} == {
+                name for name, value in first.items() if not isinstance(value, Reason) and name not in settings
+            } | {"drive"}
+            await put(device, OBJECTS.LIFT, PROPERTIES.OUT_OF_SERVICE, VALUE.boolean(False))
+            again = await read(driver, names, "bacnet-lift@1s")
+            assert again == {name: first[name] for name in again} | {
+                "simulated": False,
                 "position": 7,
                 "direction": "up",
                 "drive": "running",
@@ -119,12 +126,13 @@ async def test_we_read_a_foreign_escalator(tmp_path):
                 PROPERTIES.FAULT_SIGNALS: VALUE.list([VALUE.enumerated(8), VALUE.enumerated(4)]),
             }.items():
                 await put(device, OBJECTS.ESCALATOR, prop, value)
-            assert await read(driver, names, "bacnet-escalator@1s") == {
-                "simulated": True,
-                "direction": "up_slow",
-                "fault_comb": True,
-                "power_fail": True,
-            }
+            made_up = await read(driver, names, "bacnet-escalator@1s")
+            assert made_up.pop("simulated") is True
+            assert set(made_up.values()) == {Reason.SUBSTITUTED}
+            await put(device, OBJECTS.ESCALATOR, PROPERTIES.OUT_OF_SERVICE, VALUE.boolean(False))
+            again = await read(driver, names, "bacnet-escalator@1s")
+            changed = {"direction": "up_slow", "fault_comb": True, "power_fail": True}
+            assert again == {name: first[name] for name in again} | {"simulated": False} | changed
 
 
 async def test_names_and_bare_numbers_read_alike():

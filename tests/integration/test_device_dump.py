@@ -15,7 +15,8 @@ from drivers.captured import Captured
 from drivers.modbus import TCP
 from drivers.modbus.options import ModbusPoint
 from edge.cli.device import device as device_commands
-from edge.dump import document, evidence, taken_of, tells
+from edge.dump import document, evidence, tells
+from edge.dump.words import taken_of
 from edge.operations.dump import operations
 from edge.settings import Site, load
 from simulators.modbus_face import Refusal, Registers
@@ -63,8 +64,10 @@ async def read(site: Site, port: int) -> tuple[dict[str, tuple[Value, int]], Dri
 
 def dumped(site: Site, driver: Driver, **how: Any) -> dict[str, Any]:
     assert isinstance(driver, Captured)
-    found = document(site, site.devices["it"], driver.captured("it"), IDENTITY, day="2026-06-01", **how)
-    return json.loads(json.dumps(found))  # as whoever reads the file has it
+    said = asyncio.run(driver.captured("it"))
+    found = document(site, site.devices["it"], said, IDENTITY, day="2026-06-01", **how)
+    read: dict[str, Any] = json.loads(json.dumps(found))  # as whoever reads the file has it
+    return read
 
 
 def golden(profile: str) -> dict[str, Any]:

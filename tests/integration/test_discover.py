@@ -21,6 +21,8 @@ from edge.cli import discover_modbus
 from edge.cli.discover import discover
 from edge.discover import lines, units
 from edge.discover.bacnet import Asked, search
+from edge.discover.profiles import blanks, shipped
+from edge.settings import load
 from sitekeeper.model.clock import MS, SECOND
 from sitekeeper.model.errors import DeviceRefused, DeviceSilent, LinkDown
 from tests.fixtures.bacnet_peers import free_port, rusty_device
@@ -330,3 +332,15 @@ def test_ctrl_c_ends_it_cleanly() -> None:
             running.wait()
     assert running.returncode == 130
     assert "Traceback" not in complaint
+
+
+@pytest.mark.parametrize("profile", sorted(shipped("modbus")))
+def test_what_is_pasted_for_a_profile_is_accepted_or_names_its_blanks(profile: str, tmp_path: Path) -> None:
+    """Every shipped Modbus profile: what stands in capitals is said to be a blank; with that filled in it is right."""
+    link = TcpLink.model_validate({"host": "127.0.0.1", "port": 502})
+    pasted = discover_modbus._yaml([(lines.Found(link=link), units.Unit(1))], [profile])
+    for blank, what in blanks(profile).items():
+        assert f"# {blank.upper()}: {what}" in pasted
+        pasted = pasted.replace(f"{blank}: {blank.upper()}", f"{blank}: {what[0] if what[0].isdigit() else 1}")
+    (tmp_path / "site.yaml").write_text(f"site: {{id: s, timezone: UTC}}\n{pasted}", encoding="utf-8")
+    assert load(tmp_path, environment={}).devices["line-1-unit-1"].profile == profile

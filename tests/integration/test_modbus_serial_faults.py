@@ -52,7 +52,7 @@ def test_a_request_that_always_fails_spoils_no_other(failing: Sent) -> None:
     """The points of a unit's other requests are good in every scan, whatever their length."""
 
     async def story() -> None:
-        field, _ = await line(lambda _n, start, right: failing if start == 10 else [(0.0, right)], THREE_BLOCKS)
+        field, _ = await line(lambda _n, start, right: failing if start in {10, 11} else [(0.0, right)], THREE_BLOCKS)
         stands: dict[int, tuple[Any, int]] = {}
         for scan in range(10):
             stands |= {each.index: (each.value, each.q) for each in (await field.read("d@1s")).outcomes}

@@ -219,10 +219,10 @@ async def test_a_silent_site_is_one_push_and_survives_a_restart(tmp_path: Path) 
     async with running(tmp_path, broker, desk, short):
         await asyncio.sleep(0.6)
         assert app_state(tmp_path, "hq/gateway/GW01") == "B"
-        async with site_on(broker):
-            await until(lambda: app_state(tmp_path, "hq/gateway/GW01") == "D")
-            [answer] = await ask(tmp_path, "alarm.ack", id="hq/gateway/GW01", note="line repaired")
-            assert (answer["state"], answer["ack"]) == ("A", "done")
+    async with running(tmp_path, broker, desk), site_on(broker):  # patient: on a busy machine 250 ms pass unheard
+        await until(lambda: app_state(tmp_path, "hq/gateway/GW01") == "D")
+        [answer] = await ask(tmp_path, "alarm.ack", id="hq/gateway/GW01", note="line repaired")
+        assert (answer["state"], answer["ack"]) == ("A", "done")
     assert [(m.rule, m.device) for m in desk.sent] == [("GW01", "gateway")]
     causes = rows(tmp_path, "SELECT cause, sequence FROM transitions ORDER BY id")
     assert causes == [("raise", 1), ("clear", 2), ("ack", 3)]
@@ -255,14 +255,15 @@ async def test_a_kept_status_is_no_sign_of_life(tmp_path: Path) -> None:
     async with running(tmp_path, broker, desk, short):
         async with site_on(broker):
             await until(lambda: bool(rows(tmp_path, "SELECT site FROM sites")))
-        await until(lambda: bool(desk.sent))
+        await until(lambda: bool(desk.sent) and app_state(tmp_path, "hq/gateway/GW01") == "B")
         will = wire.Status(online=False, site="hq", epoch="e1", boot="b", version="0")
         broker.publish("sitekeeper/1/hq/up/status", wire.encode_status(will), retain=True)
         await asyncio.sleep(0.2)
+    pushed = len(desk.sent)
     async with running(tmp_path, broker, desk, short):
         await asyncio.sleep(0.4)
         assert app_state(tmp_path, "hq/gateway/GW01") == "B"
-    assert len(desk.sent) == 1
+    assert len(desk.sent) == pushed
 
 
 async def test_hostile_callers_cost_nothing(tmp_path: Path) -> None:

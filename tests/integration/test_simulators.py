@@ -20,7 +20,8 @@ from simulators.estate import Estate
 from simulators.faults import Fault, FaultKind
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
-from simulators.lift import Lift, LiftSettings
+from simulators.lift import Lift
+from simulators.lift_settings import LiftSettings
 from simulators.maps import LMON, SP_LIFT_1, decode
 from simulators.modbus_face import LmonFace, Monitor, SpLiftFace
 from simulators.scenario import load

@@ -10,7 +10,8 @@ from pymodbus.client import AsyncModbusTcpClient
 from simulators.faults import Fault, FaultKind
 from simulators.frame_server import FrameServer, Unit
 from simulators.journal import Journal
-from simulators.lift import Lift, LiftSettings
+from simulators.lift import Lift
+from simulators.lift_settings import LiftSettings
 from simulators.modbus_face import SpLiftFace
 from sitekeeper.model.clock import HOUR, SECOND
 from tests import virtual

@@ -66,6 +66,12 @@ MUTANTS: Final = (
         test="tests/unit/drivers/test_bacnet_cov.py::test_an_old_notification_is_read_instead",
     ),
     Mutant(
+        name="made-up values are good",
+        file="drivers/bacnet/flags.py",
+        changes=(("    return MADE_UP if made_up else GOOD\n", "    return GOOD\n"),),
+        test="tests/unit/drivers/test_bacnet_flags.py::test_flags_that_are_told_hold_at_once",
+    ),
+    Mutant(
         name="accepted is as good as told",
         file="drivers/bacnet/cov.py",
         changes=(("State.ALIVE if one.proven else State.UNPROVEN", "State.ALIVE"),),
@@ -577,14 +583,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         name="a dump that names the very device",
-        file="edge/dump.py",
+        file="edge/dump/__init__.py",
         changes=(("value if not masked or key in OPEN else HIDDEN", "value"),),
         test="tests/integration/test_device_dump.py::test_who_and_which_one_it_is_stays_where_it_is",
     ),
     Mutant(
         name="a masked text that is still there",
-        file="edge/dump.py",
-        changes=(("_X if point.type", "taken[table][address] if point.type"),),
+        file="edge/dump/words.py",
+        changes=(("_X if place in texts else word & allowed", "word"),),
         test="tests/integration/test_device_dump.py::test_the_words_of_a_telling_point_are_masked",
     ),
     Mutant(

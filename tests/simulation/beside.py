@@ -1,16 +1,18 @@
-"""What a gateway sends beside its pump: its history, blocks of an earlier file, alarms past a disk that takes none.
+"""What a gateway sends beside its pump: its status, its history, blocks of an earlier file, alarms past a sick disk.
 
-Mirrors `cloud_sync.history.History.run`, `cloud_sync.saved.send` and `cloud_sync.direct.Direct`, whose waiting is
-asyncio's.
+Mirrors `cloud_sync.uplink.Uplink._tell_status`, `cloud_sync.history.History.run`, `cloud_sync.saved.send` and
+`cloud_sync.direct.Direct`, whose waiting is asyncio's.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from cloud_sync.direct import EVERY
 from cloud_sync.history import MOST_ABSENT, History
 from cloud_sync.pace import Pace
 from cloud_sync.saved import BlockName, SavedSource, Turns
-from cloud_sync.uplink_values import BlockSource
+from cloud_sync.uplink import APART
+from cloud_sync.uplink_values import BlockSource, UplinkSettings
 from cloud_sync.wire import Resend
 from sitekeeper.model.clock import MS, SECOND, Micros
 from tests.simulation.broker import Connection
@@ -18,6 +20,8 @@ from tests.simulation.scheduler import Scheduler
 
 HISTORY_EVERY: Micros = 60 * MS
 """A block of history waits for the broker's answer to the one before, and for room."""
+
+EVERY_STATUS: Micros = UplinkSettings(site="", boot="", version="", catalogue="").status_every
 
 
 class Serving:
@@ -133,3 +137,48 @@ class Directly:
             self._due[sequence] = now + EVERY
         if fresh:
             self._scheduler.after(EVERY, self._tell, connection)
+
+
+class _News(asyncio.Event):
+    """An event that somebody is called for, instead of waiting."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._call = call
+
+    def set(self) -> None:
+        super().set()
+        self._call()
+
+
+class Telling:
+    """Sends the status every now and then, and soon when there is news of alarms that nobody has.
+
+    Args:
+        publish: sends one over a connection; tells whether that is still the one in use.
+    """
+
+    def __init__(self, scheduler: Scheduler, history: History, publish: Callable[[Connection], bool]) -> None:
+        self._scheduler, self._publish = scheduler, publish
+        self._news = history.news = _News(self._soon)
+        self._connection: Connection | None = None
+        self._number = 0
+        self._at: Micros = 0
+
+    def begin(self, connection: Connection) -> None:
+        """A new connection stands."""
+        self._connection = connection
+        self._number += 1
+        self._tell(self._number)
+
+    def _tell(self, number: int) -> None:
+        if number != self._number or self._connection is None or not self._publish(self._connection):
+            return
+        self._number, self._at = number + 1, self._scheduler.now
+        self._news.clear()
+        self._scheduler.after(EVERY_STATUS, self._tell, self._number)
+
+    def _soon(self) -> None:
+        wait = max(0, self._at + int(APART * SECOND) - self._scheduler.now)
+        self._scheduler.seen("gap of alarms told at once")
+        self._scheduler.after(wait, self._tell, self._number)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
+from cloud_sync.mqtt_settings import BrokerSettings
 from cloud_sync.session import MQTT_SUCCESS, NOT_AUTHORISED, Delivery
 from cloud_sync.uplink_records import NOBODY
 from cloud_sync.wire import parse_topic
@@ -19,8 +20,11 @@ from tests.simulation.scheduler import Scheduler
 
 MAX_UNACKED = 100
 MAX_QUEUED = 10_000
-KEEP_ALIVE: Micros = 30 * SECOND
-"""After so long without an answer to its pings an MQTT client knows that its connection is gone."""
+KEEP_ALIVE: Micros = 2 * BrokerSettings(host="").keepalive * SECOND
+"""After so long without traffic an MQTT client knows that its connection is gone: its ping had no answer.
+
+Whoever waits for a receipt finds out sooner; a site with nothing to say has nothing else.
+"""
 
 Message = tuple[str, bytes, bool]
 """Topic, payload, and whether it had been retained."""

@@ -145,7 +145,7 @@ BUGS: Final = (
     ),
     Bug(
         "a block that found no room is receipted",
-        214,
+        225,
         PARKING,
         (
             (
@@ -168,7 +168,7 @@ BUGS: Final = (
     ),
     Bug(
         "parking has no bound",
-        214,
+        225,
         PARKING,
         (("if key not in where and self.count() >= self.limits.parked:", "if self.limits.parked < 0:"),),
     ),
@@ -205,7 +205,7 @@ BUGS: Final = (
     ),
     Bug(
         "the last one of a transaction passes for the newest",
-        38,
+        44,
         APPLY,
         (("if before is None or block.sequence >= before[0]:", "if before is None or before:"),),
     ),
@@ -238,6 +238,24 @@ BUGS: Final = (
         65,
         INGEST,
         (("setdefault(key, now) < self.limits.give_up:", "setdefault(key, now) <= now:"),),
+    ),
+    Bug(
+        "a block in quarantine takes no place under its number",
+        10181,
+        INGEST,
+        (("            self._settled.add(key, header.sequence, header.sequence)", "            pass"),),
+    ),
+    Bug(
+        "a block without a number explains no gap",
+        13319,
+        INGEST,
+        (("if self._unread.explain(key[0], missing):", "if key == first:"),),
+    ),
+    Bug(
+        "alarms that found no room are not asked for",
+        23465,
+        PARKING,
+        (("        if last < following or", "        if last >= 0 or"),),
     ),
     Bug("a number that no site reaches is taken", 3, INGEST, (("if far := self._far(block, now):", 'if far := "":'),)),
     Bug(

@@ -24,7 +24,7 @@ from cloud_sync.wire import Receipt, Request, Resend, Status
 from sitekeeper.block import STREAMS, Stream, decode
 from sitekeeper.model.clock import MS, SECOND, Micros
 from sitekeeper.model.errors import FormatError
-from tests.simulation.beside import Directly, Saved, Serving
+from tests.simulation.beside import Directly, Saved, Serving, Telling
 from tests.simulation.broker import Broker, Connection
 from tests.simulation.desk import desk
 from tests.simulation.oracle import Oracle
@@ -88,6 +88,7 @@ class Gateway:
         self._saved = Saved(self._scheduler, self.outbox, self._publish_saved)
         self._directly = Directly(self._scheduler, self._publish_directly)
         self._serving = Serving(self._scheduler, self._history, self.machine.pace, self.outbox, self._publish_history)
+        self._telling = Telling(self._scheduler, self._history, self._tell_status)
         self._announced = False
         self._sent: dict[BlockId, Micros] = {}
         self._digests: OrderedDict[str, BlockName] = OrderedDict()
@@ -161,7 +162,7 @@ class Gateway:
         self.machine.connect(self._scheduler.now)
         self._oracle.connected(self.site)
         self._scheduler.note(f"{self.site} connected")
-        self._tell_status(self.connection)
+        self._telling.begin(self.connection)
         self._announce(self.connection)
         self._serving.begin(self.connection)
         self._saved.begin(self.connection)
@@ -314,7 +315,8 @@ class Gateway:
             self.machine.too_new(request.version.stream, now)
         elif request.quarantined is not None and (block := self._digests.get(request.quarantined)) is not None:
             self._scheduler.seen("quarantined by digest")
-            self._history.useless(block)
+            if not self.old:
+                self._history.useless(block)
             return self.machine.quarantined(*block, now)
         return []
 
@@ -358,15 +360,11 @@ class Gateway:
 
     # status and catalogue
 
-    def _tell_status(self, connection: Connection) -> None:
+    def _tell_status(self, connection: Connection) -> bool:
         if connection is self.connection and self.alive:
-            self._send_status()
-            self._scheduler.after(SETTINGS.status_every, self._tell_status, connection)
-
-    def _send_status(self) -> None:
-        assert self.connection is not None
-        topic = wire.up_topic(self.site, "status")
-        self._broker.send(self.connection, topic, self._status(online=True), None, retain=True)
+            topic = wire.up_topic(self.site, "status")
+            self._broker.send(connection, topic, self._status(online=True), None, retain=True)
+        return connection is self.connection and self.alive
 
     def _send_catalogue(self, wanted: str) -> None:
         payload = self.outbox.catalogues.get(wanted)

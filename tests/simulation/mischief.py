@@ -9,7 +9,7 @@ from cloud_sync.fit import LAST
 from sitekeeper.block import STREAMS, Stream, encode
 from sitekeeper.model.clock import HOUR, SECOND, Micros
 from tests.simulation import material
-from tests.simulation.broker import Broker
+from tests.simulation.broker import KEEP_ALIVE, Broker
 from tests.simulation.faults import Fault
 from tests.simulation.gateway import Gateway
 from tests.simulation.office import Office
@@ -73,6 +73,7 @@ def _on_link(world: Parts, fault: Fault, name: str, kind: str) -> Undo | None:
         case "half_open":
             if gateway.connection is not None:
                 gateway.connection.dead = True
+                world.scheduler.after(KEEP_ALIVE, gateway.lost, gateway.connection)
             return None
         case "swallow":
             return _switch(link, "swallows", True, False)

@@ -24,7 +24,7 @@ from cloud_sync.store.sqlite import SqliteStore
 from office.commands import WORD_WITHIN
 from sitekeeper.model.clock import MS, SECOND, Micros
 from sitekeeper.model.errors import StorageError
-from tests.simulation.broker import Connection
+from tests.simulation.broker import KEEP_ALIVE, Connection
 from tests.simulation.desk import order
 from tests.simulation.gateway import EPOCH_2026, Surroundings
 from tests.simulation.scheduler import Failed
@@ -162,7 +162,7 @@ class Office:
         if lane in self._connections:
             connection = self._connections[lane]
             connection.dead = True
-            self._scheduler.after(30 * SECOND, self.lost, connection)
+            self._scheduler.after(KEEP_ALIVE, self.lost, connection)
 
     # receiving
 

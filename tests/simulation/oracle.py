@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cloud_sync import wire
 from cloud_sync.dealer import Dealer
+from cloud_sync.fit import header_of
 from cloud_sync.ingest_machine import IngestMachine
 from cloud_sync.store.base import NEAR, Outcome, PutBlock, PutMissing, PutQuarantine, PutVolatile, Transaction
 from cloud_sync.store.volatile import MARK
@@ -30,8 +31,11 @@ ALARM_WITHIN: Micros = 5 * SECOND
 ALARM_EACH: Micros = 50 * MS
 """More for each alarms block before it: eight are in flight at a time, and the way there and back is this long."""
 
-STATED: Micros = 25 * SECOND
-"""From the quarantine of a block without a name until the site has said, when asked, that it has it no more."""
+STATED: Micros = 3 * SECOND
+"""From the quarantine of an alarms block without a name until its site has said that nobody has that number."""
+
+STATED_OLD: Micros = 12 * SECOND
+"""The same of an old gateway: its next status, every 10 s, shows that it has passed it by."""
 
 MAX_READY = 4 * MAX_UNACKED
 """Entries waiting for a transaction: each lane holds what the broker lets be unacknowledged; some of it twice."""
@@ -169,7 +173,8 @@ class Oracle:
     def _look_for(self, site: str, entry: Entry, sealed: Micros, before: int) -> None:
         if entry.fate != "due" or (entry.identity, entry.digest) in self._ever or entry.block is None:
             return
-        due = max(sealed, self._calm[site], self._stumbled(entry)) + ALARM_WITHIN + before * ALARM_EACH
+        calm = max(sealed, self._calm[site])
+        due = max(calm, self._stumbled(entry)) + ALARM_WITHIN + before * ALARM_EACH
         if self._scheduler.now < due:
             self._scheduler.after(due - self._scheduler.now, self._look_for, site, entry, sealed, before)
             return
@@ -178,14 +183,21 @@ class Oracle:
         )
 
     def _stumbled(self, entry: Entry) -> Micros:
-        """Return until when alarms may wait for one before them that cannot be read.
+        """Return until when alarms may wait for one before them whose bytes do not even tell its number.
 
-        Where its bytes do not even tell its number, the office learns from a status that nobody has that one.
+        The office learns from a status that nobody has that one; for one with a number there is nothing to wait for.
         """
         site, epoch, stream, sequence = entry.identity
+        stated = STATED_OLD if site in self._old else STATED
         before = (self.book.get((site, epoch, stream, one), ()) for one in range(max(1, sequence - NEAR), sequence))
-        spoilt = [one for entries in before for one in entries if one.block is None and one.fate == "due"]
-        return max((self._quarantined.get(one.digest, self._scheduler.now) + STATED for one in spoilt), default=0)
+        spoilt = [
+            one
+            for entries in before
+            for one in entries
+            if one.block is None and one.fate == "due" and header_of(one.payload, site, stream) is None
+        ]
+        told = [max(self._quarantined.get(one.digest, self._scheduler.now), self._calm[site]) for one in spoilt]
+        return max(told, default=0) + stated if spoilt else 0
 
     # at the office
 

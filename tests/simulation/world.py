@@ -118,6 +118,8 @@ class World:
         """Tell whether every block has its receipt, durably, nothing is in flight and nothing told is unsettled."""
         now = self.scheduler.now
         waiting = any(not one.alive or one.outbox.left() or one.outbox.waits() for one in self.gateways)
+        # Of a site whose last will is its newest word the office asks for nothing: that is no end.
+        waiting = waiting or any(one.connection is None or one.connection.dead for one in self.gateways)
         flying = any(one.machine.in_flight() for one in self.gateways)
         mute = {one.site for one in self.gateways if one.old and self.oracle.restored}
         if waiting or flying or not self.office.idle() or self.office.unsettled() - mute:

@@ -136,3 +136,12 @@ async def test_a_block_of_no_use_is_answered_and_few_are_kept_in_mind(monkeypatc
     with serving(made, session):
         await until(lambda: made.absent == (Resend(EPOCH, "samples", 2, 3),))
     assert [sent for _, sent in session.sent] == [payload("samples", 1)]
+
+
+def test_an_alarm_that_the_office_cannot_read_is_news_for_the_next_status() -> None:
+    """Others wait behind it at the office, which knows no number of it; nobody waits for samples."""
+    made = history(source(0))
+    made.useless((EPOCH, "samples", 1))
+    assert (made.absent, made.news.is_set()) == ((), False)
+    made.useless((EPOCH, "alarms", 7))
+    assert (made.absent, made.news.is_set()) == ((Resend(EPOCH, "alarms", 7, 7),), True)

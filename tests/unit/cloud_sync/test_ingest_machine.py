@@ -325,3 +325,87 @@ def test_spoilt_bytes_of_a_far_sequence_take_no_place():
     [entry] = take(machine)
     assert isinstance(entry, PutQuarantine)
     assert (entry.reason, entry.sequence) == ("undecodable", None)
+
+
+SPOILT = b"\x01not even a header"
+
+
+def spoilt_key(sequence: int) -> bytes:
+    """Return an alarms block of a number that can be told, and of an alarm that is not its site's."""
+    return payload("alarms", sequence, transitions=[replace(transition(sequence), key="elsewhere/lift/L01")])
+
+
+def test_the_first_block_of_an_epoch_takes_its_place_in_quarantine_too():
+    """The office knows its number, so the alarm behind it waits for nobody's word."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("alarms", spoilt_key(1)), 0)
+    machine.accept(arrival("alarms", payload("alarms", 2)), 0)
+    assert sequences(take(machine)) == [2]
+
+
+def test_a_block_in_quarantine_of_an_unknown_epoch_takes_its_place_once_it_is_known():
+    """It came before the word where the epoch begins, which names the block itself."""
+    machine = IngestMachine(KNOWN)
+    machine.accept(arrival("alarms", spoilt_key(6)), 0)
+    machine.accept(arrival("status", status(6)), 0)
+    machine.accept(arrival("alarms", payload("alarms", 7)), 0)
+    assert sequences(take(machine)) == [7]
+
+
+def test_a_block_in_quarantine_behind_a_missing_one_takes_its_place_when_that_has_come():
+    """Its number is remembered: the alarm behind both goes on with the missing one."""
+    machine = IngestMachine(KNOWN)
+    for data in (payload("alarms", 1), spoilt_key(3), payload("alarms", 4)):
+        machine.accept(arrival("alarms", data), 0)
+    assert sequences(take(machine)) == [1]
+    machine.accept(arrival("alarms", payload("alarms", 2)), 0)
+    assert sequences(take(machine)) == [2, 4]
+
+
+def test_a_word_that_a_block_is_gone_holds_when_its_turn_comes():
+    """Said while another is still missing before it, and not said anew: it is passed by all the same."""
+    machine = IngestMachine(KNOWN)
+    lost = (wire.Resend(EPOCH, "alarms", 3, 3),)
+    says = Status(online=True, site=SITE, epoch=EPOCH, boot="b", version="0", first={"alarms": 2}, absent=lost)
+    machine.accept(arrival("alarms", payload("alarms", 1)), 0)
+    machine.accept(arrival("alarms", payload("alarms", 4)), 0)
+    machine.accept(arrival("status", wire.encode_status(says)), 0)
+    assert sequences(take(machine)) == [1]
+    machine.accept(arrival("alarms", payload("alarms", 2)), SECOND)
+    assert sequences(take(machine)) == [2, 4]
+
+
+def test_what_a_restarted_office_has_in_quarantine_is_waited_for_by_nobody():
+    """Its store says which numbers behind the last alarm are settled."""
+    known = Known(catalogues=KNOWN.catalogues, alarms={(SITE, EPOCH): 1}, settled=(((SITE, EPOCH), 3, 4),))
+    machine = IngestMachine(known)
+    machine.accept(arrival("alarms", payload("alarms", 2)), 0)
+    machine.accept(arrival("alarms", payload("alarms", 5)), 0)
+    assert sequences(take(machine)) == [2, 5]
+
+
+def test_an_old_gateway_s_next_status_explains_a_block_without_a_number():
+    """It never says what is gone; one gap and one unreadable message are the same thing, a second gap is another."""
+    machine = IngestMachine(Known(catalogues=KNOWN.catalogues, alarms={(SITE, EPOCH): 3}))
+    machine.accept(arrival("alarms", SPOILT), 0)
+    machine.accept(arrival("alarms", payload("alarms", 5)), 0)
+    assert sequences(take(machine)) == []
+    machine.accept(arrival("status", status(5)), SECOND)
+    entries = take(machine)
+    assert PutMissing(site=SITE, epoch=EPOCH, stream="alarms", start=4, end=4) in entries
+    assert sequences(entries) == [5]
+    machine.accept(arrival("alarms", SPOILT), 2 * SECOND)  # the same bytes again
+    machine.accept(arrival("alarms", payload("alarms", 7)), 2 * SECOND)
+    machine.accept(arrival("status", status(7)), 3 * SECOND)
+    assert sequences(take(machine)) == []
+
+
+def test_alarms_that_found_no_room_are_asked_for_when_their_turn_has_come():
+    """One is parked, two are forgotten; with the missing one those two are asked for at once, and only once."""
+    machine = IngestMachine(KNOWN, IngestLimits(parked=1))
+    for sequence in (1, 3, 4, 5):
+        machine.accept(arrival("alarms", payload("alarms", sequence)), 0)
+    asked = Ask(SITE, Request(resend=wire.Resend(EPOCH, "alarms", 4, 5)))
+    assert asked in machine.accept(arrival("alarms", payload("alarms", 2)), SECOND)
+    assert sequences(take(machine)) == [1, 2, 3]
+    assert asked not in machine.accept(arrival("alarms", payload("alarms", 3)), SECOND)

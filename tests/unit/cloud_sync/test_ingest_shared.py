@@ -1,7 +1,7 @@
 """What a worker does beside others on one store: the store's word counts, and nothing early is ever receipted."""
 
 from cloud_sync import wire
-from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Heard, Look
+from cloud_sync.ingest_records import Acknowledge, Answer, Arrival, Ask, Heard, IngestLimits, Look
 from cloud_sync.ingest_shared import SharedIngestMachine
 from cloud_sync.store.base import Known, Outcome, PutMissing, Shape, Turn
 from cloud_sync.wire import Request, Status
@@ -109,3 +109,28 @@ def test_an_unknown_catalogue_is_looked_for_in_the_store_first():
     assert batch is not None
     assert sequences(list(batch.transaction.entries)) == [1]
     assert machine.advance(2 * SECOND) == []
+
+
+def test_an_unreadable_block_explains_a_gap_without_waiting():
+    """The store has as many messages without a number as are missing, and the site has passed them by."""
+    machine = SharedIngestMachine(KNOWN)
+    alarm(machine, 5)
+    commit(machine, Turn(4, 5, unread=1))
+    machine.advance(2 * SECOND)
+    commit(machine, Turn(4, 5, unread=1))
+    batch = machine.batch(0)
+    assert batch is not None
+    assert batch.transaction.entries == (PutMissing(site=SITE, epoch=EPOCH, stream="alarms", start=4, end=4),)
+
+
+def test_alarms_that_a_worker_forgot_are_asked_for_when_their_turn_has_come():
+    """There was no room for them; the commit of the one before them says that there is one now."""
+    machine = SharedIngestMachine(KNOWN, IngestLimits(parked=1))
+    for sequence in (3, 4):
+        alarm(machine, sequence)
+    commit(machine, Turn(2, 1))
+    alarm(machine, 2)
+    asked = Ask(SITE, Request(resend=wire.Resend(EPOCH, "alarms", 3, 4)))
+    assert asked not in commit(machine, Turn(2, 1))[1]
+    machine.advance(SECOND)
+    assert Ask(SITE, Request(resend=wire.Resend(EPOCH, "alarms", 4, 4))) in commit(machine, Turn(3, 1))[1]

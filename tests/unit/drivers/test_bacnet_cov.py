@@ -4,9 +4,10 @@ import struct
 
 import pytest
 
-from drivers.bacnet.cov import AGAIN, PROOF, RARELY, UNTOLD, Ask, Subscriptions, Wanted
+from drivers.bacnet.cov import AGAIN, RARELY, Ask, Subscriptions
 from drivers.bacnet.message import Reference
 from drivers.bacnet.notice import SUBSCRIBE, SUBSCRIBE_PROPERTY, Notice
+from drivers.bacnet.subscription import PROOF, UNTOLD, Wanted
 from sitekeeper.model.clock import HOUR, SECOND, Micros
 
 LIFE = 300 * SECOND

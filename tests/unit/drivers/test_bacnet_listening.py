@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from drivers.bacnet.cov import Subscriptions, Wanted
+from drivers.bacnet.cov import Subscriptions
 from drivers.bacnet.groups import Group
 from drivers.bacnet.listening import Listening, Watched
 from drivers.bacnet.message import Reference
+from drivers.bacnet.subscription import Wanted
 from drivers.base import Scan
 from sitekeeper.model.clock import SECOND, ManualClock
 from sitekeeper.model.errors import LinkDown

@@ -18,13 +18,13 @@ from sitekeeper.model.clock import ManualClock
 from tests.fixtures.bacnet import bind
 
 REQUESTS = {
-    "bacnet-lift": {"@1s": [13]},
-    "bacnet-lighting-output": {"@1s": [7]},
-    "bacnet-binary-lighting-output": {"@1s": [5], "@1min": [4]},
-    "bacnet-access-door": {"@1s": [5], "@1min": [2]},
-    "bacnet-escalator": {"@1s": [6]},
+    "bacnet-lift": {"@1s": [15]},
+    "bacnet-lighting-output": {"@1s": [8]},
+    "bacnet-binary-lighting-output": {"@1s": [6], "@1min": [6]},
+    "bacnet-access-door": {"@1s": [7], "@1min": [2]},
+    "bacnet-escalator": {"@1s": [8]},
 }
-"""How many properties each request of a group reads."""
+"""How many properties each request of a group reads, flags and reliability of the objects among them."""
 
 references = st.builds(Reference, st.integers(0, 60), st.integers(0, 3), st.integers(0, 600), st.none())
 items = st.lists(st.builds(Item, references, st.integers(1, 70)), unique_by=lambda item: item.reference, max_size=80)

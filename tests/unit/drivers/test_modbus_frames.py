@@ -50,6 +50,14 @@ def test_what_cannot_be_read_says_nothing(junk):
     assert describe(bytes.fromhex(junk), b"", numbered=False) == NOTHING
 
 
+def test_a_request_of_two_bytes_says_whom_it_asks_for_what():
+    """Report Server ID (17) has neither address nor count; an exception cut off after its function has no code."""
+    for numbered, wrapped in ((True, mbap), (False, lambda body: sealed(bytes.fromhex(body)))):
+        sent = wrapped("07 11")
+        assert describe(sent, b"", numbered=numbered) == NOTHING | {"unit": 7, "function": 17}
+        assert describe(wrapped("07 91"), sent, numbered=numbered) == NOTHING | {"unit": 7, "function": 17}
+
+
 def test_the_ring_holds_so_many_bytes_and_no_more():
     """The oldest frames go first, and memory is bounded by what was asked for, overhead counted."""
     clock = ManualClock()

@@ -15,7 +15,7 @@ from sitekeeper.model.clock import SECOND
 from sitekeeper.model.errors import LinkDown
 from tests import virtual
 from tests.fixtures.hostile_modbus import connect_to
-from tests.fixtures.modbus import answer, asked, device, driver, frame, registers
+from tests.fixtures.modbus import Kept, answer, asked, device, driver, frame, registers
 
 ACME = {0: b"Acme", 1: b"LX-1", 2: b"V2.1"}
 
@@ -24,17 +24,6 @@ def objects(level: int, conformity: int, of: dict[int, bytes], *, more: int = 0,
     """Return the answer of function 43/14 (MODBUS Application Protocol V1.1b3, 6.21)."""
     listed = b"".join(bytes([number, len(text)]) + text for number, text in of.items())
     return bytes([43, 14, level, conformity, more, following, len(of)]) + listed
-
-
-class Memory:
-    """Keeps what a driver learned, as the gateway does over a restart."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.recall = self.kept.get
-
-    def keep(self, name: str, what: bytes) -> None:
-        self.kept[name] = what
 
 
 class Unit:
@@ -67,7 +56,7 @@ class Unit:
 
 
 async def live(
-    unit: Unit, memory: Memory | None = None, *, seconds: int = 16, **options: Any
+    unit: Unit, memory: Kept | None = None, *, seconds: int = 16, **options: Any
 ) -> tuple[list[str], dict[str, Any]]:
     """Read every second for so long; return how each reading ended, and what is reported in the end."""
     connect_to(unit)  # type: ignore[arg-type]
@@ -158,7 +147,7 @@ def test_it_is_never_asked_again_where_it_is_not_welcome(how):
         jams=how == "jammed",
         hangs_up=how == "hung up",
     )
-    memory = Memory()
+    memory = Kept()
     ends, told = virtual.run(live(unit, memory))
     assert set(ends) == {"good"}
     assert [function for function in unit.functions if function != 3] == [43, 17]
@@ -169,7 +158,7 @@ def test_it_is_never_asked_again_where_it_is_not_welcome(how):
 
 def test_a_death_in_the_middle_of_the_question_is_remembered():
     """That it is not to be asked again is written down before it is asked for the first time."""
-    memory = Memory()
+    memory = Kept()
     before: list[bytes] = []
 
     def look(_pdu: bytes) -> bytes | None:
@@ -177,7 +166,7 @@ def test_a_death_in_the_middle_of_the_question_is_remembered():
         return acme(_pdu)
 
     virtual.run(live(Unit(look), memory))
-    revived = Memory()
+    revived = Kept()
     revived.kept["d"] = before[0]
     unit = Unit(acme)
     virtual.run(live(unit, revived))
@@ -186,7 +175,7 @@ def test_a_death_in_the_middle_of_the_question_is_remembered():
 
 def test_another_device_ends_what_was_learned():
     """Where another one answers than before the restart, that is logged, and the plan is begun anew."""
-    memory = Memory()
+    memory = Kept()
     virtual.run(live(Unit(acme), memory))
     same = Unit(acme)
     with capture_logs() as logs:
@@ -206,7 +195,7 @@ def test_another_device_ends_what_was_learned():
 
 def test_what_was_learned_holds_after_a_restart_and_not_for_another_plan():
     """A restart asks from the first scan on what the unit takes; a profile with other points begins anew."""
-    memory = Memory()
+    memory = Kept()
     virtual.run(live(Unit(acme), memory))
     _, told = virtual.run(live(Unit(acme), memory, seconds=1))
     assert [(each["first"], each["count"], each["last"]) for each in told["requests"]] == [

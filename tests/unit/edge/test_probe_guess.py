@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drivers.modbus.address import Table
 from drivers.modbus.codec import decoder
 from drivers.modbus.options import WORDS, ModbusPoint
-from edge.probe.guess import KINDS, SCALES, Expected, Moment, Words, expected, guess, orders
+from edge.probe.guess import KINDS, SCALES, Expected, Moment, Words, expected, guess, orders, tied
 from sitekeeper.model.quality import GOOD
 
 WAYS = [(kind, order, scale) for kind in KINDS for order in orders(kind) for scale in SCALES]
@@ -129,6 +129,17 @@ def test_the_yaml_reads_what_was_guessed() -> None:
         ("-3.25+-0.1", -3.25, 0.1),
         ("60+/-1", 60.0, 1.0),
         ("FD20", "FD20", 0.0),
+        ("1e3", 1000.0, 0.5),
+        ("1.5E3", 1500.0, 0.5),
+        ("2.31e-2", 0.0231, 0.00005),
+        ("25 %", 25.0, 0.5),
+        ("25%", 25.0, 0.5),
+        ("231.5 V", 231.5, 0.05),
+        ("21.5 +- 0.2 °C", 21.5, 0.2),
+        ("12.5kWh", 12.5, 0.05),
+        ('"12.5"', "12.5", 0.0),
+        ("2.1b", "2.1b", 0.0),
+        ("12 apples", "12 apples", 0.0),
     ],
 )
 def test_what_is_expected_is_meant_to_its_last_digit(written, value, tolerance) -> None:
@@ -136,8 +147,37 @@ def test_what_is_expected_is_meant_to_its_last_digit(written, value, tolerance) 
     assert expected(written) == Expected(value, tolerance)
 
 
-@pytest.mark.parametrize("written", ["0", "0.0", "1+-1", "x", ""])
+@pytest.mark.parametrize("written", ["0", "0.0", "0 %", "1+-1", "x", "", '""', "231,5", "1,000.5", "12'000 kWh"])
 def test_what_anything_meets_cannot_be_searched_for(written) -> None:
-    """Zero is everywhere."""
-    with pytest.raises(ValueError, match=r"expect a value|too short"):
+    """Zero is everywhere, and a comma may stand for two things."""
+    with pytest.raises(ValueError, match=r"expect a value|too short|write a point"):
         expected(written)
+
+
+@pytest.mark.parametrize(
+    ("order", "first"), [("ABCD", "uint32 ABCD"), ("CDAB", "uint16 ABCD"), ("BADC", "uint16 BADC")]
+)
+def test_what_hides_in_another_is_a_tie(order: str, first: str) -> None:
+    """A counter in two registers before it has run past 65535: the usual order comes first, and both are said."""
+    found = guess([Moment(expected("4711"), [placed(registers(7), 12, wire("uint32", order, 4711))] * 3)])
+    mates = [f"{each.point.raw_type} {each.point.order}" for each in found[: tied(found)]]
+    assert mates[0] == first
+    assert {f"uint32 {order}", "uint16 BADC" if order == "BADC" else "uint16 ABCD"} <= {*mates}
+
+
+def test_two_moments_settle_a_tie() -> None:
+    """Past 65535 only the true width is left, and nothing is tied with it."""
+    before, after = (placed(registers(7), 12, wire("uint32", "ABCD", raw)) for raw in (4711, 70_000))
+    found = guess([Moment(expected("4711"), [before] * 3), Moment(expected("70000"), [after] * 3)])
+    assert [(each.point.address, each.point.raw_type) for each in found] == [(12, "uint32")]
+    assert tied(found) == 1
+
+
+def test_two_registers_alike_are_a_tie() -> None:
+    """Two places that hold the same are not told apart by where they are; one that assumes more is behind them."""
+    words = placed(registers(7), 3, wire("uint16", "ABCD", 2315))
+    twice = placed(words, 9, wire("uint16", "ABCD", 2315))
+    found = guess([Moment(expected("2315"), [twice] * 3)])
+    assert {each.point.address for each in found[: tied(found)]} == {3, 9}
+    assert tied(guess([Moment(expected("2315"), [words] * 3)])) == 1
+    assert tied([]) == 0

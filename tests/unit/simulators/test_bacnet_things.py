@@ -6,7 +6,8 @@ from simulators.access import HELD_LIMIT, PULSE, Entrance
 from simulators.bacnet_face import DoorFace, EscalatorFace, LampFace, LiftFace, real
 from simulators.bacnet_maps import ESCALATOR, LIFT
 from simulators.escalator import Escalator
-from simulators.lift import Lift, LiftSettings
+from simulators.lift import Lift
+from simulators.lift_settings import LiftSettings
 from simulators.lighting import STANDBY, Lamp
 from simulators.scenario import Scenario
 from sitekeeper.model.clock import MS, SECOND

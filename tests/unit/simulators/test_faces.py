@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from simulators.lift import Lift, LiftSettings
+from simulators.lift import Lift
+from simulators.lift_settings import LiftSettings
 from simulators.lmon import TICK, Firmware, Sensors
 from simulators.maps import (
     DISCRETE,

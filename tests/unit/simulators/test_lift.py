@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulators.lift import Lift, LiftSettings
+from simulators.lift import Lift
+from simulators.lift_settings import LiftSettings
 from simulators.motion import Trip
 from simulators.shaft import Shaft
 from sitekeeper.model.clock import MS, SECOND, Micros

@@ -4,8 +4,9 @@ import pytest
 
 from simulators.dali import Gear
 from simulators.daylight import Daylight
-from simulators.lift import Lift, LiftSettings
-from simulators.lift_parts import Controller, Drive
+from simulators.lift import Lift
+from simulators.lift_parts import Controller, Drive, Wired
+from simulators.lift_settings import LiftSettings
 from simulators.maps import decode
 from simulators.meter import USED, Meter
 from simulators.modbus_face import Registers
@@ -61,12 +62,12 @@ def test_a_meter_counts_what_is_used() -> None:
 def test_a_lift_on_contacts_tells_its_landing() -> None:
     """The lowest landing is 0 in binary, whatever the floors are called; a broken line leaves its contact as it was."""
     lift = Lift(LiftSettings(basements=2, start_floor=-2), seed=1)
-    face = LiftContactsFace(lift)
+    face = LiftContactsFace(Wired(lift))
     assert meaning(face, 2, 8, 21)["floor"] == 1
     assert meaning(face, 2, 0, 3) == {"contact.running": False, "contact.zone": True, "contact.closed": True}
     said = meaning(face, 2, 0, 29)
     assert [said[name] for name in ("car_status", "door_zone", "service_mode")] == ["stopped", True, "normal"]
-    top = LiftContactsFace(Lift(LiftSettings(basements=2, start_floor=1), seed=1))
+    top = LiftContactsFace(Wired(Lift(LiftSettings(basements=2, start_floor=1), seed=1)))
     assert meaning(top, 2, 8, 21)["floor"] == 3
     assert meaning(top, 4, 16, 1, SECOND) == {"heartbeat": 1}
     assert meaning(top, 4, 16, 1, SECOND) == {"heartbeat": 2}

@@ -8,7 +8,8 @@ import pytest
 from edge.rules.derives import Derives
 from edge.rules.engine import Engine
 from edge.settings import Site, load
-from simulators.lift import Lift, LiftSettings
+from simulators.lift import Lift
+from simulators.lift_settings import LiftSettings
 from simulators.maps import LMON, SP_LIFT_1, Map, decode
 from simulators.modbus_face import LmonFace, Monitor, Registers, SpLiftFace
 from sitekeeper.model.clock import MINUTE, SECOND

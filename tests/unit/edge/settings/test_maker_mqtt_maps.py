@@ -1,8 +1,6 @@
 """Makers' doors on MQTT against golden messages: the documents' own examples, and messages typed from their source."""
 
-import json
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,33 +8,19 @@ import pytest
 from drivers.mqtt.events import Events
 from drivers.mqtt.options import MqttDevice
 from drivers.mqtt.states import States
-from edge.settings import Site, load
-from sitekeeper.model.clock import SECOND, Moment
+from edge.settings import Site
+from sitekeeper.model.clock import SECOND
 from sitekeeper.model.event import pseudonym
 from sitekeeper.model.quality import is_good
+from tests.mqtt_golden import NOW, SALT, golden, payload, site_of
 
-MAPS = Path(__file__).parents[3] / "fixtures" / "maps"
-PROFILES = ("uhppote-door", "esp-rfid")
-GOLDEN: dict[str, Any] = {name: json.loads((MAPS / f"{name}.json").read_text(encoding="utf-8")) for name in PROFILES}
-SALT = b"0123456789abcdef"
-NOW = Moment(wall=1_782_003_600 * SECOND, mono=SECOND)
+GOLDEN = golden("uhppote-door", "esp-rfid")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """One door of each profile."""
-    folder = tmp_path_factory.mktemp("site")
-    devices = [
-        f"  - {{id: {name}, profile: {name}, link: l, with: {json.dumps(golden['with'])}}}"
-        for name, golden in GOLDEN.items()
-    ]
-    lines = ["site: {id: maps, timezone: UTC}", "links: {l: {driver: mqtt, host: 10.0.0.1}}", "devices:", *devices]
-    (folder / "site.yaml").write_text("\n".join(lines), encoding="utf-8")
-    return load(folder, environment={})
-
-
-def payload(body: object) -> bytes:
-    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    return site_of(tmp_path_factory.mktemp("site"), GOLDEN)
 
 
 @pytest.mark.parametrize("profile", GOLDEN)
