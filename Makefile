@@ -49,7 +49,7 @@ SITES := $(filter tests/integration/test_b% tests/integration/test_c% tests/inte
 FAULTS := $(filter-out tests/faults/test_net_%,$(sort $(wildcard tests/faults/test_*.py)))
 KILLS := $(filter %_kills.py %_forgets.py %_ways.py %_death.py,$(FAULTS))
 REAL := tests/acceptance/test_demo.py tests/acceptance/test_s1_real_time.py tests/integration/test_modbus_serial_liar.py
-LIES := tests/integration/test_modbus_serial_lies.py tests/integration/test_bacnet_told_lies.py tests/unit/drivers/mqtt/test_hostile.py
+LIES := tests/integration/test_bacnet_told_lies.py tests/unit/drivers/mqtt/test_hostile.py
 LONG := tests/acceptance/test_s5_virtual.py tests/simulation tests/month
 
 test-virtual:
